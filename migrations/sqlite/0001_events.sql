@@ -1,0 +1,1 @@
+-- The tables follow in the analytics backend's first migration.

@@ -1,0 +1,149 @@
+// Package analytics is the port to what happened: stored events, the sync log,
+// and the questions that the console asks of them.
+//
+// What every backend promises, and analyticstest checks: a write that returned
+// nil is durable and seen by the next read; writing the same event or sync again
+// changes nothing; lists are newest first and paged by an opaque cursor that
+// neither skips nor repeats while more is written; a question is bounded and
+// ends when its context does.
+package analytics
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/miq/pixel/modules/event"
+)
+
+// ErrNotFound says that no such event is stored.
+var ErrNotFound = errors.New("no such event is stored")
+
+// Writer stores what happened.
+type Writer interface {
+	// WriteEvents stores events, each by its pixel and id; one that is stored
+	// already is left as it is.
+	WriteEvents(ctx context.Context, events ...event.Event) error
+	// WriteSyncs stores lines of the sync log, each by its pixel, event, partner
+	// and attempt; a later write of the same line replaces it.
+	WriteSyncs(ctx context.Context, syncs ...event.Sync) error
+}
+
+// Reader answers questions.
+type Reader interface {
+	Events(ctx context.Context, f EventFilter) (EventPage, error)
+	// Event finds one by id; pixelID may be empty.
+	Event(ctx context.Context, pixelID, id string) (event.Event, error)
+	Syncs(ctx context.Context, f SyncFilter) (SyncPage, error)
+	// Series counts over time; steps without anything are there with zero.
+	Series(ctx context.Context, q SeriesQuery) ([]Series, error)
+	// Top counts by one dimension, greatest first.
+	Top(ctx context.Context, q TopQuery) ([]TopRow, error)
+}
+
+// Store is both.
+type Store interface {
+	Writer
+	Reader
+}
+
+// EventFilter selects events; zero fields do not.
+type EventFilter struct {
+	PixelID   string
+	ID        string
+	Name      string
+	VisitorID string
+	OrderID   string
+	// Query is found in the name, the page's address, its title, or is the
+	// beginning of an event, order or visitor id; letter case is ignored.
+	Query        string
+	Since, Until time.Time // of receipt, Until exclusive
+	// After asks for events stored after the one with this cursor, oldest first:
+	// what a live view has not shown yet. It excludes Cursor.
+	After  string
+	Cursor string
+	Limit  int // 1–1000; 0: 50
+}
+
+// EventPage is a page of a list. Newest is the cursor of the newest event
+// stored, for EventFilter.After; it is set even when the page is empty.
+type EventPage struct {
+	Events []event.Event
+	Next   string // empty at the end
+	Newest string
+}
+
+// SyncFilter selects lines of the sync log; zero fields do not.
+type SyncFilter struct {
+	PixelID      string
+	EventID      string
+	OrderID      string
+	Partner      string
+	Outcome      event.Outcome
+	Since, Until time.Time
+	Cursor       string
+	Limit        int // 1–1000; 0: 50
+}
+
+// SyncPage is a page of the sync log.
+type SyncPage struct {
+	Syncs []event.Sync
+	Next  string
+}
+
+// Metric is what a Series or a Top counts.
+type Metric string
+
+// The metrics. Revenue is summed over purchases by currency, so it needs
+// GroupBy "currency" or a filter on one currency to mean something.
+const (
+	MetricEvents   Metric = "events"
+	MetricVisitors Metric = "visitors" // distinct visitor ids
+	MetricRevenue  Metric = "revenue"  // sum of order values
+	MetricSyncs    Metric = "syncs"    // attempts and decisions in the sync log
+)
+
+// Dimensions that events can be grouped by, and those for the sync log.
+var (
+	EventDimensions = []string{"pixel_id", "name", "consent", "device", "browser", "os", "country", "referrer_kind", "referrer_host", "utm_source", "utm_medium", "utm_campaign", "page_path", "currency", "source"}
+	SyncDimensions  = []string{"pixel_id", "partner", "outcome", "code"}
+)
+
+// SeriesQuery asks for counts over time.
+type SeriesQuery struct {
+	Metric       Metric
+	PixelID      string
+	Name         string
+	Partner      string // only for MetricSyncs
+	Since, Until time.Time
+	Step         time.Duration // at least a minute; at most 2,000 steps
+	GroupBy      string        // empty, or a dimension; the 20 greatest groups are kept
+}
+
+// Series are one group's counts.
+type Series struct {
+	Group  string  `json:"group,omitempty"`
+	Points []Point `json:"points"`
+}
+
+// Point is a count in the step that begins at Time.
+type Point struct {
+	Time  time.Time `json:"time"`
+	Value float64   `json:"value"`
+}
+
+// TopQuery asks for the greatest groups.
+type TopQuery struct {
+	Metric       Metric
+	Dimension    string
+	PixelID      string
+	Partner      string
+	Since, Until time.Time
+	Limit        int // 1–1000; 0: 10
+}
+
+// TopRow is one group.
+type TopRow struct {
+	Group string  `json:"group"`
+	Value float64 `json:"value"`
+}

@@ -1,0 +1,55 @@
+package event
+
+import (
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// Delivery is one event on its way to one partner by one route. Its key is the
+// event's id and the partner.
+type Delivery struct {
+	Event   Event  `json:"event"`
+	Partner string `json:"partner"`
+	// Params are the route's, in the partner's own field names.
+	Params jsontext.Value `json:"params,omitempty"`
+	// Permission is what consent allowed when the event was routed; it is
+	// decided again before each attempt, and never widened.
+	Permission Permission `json:"permission"`
+	QueuedAt   time.Time  `json:"queued_at"`
+}
+
+// Outcome says how an attempt to deliver ended.
+type Outcome string
+
+// The outcomes of a Sync.
+const (
+	Accepted Outcome = "accepted" // the partner took it
+	Retry    Outcome = "retry"    // it will be tried again
+	Rejected Outcome = "rejected" // the partner will never take it, or we know that it would not: it is in the dead letters
+	NotSent  Outcome = "not_sent" // we chose not to send it: switch, consent, no key
+)
+
+// Sync is a line of the sync log: one event, one partner, one attempt.
+type Sync struct {
+	EventID string    `json:"event_id"`
+	PixelID string    `json:"pixel_id"`
+	Partner string    `json:"partner"`
+	Attempt int       `json:"attempt"` // from 1; 0 where nothing was sent
+	At      time.Time `json:"at"`
+	Outcome Outcome   `json:"outcome"`
+	// Code is short and stable, for filters: "partner_off", "InvalidPrivacySetting".
+	Code string `json:"code,omitempty"`
+	// Message is for people: "not sent: partner is off".
+	Message string `json:"message,omitempty"`
+	// Status is the answer's HTTP status; 0 where none came.
+	Status  int           `json:"status,omitempty"`
+	Latency time.Duration `json:"latency_ns,omitempty,format:nano"`
+	// RequestID is the partner's own, for a support ticket.
+	RequestID string `json:"request_id,omitempty"`
+	// Payload is the SHA-256 of the body that was sent.
+	Payload string `json:"payload,omitempty"`
+	// Answer is the beginning of what the partner answered.
+	Answer  string `json:"answer,omitempty"`
+	OrderID string `json:"order_id,omitempty"`
+}

@@ -1,0 +1,145 @@
+// Package event is the vocabulary that every part of the pixel speaks: what a
+// page sends, what we keep of it, what a partner is given and what came of
+// that. It holds types, their validation and their encoding; it decides nothing
+// and imports nothing of ours.
+package event
+
+import (
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// Priority says which ingest queue an event travels in.
+type Priority string
+
+// The priorities, most urgent first.
+const (
+	High     Priority = "high"     // purchases and leads: money waits for them
+	Standard Priority = "standard" // ordinary events
+	Low      Priority = "low"      // scrolls and heartbeats
+)
+
+// Priorities lists them, most urgent first.
+var Priorities = [...]Priority{High, Standard, Low}
+
+// Event is one thing that happened, as we keep it after it was accepted. It
+// never holds plain personal data: Subject has digests only.
+type Event struct {
+	// ID is the client's own, or one we made; it is the key of every write, so
+	// that a repeat is harmless.
+	ID string `json:"id"`
+	// Receipt is new each time the collector takes an event in. It tells a
+	// redelivery of the same message from a second copy of the same event.
+	Receipt    string    `json:"receipt"`
+	PixelID    string    `json:"pixel_id"`
+	Name       string    `json:"name"`
+	Time       time.Time `json:"time"`             // when it happened, by the client's clock
+	SentAt     time.Time `json:"sent_at,omitzero"` // when it was sent, by the client's clock
+	ReceivedAt time.Time `json:"received_at"`      // when it was accepted, by ours
+	// Source is the door it came through: "web", "pixel", "server".
+	Source   string   `json:"source"`
+	Priority Priority `json:"priority"`
+
+	Consent Consent `json:"consent"`
+	Verdict Verdict `json:"verdict"`
+	Subject Subject `json:"subject"`
+	Context Context `json:"context"`
+	Order   Order   `json:"order,omitzero"`
+	// Properties are what the page sent, unread but for Order.
+	Properties jsontext.Value `json:"properties,omitempty"`
+
+	Enrichment Enrichment `json:"enrichment,omitzero"`
+
+	// Trace is the W3C traceparent of the request that brought the event.
+	Trace string `json:"trace,omitempty"`
+}
+
+// Context is where an event happened.
+type Context struct {
+	Page     Page   `json:"page,omitzero"`
+	Locale   string `json:"locale,omitempty"`   // BCP 47, "en-GB"
+	Timezone string `json:"timezone,omitempty"` // IANA, "Europe/London"
+	Screen   Screen `json:"screen,omitzero"`
+	SDK      SDK    `json:"sdk,omitzero"`
+	// IP and UserAgent are the visitor's, as the request showed them; consent
+	// may have cut them down.
+	IP        string `json:"ip,omitempty"`
+	UserAgent string `json:"user_agent,omitempty"`
+	// ClientHints are the Sec-CH-UA headers that came, by lower-case name.
+	ClientHints map[string]string `json:"client_hints,omitempty"`
+}
+
+// Page is the page that an event happened on.
+type Page struct {
+	URL      string `json:"url,omitempty"`
+	Referrer string `json:"referrer,omitempty"`
+	Title    string `json:"title,omitempty"`
+}
+
+// Screen is a screen's size in CSS pixels.
+type Screen struct {
+	Width  int `json:"width,omitempty"`
+	Height int `json:"height,omitempty"`
+}
+
+// SDK names the client that made the event.
+type SDK struct {
+	Name    string `json:"name,omitempty"`
+	Version string `json:"version,omitempty"`
+}
+
+// Order is the commercial part of an event's properties.
+type Order struct {
+	ID       string `json:"id,omitempty"`
+	Value    Amount `json:"value,omitempty"`
+	Currency string `json:"currency,omitempty"` // ISO 4217
+	Items    []Item `json:"items,omitempty"`
+}
+
+// Item is one line of an order, by the GA4 e-commerce names.
+type Item struct {
+	ID       string `json:"item_id,omitempty"`
+	Name     string `json:"item_name,omitempty"`
+	Brand    string `json:"item_brand,omitempty"`
+	Category string `json:"item_category,omitempty"`
+	Price    Amount `json:"price,omitempty"`
+	Quantity Amount `json:"quantity,omitempty"`
+}
+
+// Enrichment is what the worker found out about an event.
+type Enrichment struct {
+	Device   Device   `json:"device,omitzero"`
+	Campaign Campaign `json:"campaign,omitzero"`
+	Referrer Referrer `json:"referrer,omitzero"`
+	// Bot is the reason to take the client for a machine; empty for people.
+	Bot string `json:"bot,omitempty"`
+}
+
+// Device is what the user agent and the client hints say.
+type Device struct {
+	Class          string `json:"class,omitempty"` // desktop, mobile, tablet, bot, other
+	Browser        string `json:"browser,omitempty"`
+	BrowserVersion string `json:"browser_version,omitempty"`
+	OS             string `json:"os,omitempty"`
+	OSVersion      string `json:"os_version,omitempty"`
+}
+
+// Campaign is what the page's address says of the advertisement that led to it.
+type Campaign struct {
+	Source  string `json:"source,omitempty"`
+	Medium  string `json:"medium,omitempty"`
+	Name    string `json:"name,omitempty"`
+	Term    string `json:"term,omitempty"`
+	Content string `json:"content,omitempty"`
+	ID      string `json:"id,omitempty"`
+}
+
+// Referrer is where the visitor came from.
+type Referrer struct {
+	Host string `json:"host,omitempty"`
+	// Kind is one of search, social, mail, paid, referral, internal, direct.
+	Kind string `json:"kind,omitempty"`
+	// Name is the site's usual name, where we know it ("Google").
+	Name string `json:"name,omitempty"`
+}

@@ -1,0 +1,164 @@
+// Package partner is the port to an advertising partner. An adapter translates
+// between our events and one partner's API and does nothing else: no I/O, no
+// retries, no tokens, no clock. Everything the rest of the program needs to know
+// of a partner is in its Spec.
+package partner
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/miq/pixel/modules/event"
+)
+
+// Adapter is one partner. partnertest checks what the comments promise.
+type Adapter interface {
+	Spec() Spec
+	// Group names what a delivery's request depends on beside the event, such as
+	// the advertiser's account. Deliveries of different groups never share a
+	// request.
+	Group(event.Delivery) string
+	// Encode makes one request of a batch whose deliveries are of one group. It
+	// returns a result for each delivery that this partner can never take, so
+	// that one of them does not spoil the batch; the request holds the others,
+	// in their order. The request is nil when none is left.
+	Encode(context.Context, Batch) (*http.Request, []Result, error)
+	// Decode sorts an answer to the deliveries that Encode put in the request.
+	Decode(Answer, []event.Delivery) Receipt
+	// Sandbox imitates the partner's endpoints strictly, and hands everything
+	// it is sent to record.
+	Sandbox(record func(Received)) http.Handler
+}
+
+// Spec describes a partner.
+type Spec struct {
+	Name  string // "ttd": the name in routes, queues, metrics and addresses
+	Title string // "The Trade Desk"
+	About string // a sentence for the console
+	Docs  string // where the partner documents its API
+
+	// Endpoint and TokenURL are the partner's own; configuration may replace
+	// them. They are empty where they depend on the account.
+	Endpoint string
+	TokenURL string
+
+	// Settings and Params are JSON Schemas (draft 2020-12): of what is set once
+	// for the partner, and of a route's parameters. The console makes its forms
+	// from their titles and descriptions.
+	Settings jsontext.Value
+	Params   jsontext.Value
+	// Credentials are the secrets it needs, in the order they are asked for.
+	Credentials []Credential
+	Auth        Auth
+
+	Limits  Limits
+	Consent Needs
+
+	// Dedupes is set where the partner drops a repeat by our event id, so that
+	// sending again after a timeout is harmless.
+	Dedupes bool
+	// EventNames are the partner's own names for standard events, shown where a
+	// route is made.
+	EventNames map[string]string
+}
+
+// Credential is a secret to ask an administrator for.
+type Credential struct {
+	Name  string // "refresh_token"
+	Title string
+	Help  string
+}
+
+// Auth is how requests are authorised.
+type Auth string
+
+// The kinds of Auth.
+const (
+	// NoAuth: ids in the body say whose event it is.
+	NoAuth Auth = "none"
+	// RefreshToken: OAuth 2 refresh_token grant at TokenURL with the credentials
+	// client_id, client_secret and refresh_token; the token goes into
+	// Authorization: Bearer.
+	RefreshToken Auth = "refresh_token"
+)
+
+// Limits are the partner's, or ours where it states none.
+type Limits struct {
+	Items   int           // events in a request
+	Bytes   int           // of a request's body
+	Age     time.Duration // of the oldest event it takes
+	Timeout time.Duration // for an answer
+	Linger  time.Duration // how long a batch may wait to fill
+}
+
+// Needs are what consent must allow before the partner gets an event.
+type Needs struct {
+	VendorID int // in the IAB's global vendor list
+	// Measure is set where the connector can say "count, but do not
+	// personalise", so that less than full permission is still of use.
+	Measure bool
+	// ConsentMode is set where the partner takes Google Consent Mode's answer
+	// (or its own form of it) instead of a TC string.
+	ConsentMode bool
+	// LimitedUse is set where the partner has a flag for limited data use.
+	LimitedUse bool
+}
+
+// Batch is what a request is made of.
+type Batch struct {
+	Endpoint    string            // from configuration; empty: the partner's own
+	Settings    jsontext.Value    // valid by Spec.Settings; may be empty
+	Credentials map[string]string // for headers that name the client
+	Token       string            // a valid access token, where Auth needs one
+	Now         time.Time
+	Deliveries  []event.Delivery
+}
+
+// Answer is a partner's answer, read whole.
+type Answer struct {
+	Status int
+	Header http.Header
+	Body   []byte // at most 1 MiB
+	Now    time.Time
+}
+
+// Result is what becomes of one delivery.
+type Result struct {
+	EventID string
+	Outcome event.Outcome // Accepted, Retry, Rejected or NotSent
+	Code    string        // short and stable: the partner's, or ours in snake_case
+	Message string        // for people
+}
+
+// Receipt sorts a batch. Answers are values, not errors.
+type Receipt struct {
+	// Results holds one for each delivery of the request, in any order.
+	Results []Result
+	// RetryAfter is when the partner wants to be asked again; zero: as we like.
+	RetryAfter time.Duration
+	// Halve asks for the batch to be sent in two halves: it was too large, or
+	// one delivery of it spoils the others and nothing says which.
+	Halve bool
+	// NewToken asks for a fresh token and one more try.
+	NewToken bool
+	// Pause says why no further request can succeed until a person acts, such as
+	// a revoked right. The batch goes back to the queue.
+	Pause string
+	// RequestID is the partner's own name for the request.
+	RequestID string
+}
+
+// Received is something that reached a sandbox.
+type Received struct {
+	Partner  string         `json:"partner"`
+	At       time.Time      `json:"at"`
+	Path     string         `json:"path"`
+	Status   int            `json:"status"` // what was answered
+	EventIDs []string       `json:"event_ids,omitempty"`
+	OrderIDs []string       `json:"order_ids,omitempty"`
+	Body     jsontext.Value `json:"body"`
+	Answer   string         `json:"answer"`
+}

@@ -1,0 +1,31 @@
+package queue
+
+import (
+	"strings"
+
+	"github.com/miq/pixel/modules/event"
+)
+
+// Validation is where refused input goes, and ingest messages that could not
+// be processed.
+const Validation = "dlq:validation"
+
+// Ingest is the queue for accepted events of a priority.
+func Ingest(p event.Priority) string { return "ingest:" + string(p) }
+
+// Partner is the queue for deliveries to a partner.
+func Partner(name string) string { return "s2s:" + name }
+
+// PartnerDead is where a partner's failed deliveries go.
+func PartnerDead(name string) string { return "dlq:" + name }
+
+// DeadLetters is the queue that Bury moves a queue's messages to.
+func DeadLetters(name string) string {
+	if partner, ok := strings.CutPrefix(name, "s2s:"); ok {
+		return PartnerDead(partner)
+	}
+	return Validation
+}
+
+// IsDead reports whether a queue holds dead letters.
+func IsDead(name string) bool { return strings.HasPrefix(name, "dlq:") }

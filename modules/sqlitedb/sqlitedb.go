@@ -1,0 +1,74 @@
+// Package sqlitedb opens the embedded store's database files the one way that
+// the backends rely on: write-ahead log, a single writer, and a choice between
+// commits that wait for the disk and commits that do not.
+package sqlitedb
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+
+	_ "modernc.org/sqlite" // the driver "sqlite": pure Go, so that the binary stays static
+)
+
+// DB is one database file, opened by this process alone.
+type DB struct {
+	// Durable has one connection; its commits return once the disk has them
+	// (synchronous=FULL).
+	Durable *sql.DB
+	// Lazy has one connection; its commits survive a crash of the process, but
+	// the last may be lost with the power (synchronous=NORMAL). For writes whose
+	// loss only repeats harmless work, such as an ack.
+	Lazy *sql.DB
+	// Read has several connections that cannot write.
+	Read *sql.DB
+}
+
+// Open opens the file at path, and makes it and its folder if need be.
+func Open(path string) (*DB, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, fmt.Errorf("make the data folder: %w", err)
+	}
+	db := &DB{}
+	var err error
+	if db.Durable, err = open(path, 1, "synchronous(FULL)"); err == nil {
+		if db.Lazy, err = open(path, 1, "synchronous(NORMAL)"); err == nil {
+			db.Read, err = open(path, 4, "query_only(1)")
+		}
+	}
+	if err != nil {
+		db.Close()
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	return db, nil
+}
+
+func open(path string, conns int, pragmas ...string) (*sql.DB, error) {
+	q := url.Values{"_txlock": {"immediate"}}
+	// auto_vacuum must come before the first table, and busy_timeout before
+	// anything that may wait for the other writer.
+	for _, p := range append([]string{"busy_timeout(10000)", "auto_vacuum(INCREMENTAL)", "journal_mode(WAL)"}, pragmas...) {
+		q.Add("_pragma", p)
+	}
+	d, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+q.Encode())
+	if err != nil {
+		return nil, err
+	}
+	d.SetMaxOpenConns(conns)
+	d.SetMaxIdleConns(conns)
+	return d, d.Ping()
+}
+
+// Close closes all connections.
+func (db *DB) Close() error {
+	var errs []error
+	for _, d := range []*sql.DB{db.Read, db.Lazy, db.Durable} {
+		if d != nil {
+			errs = append(errs, d.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
