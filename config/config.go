@@ -1,0 +1,193 @@
+// Package config holds every setting: one struct a section, its defaults, and
+// what makes a value good. Load reads them from config.yaml, the environment and
+// flags, in that order, and reports every problem at once with its key.
+package config
+
+import (
+	"time"
+)
+
+// Config is the whole configuration. Only modules/app sees it whole; a module
+// takes its own section.
+type Config struct {
+	Role            string        `koanf:"role"`
+	DataDir         string        `koanf:"data_dir"`
+	ShutdownTimeout time.Duration `koanf:"shutdown_timeout"`
+	SecretKey       string        `koanf:"secret_key" secret:"true"`
+
+	Log        Log                `koanf:"log"`
+	Collector  Collector          `koanf:"collector"`
+	Worker     Worker             `koanf:"worker"`
+	Dispatcher Dispatcher         `koanf:"dispatcher"`
+	Admin      Admin              `koanf:"admin"`
+	Ops        Ops                `koanf:"ops"`
+	Queue      Queue              `koanf:"queue"`
+	Redis      Redis              `koanf:"redis"`
+	ClickHouse ClickHouse         `koanf:"clickhouse"`
+	Archive    Archive            `koanf:"archive"`
+	Geo        Geo                `koanf:"geo"`
+	Consent    Consent            `koanf:"consent"`
+	Partners   map[string]Partner `koanf:"partners"`
+	OTel       OTel               `koanf:"otel"`
+}
+
+// Log is how the process logs.
+type Log struct {
+	Level  string `koanf:"level"`  // debug, info, warn, error
+	Format string `koanf:"format"` // json, text
+}
+
+// Collector is the public side.
+type Collector struct {
+	Addr string `koanf:"addr"`
+	// PublicURL is where browsers reach it, for the snippet; empty: as asked.
+	PublicURL string `koanf:"public_url"`
+	// MaxBody bounds a request's body after decompression, in bytes.
+	MaxBody int64 `koanf:"max_body"`
+	// MaxEvents bounds the events of a request.
+	MaxEvents int `koanf:"max_events"`
+	// TrustedProxies are networks whose X-Forwarded-For is believed.
+	TrustedProxies []string `koanf:"trusted_proxies"`
+	// Priorities are event names that travel in another queue than "standard".
+	Priorities Priorities `koanf:"priorities"`
+	// MaxWaiting bounds the bytes that wait for the queue before 503.
+	MaxWaiting int64 `koanf:"max_waiting"`
+}
+
+// Priorities lists the event names of the high and low queues.
+type Priorities struct {
+	High []string `koanf:"high"`
+	Low  []string `koanf:"low"`
+}
+
+// Worker turns accepted events into stored ones and deliveries.
+type Worker struct {
+	Concurrency int           `koanf:"concurrency"` // batches at once
+	Batch       int           `koanf:"batch"`       // events in a batch
+	DedupeTTL   time.Duration `koanf:"dedupe_ttl"`  // how long an event id is remembered
+}
+
+// Dispatcher sends to partners.
+type Dispatcher struct {
+	Concurrency int     `koanf:"concurrency"` // requests at once a partner
+	Breaker     Breaker `koanf:"breaker"`
+	Retry       Retry   `koanf:"retry"`
+}
+
+// Breaker is when a partner's circuit opens, and for how long.
+type Breaker struct {
+	Failures int           `koanf:"failures"` // of the last Window requests
+	Window   int           `koanf:"window"`
+	Delay    time.Duration `koanf:"delay"` // until a trial request
+}
+
+// Retry is the wait between attempts: Min doubled each time up to Max, with
+// jitter, until Attempts or the partner's age limit.
+type Retry struct {
+	Min      time.Duration `koanf:"min"`
+	Max      time.Duration `koanf:"max"`
+	Attempts int           `koanf:"attempts"`
+}
+
+// Admin is the console and its API.
+type Admin struct {
+	Addr  string `koanf:"addr"`
+	Token string `koanf:"token" secret:"true"`
+	// PublicURL is where people reach the console, for links it prints.
+	PublicURL string `koanf:"public_url"`
+}
+
+// Ops serves health, metrics and pprof.
+type Ops struct {
+	Addr string `koanf:"addr"`
+}
+
+// Queue is what all queues have in common.
+type Queue struct {
+	Lease         time.Duration `koanf:"lease"`
+	MaxDeliveries int           `koanf:"max_deliveries"`
+}
+
+// Redis holds queues and state when its URL is set.
+type Redis struct {
+	URL  string `koanf:"url" secret:"url"`
+	Mode string `koanf:"mode"` // single
+}
+
+// ClickHouse holds events and the sync log when its DSN is set.
+type ClickHouse struct {
+	DSN string `koanf:"dsn" secret:"url"`
+}
+
+// Archive is where the raw copy goes.
+type Archive struct {
+	URL string    `koanf:"url"`
+	S3  ArchiveS3 `koanf:"s3"`
+}
+
+// ArchiveS3 is for s3:// addresses.
+type ArchiveS3 struct {
+	Endpoint  string `koanf:"endpoint"`
+	Region    string `koanf:"region"`
+	PathStyle bool   `koanf:"path_style"`
+}
+
+// Geo are the MMDB files.
+type Geo struct {
+	CityDB string `koanf:"city_db"`
+	ASNDB  string `koanf:"asn_db"`
+}
+
+// Consent is who we are in the IAB's list.
+type Consent struct {
+	VendorID int  `koanf:"vendor_id"`
+	AllowLI  bool `koanf:"allow_li"`
+}
+
+// Partner points an adapter somewhere else than the partner's own address.
+type Partner struct {
+	Endpoint string `koanf:"endpoint"`
+	TokenURL string `koanf:"token_url"`
+}
+
+// OTel is where traces go.
+type OTel struct {
+	Endpoint string `koanf:"endpoint"`
+	// Sample is the share of requests traced, 0 to 1.
+	Sample float64 `koanf:"sample"`
+}
+
+// Default is the configuration with nothing set: the whole product on the
+// embedded store.
+func Default() Config {
+	return Config{
+		Role:            "all",
+		DataDir:         "./data",
+		ShutdownTimeout: 25 * time.Second,
+		Log:             Log{Level: "info", Format: "text"},
+		Collector: Collector{
+			Addr:       ":8080",
+			MaxBody:    1 << 20,
+			MaxEvents:  500,
+			MaxWaiting: 64 << 20,
+			Priorities: Priorities{
+				High: []string{"purchase", "refund", "generate_lead", "sign_up", "subscribe"},
+				Low:  []string{"scroll", "heartbeat", "user_engagement", "video_progress"},
+			},
+		},
+		Worker: Worker{Concurrency: 2, Batch: 256, DedupeTTL: 7 * 24 * time.Hour},
+		Dispatcher: Dispatcher{
+			Concurrency: 4,
+			Breaker:     Breaker{Failures: 10, Window: 20, Delay: 30 * time.Second},
+			Retry:       Retry{Min: 5 * time.Second, Max: time.Hour, Attempts: 20},
+		},
+		Admin:    Admin{Addr: ":8081"},
+		Ops:      Ops{Addr: ":9464"},
+		Queue:    Queue{Lease: time.Minute, MaxDeliveries: 8},
+		Redis:    Redis{Mode: "single"},
+		Archive:  Archive{URL: "file://{data_dir}/archive"},
+		Consent:  Consent{VendorID: 101},
+		Partners: map[string]Partner{"dv360": {}, "ttd": {}, "yahoo": {}, "amazon": {}},
+		OTel:     OTel{Sample: 1},
+	}
+}
