@@ -1,0 +1,73 @@
+package secret
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+func box(t *testing.T, fill byte) *Box {
+	t.Helper()
+	b, err := New(bytes.Repeat([]byte{fill}, KeySize))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestSealedValuesOpenOnlyWithTheirKeyAndName(t *testing.T) {
+	sealed := box(t, 1).Seal("partner:amazon", []byte("s3cret"))
+	if bytes.Contains(sealed, []byte("s3cret")) {
+		t.Fatal("the sealed value holds the plain one")
+	}
+	got, err := box(t, 1).Open("partner:amazon", sealed)
+	if err != nil || string(got) != "s3cret" {
+		t.Fatalf("Open = %q, %v", got, err)
+	}
+	changed := bytes.Clone(sealed)
+	changed[len(changed)-1] ^= 1
+	for name, open := range map[string]func() ([]byte, error){
+		"another key":  func() ([]byte, error) { return box(t, 2).Open("partner:amazon", sealed) },
+		"another name": func() ([]byte, error) { return box(t, 1).Open("partner:ttd", sealed) },
+		"a changed bit": func() ([]byte, error) {
+			return box(t, 1).Open("partner:amazon", changed)
+		},
+		"too short": func() ([]byte, error) { return box(t, 1).Open("partner:amazon", sealed[:5]) },
+	} {
+		if _, err := open(); !errors.Is(err, ErrOpen) {
+			t.Errorf("%s: err = %v, want ErrOpen", name, err)
+		}
+	}
+}
+
+func TestKeyFileIsMadeOnceAndReadableByTheOwnerOnly(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "new", "secret.key")
+	first, err := KeyFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := KeyFile(path)
+	if err != nil || !bytes.Equal(first, again) {
+		t.Fatalf("the second start has another key (%v)", err)
+	}
+	if info, _ := os.Stat(path); info.Mode().Perm() != 0o600 {
+		t.Errorf("mode = %v, want 0600", info.Mode().Perm())
+	}
+}
+
+func TestParseKeySaysWhatIsWrong(t *testing.T) {
+	for _, bad := range []string{"", "not base64!", base64.StdEncoding.EncodeToString([]byte("short"))} {
+		if _, err := ParseKey(bad); err == nil {
+			t.Errorf("ParseKey(%q) took it", bad)
+		}
+	}
+	key := bytes.Repeat([]byte{0xfb}, KeySize)
+	for _, enc := range []*base64.Encoding{base64.StdEncoding, base64.URLEncoding, base64.RawURLEncoding} {
+		if got, err := ParseKey(enc.EncodeToString(key)); err != nil || !bytes.Equal(got, key) {
+			t.Errorf("ParseKey(%s) = %v", enc.EncodeToString(key), err)
+		}
+	}
+}

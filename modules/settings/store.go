@@ -1,0 +1,239 @@
+package settings
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/miq/pixel/modules/secret"
+	"github.com/miq/pixel/modules/state"
+)
+
+// The collections that the settings are kept in.
+const (
+	pixels   = "pixels"
+	partners = "partners"
+)
+
+// refresh is how often a replica asks whether its copy is the newest.
+const refresh = time.Second
+
+// ErrNotFound says that there is no pixel of that id.
+var ErrNotFound = errors.New("no such pixel")
+
+// Store keeps the settings in the shared state and a copy of them in memory.
+type Store struct {
+	docs state.Documents
+	box  *secret.Box
+	log  *slog.Logger
+
+	saving sync.Mutex // one refresh at a time
+	now    atomic.Pointer[snapshot]
+	stop   context.CancelFunc
+	done   chan struct{}
+}
+
+type snapshot struct {
+	pixels          map[string]Pixel
+	partners        map[string]Partner
+	pixelsVersion   int64
+	partnersVersion int64
+}
+
+// New returns a store that has read nothing yet: Start does.
+func New(docs state.Documents, box *secret.Box, log *slog.Logger) *Store {
+	s := &Store{docs: docs, box: box, log: log}
+	s.now.Store(&snapshot{pixelsVersion: -1, partnersVersion: -1})
+	return s
+}
+
+// Start reads everything once and then keeps the copy fresh until Stop.
+func (s *Store) Start(ctx context.Context) error {
+	if err := s.Refresh(ctx); err != nil {
+		return fmt.Errorf("read the settings: %w", err)
+	}
+	run, stop := context.WithCancel(context.WithoutCancel(ctx))
+	s.stop, s.done = stop, make(chan struct{})
+	go func() {
+		defer close(s.done)
+		tick := time.NewTicker(refresh)
+		defer tick.Stop()
+		healthy := true
+		for {
+			select {
+			case <-run.Done():
+				return
+			case <-tick.C:
+			}
+			err := s.Refresh(run)
+			if err != nil && healthy && run.Err() == nil {
+				s.log.Warn("settings could not be refreshed; the last ones stay in force", "error", err)
+			}
+			healthy = err == nil
+		}
+	}()
+	return nil
+}
+
+// Stop ends what Start began.
+func (s *Store) Stop() {
+	if s.stop != nil {
+		s.stop()
+		<-s.done
+	}
+}
+
+// Refresh reads what changed since the last time.
+func (s *Store) Refresh(ctx context.Context) error {
+	s.saving.Lock()
+	defer s.saving.Unlock()
+	old := s.now.Load()
+	next := *old
+	var err error
+	if next.pixels, next.pixelsVersion, err = load(ctx, s.docs, pixels, old.pixels, old.pixelsVersion, func(p *Pixel, d state.Document) string {
+		p.Revision = d.Revision
+		return p.ID
+	}); err != nil {
+		return err
+	}
+	if next.partners, next.partnersVersion, err = load(ctx, s.docs, partners, old.partners, old.partnersVersion, func(p *Partner, d state.Document) string {
+		p.Revision = d.Revision
+		return p.Name
+	}); err != nil {
+		return err
+	}
+	if next.pixelsVersion != old.pixelsVersion || next.partnersVersion != old.partnersVersion {
+		s.now.Store(&next)
+	}
+	return nil
+}
+
+func load[T any](ctx context.Context, docs state.Documents, collection string, old map[string]T, version int64, key func(*T, state.Document) string) (map[string]T, int64, error) {
+	newest, err := docs.Version(ctx, collection)
+	if err != nil || newest == version {
+		return old, version, err
+	}
+	list, newest, err := docs.List(ctx, collection)
+	if err != nil {
+		return old, version, err
+	}
+	all := make(map[string]T, len(list))
+	for _, d := range list {
+		var v T
+		if err := json.Unmarshal(d.Body, &v); err != nil {
+			return old, version, fmt.Errorf("%s %s: %w", collection, d.ID, err)
+		}
+		all[key(&v, d)] = v
+	}
+	return all, newest, nil
+}
+
+// Pixel returns a pixel from the copy in memory. Callers must not change it.
+func (s *Store) Pixel(id string) (Pixel, bool) {
+	p, ok := s.now.Load().pixels[id]
+	return p, ok
+}
+
+// Pixels returns all pixels, by id.
+func (s *Store) Pixels() []Pixel {
+	m := s.now.Load().pixels
+	list := make([]Pixel, 0, len(m))
+	for _, p := range m {
+		list = append(list, p)
+	}
+	slices.SortFunc(list, func(a, b Pixel) int { return strings.Compare(a.ID, b.ID) })
+	return list
+}
+
+// Partner returns a partner's settings; one that nobody touched is on.
+func (s *Store) Partner(name string) Partner {
+	if p, ok := s.now.Load().partners[name]; ok {
+		return p
+	}
+	return Partner{Name: name, Mode: On}
+}
+
+// Versions identify the copy in force, so that replicas can be compared.
+func (s *Store) Versions() (pixels, partners int64) {
+	n := s.now.Load()
+	return n.pixelsVersion, n.partnersVersion
+}
+
+// SavePixel writes a pixel whose Revision is that of the one it replaces, 0 for
+// a new one. It returns what was stored, an Invalid, or state.ErrConflict.
+func (s *Store) SavePixel(ctx context.Context, p Pixel) (Pixel, error) {
+	if err := p.Validate(); err != nil {
+		return p, err
+	}
+	p.UpdatedAt = time.Now().UTC().Truncate(time.Millisecond)
+	if p.CreatedAt.IsZero() {
+		p.CreatedAt = p.UpdatedAt
+	}
+	rev, err := s.put(ctx, pixels, p.ID, p.Revision, p)
+	if err != nil {
+		return p, err
+	}
+	p.Revision = rev
+	return p, s.Refresh(ctx)
+}
+
+// RemovePixel deletes a pixel; its tag is answered 404 from then on.
+func (s *Store) RemovePixel(ctx context.Context, id string) error {
+	if err := s.docs.Remove(ctx, pixels, id); err != nil {
+		return err
+	}
+	return s.Refresh(ctx)
+}
+
+// SavePartner writes a partner's settings, as SavePixel does a pixel's.
+func (s *Store) SavePartner(ctx context.Context, p Partner) (Partner, error) {
+	if err := p.Validate(); err != nil {
+		return p, err
+	}
+	p.UpdatedAt = time.Now().UTC().Truncate(time.Millisecond)
+	rev, err := s.put(ctx, partners, p.Name, p.Revision, p)
+	if err != nil {
+		return p, err
+	}
+	p.Revision = rev
+	return p, s.Refresh(ctx)
+}
+
+func (s *Store) put(ctx context.Context, collection, id string, revision int64, v any) (int64, error) {
+	body, err := json.Marshal(v, json.Deterministic(true))
+	if err != nil {
+		return 0, err
+	}
+	return s.docs.Put(ctx, collection, state.Document{ID: id, Body: body, Revision: revision})
+}
+
+// SealCredentials encrypts a partner's credentials into p.Sealed.
+func (s *Store) SealCredentials(p *Partner, credentials map[string]string) error {
+	body, err := json.Marshal(credentials, json.Deterministic(true))
+	if err != nil {
+		return err
+	}
+	p.Sealed = s.box.Seal("partner:"+p.Name, body)
+	return nil
+}
+
+// Credentials decrypts a partner's credentials; none is an empty map.
+func (s *Store) Credentials(p Partner) (map[string]string, error) {
+	c := map[string]string{}
+	if len(p.Sealed) == 0 {
+		return c, nil
+	}
+	body, err := s.box.Open("partner:"+p.Name, p.Sealed)
+	if err != nil {
+		return nil, fmt.Errorf("credentials of %s: %w", p.Name, err)
+	}
+	return c, json.Unmarshal(body, &c)
+}
