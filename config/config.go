@@ -15,20 +15,20 @@ type Config struct {
 	ShutdownTimeout time.Duration `koanf:"shutdown_timeout"`
 	SecretKey       string        `koanf:"secret_key" secret:"true"`
 
-	Log        Log                `koanf:"log"`
-	Collector  Collector          `koanf:"collector"`
-	Worker     Worker             `koanf:"worker"`
-	Dispatcher Dispatcher         `koanf:"dispatcher"`
-	Admin      Admin              `koanf:"admin"`
-	Ops        Ops                `koanf:"ops"`
-	Queue      Queue              `koanf:"queue"`
-	Redis      Redis              `koanf:"redis"`
-	ClickHouse ClickHouse         `koanf:"clickhouse"`
-	Archive    Archive            `koanf:"archive"`
-	Geo        Geo                `koanf:"geo"`
-	Consent    Consent            `koanf:"consent"`
-	Partners   map[string]Partner `koanf:"partners"`
-	OTel       OTel               `koanf:"otel"`
+	Log        Log                 `koanf:"log"`
+	Collector  Collector           `koanf:"collector"`
+	Worker     Worker              `koanf:"worker"`
+	Dispatcher Dispatcher          `koanf:"dispatcher"`
+	Admin      Admin               `koanf:"admin"`
+	Ops        Ops                 `koanf:"ops"`
+	Queue      Queue               `koanf:"queue"`
+	Redis      Redis               `koanf:"redis"`
+	ClickHouse ClickHouse          `koanf:"clickhouse"`
+	Archive    Archive             `koanf:"archive"`
+	Geo        Geo                 `koanf:"geo"`
+	Consent    Consent             `koanf:"consent"`
+	Partners   map[string]*Partner `koanf:"partners"`
+	OTel       OTel                `koanf:"otel"`
 }
 
 // Log is how the process logs.
@@ -146,8 +146,8 @@ type Consent struct {
 
 // Partner points an adapter somewhere else than the partner's own address.
 type Partner struct {
-	Endpoint string `koanf:"endpoint"`
-	TokenURL string `koanf:"token_url"`
+	Endpoint string `koanf:"endpoint" yaml:"endpoint"`
+	TokenURL string `koanf:"token_url" yaml:"token_url"`
 }
 
 // OTel is where traces go.
@@ -187,7 +187,7 @@ func Default() Config {
 		Redis:    Redis{Mode: "single"},
 		Archive:  Archive{URL: "file://{data_dir}/archive"},
 		Consent:  Consent{VendorID: 101},
-		Partners: map[string]Partner{"dv360": {}, "ttd": {}, "yahoo": {}, "amazon": {}},
+		Partners: map[string]*Partner{"dv360": {}, "ttd": {}, "yahoo": {}, "amazon": {}},
 		OTel:     OTel{Sample: 1},
 	}
 }

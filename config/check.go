@@ -1,0 +1,132 @@
+package config
+
+import (
+	"encoding/base64"
+	"net"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Roles are what a process can do; "all" is all of them.
+var roles = []string{"collector", "worker", "dispatcher", "admin"}
+
+// Roles returns the roles that Role names, in the order above.
+func (c Config) Roles() []string {
+	var out []string
+	for _, r := range roles {
+		for _, w := range strings.Split(c.Role, ",") {
+			if w = strings.TrimSpace(w); w == r || w == "all" {
+				out = append(out, r)
+				break
+			}
+		}
+	}
+	return out
+}
+
+// Embedded reports whether queues and state live in this process's data folder.
+func (c Config) Embedded() bool { return c.Redis.URL == "" }
+
+func (c Config) check(bad *Invalid) {
+	for _, w := range strings.Split(c.Role, ",") {
+		if w = strings.TrimSpace(w); w != "all" && !slices.Contains(roles, w) {
+			bad.add("role", "must be all, or some of collector, worker, dispatcher, admin with commas between, not %q", w)
+		}
+	}
+	if c.DataDir == "" {
+		bad.add("data_dir", "must name a folder")
+	}
+	oneOf(bad, "log.level", c.Log.Level, "debug", "info", "warn", "error")
+	oneOf(bad, "log.format", c.Log.Format, "json", "text")
+	for key, addr := range map[string]string{"collector.addr": c.Collector.Addr, "admin.addr": c.Admin.Addr, "ops.addr": c.Ops.Addr} {
+		if _, port, err := net.SplitHostPort(addr); err != nil || port == "" {
+			bad.add(key, "must be host:port or :port, not %q", addr)
+		}
+	}
+	webURL(bad, "collector.public_url", c.Collector.PublicURL)
+	webURL(bad, "admin.public_url", c.Admin.PublicURL)
+	webURL(bad, "otel.endpoint", c.OTel.Endpoint)
+	for name, p := range c.Partners {
+		webURL(bad, "partners."+name+".endpoint", p.Endpoint)
+		webURL(bad, "partners."+name+".token_url", p.TokenURL)
+	}
+	for _, network := range c.Collector.TrustedProxies {
+		if _, err := netip.ParsePrefix(network); err != nil {
+			bad.add("collector.trusted_proxies", "must be networks such as 10.0.0.0/8, not %q", network)
+		}
+	}
+	for key, n := range map[string]int64{
+		"collector.max_body": c.Collector.MaxBody, "collector.max_events": int64(c.Collector.MaxEvents), "collector.max_waiting": c.Collector.MaxWaiting,
+		"worker.concurrency": int64(c.Worker.Concurrency), "worker.batch": int64(c.Worker.Batch),
+		"dispatcher.concurrency": int64(c.Dispatcher.Concurrency), "dispatcher.retry.attempts": int64(c.Dispatcher.Retry.Attempts),
+		"dispatcher.breaker.failures": int64(c.Dispatcher.Breaker.Failures), "dispatcher.breaker.window": int64(c.Dispatcher.Breaker.Window),
+		"queue.max_deliveries": int64(c.Queue.MaxDeliveries), "consent.vendor_id": int64(c.Consent.VendorID),
+	} {
+		if n < 1 {
+			bad.add(key, "must be at least 1")
+		}
+	}
+	for key, d := range map[string]time.Duration{
+		"shutdown_timeout": c.ShutdownTimeout, "worker.dedupe_ttl": c.Worker.DedupeTTL, "queue.lease": c.Queue.Lease,
+		"dispatcher.breaker.delay": c.Dispatcher.Breaker.Delay, "dispatcher.retry.min": c.Dispatcher.Retry.Min, "dispatcher.retry.max": c.Dispatcher.Retry.Max,
+	} {
+		if d <= 0 {
+			bad.add(key, "must be longer than nothing, such as 30s")
+		}
+	}
+	if c.Dispatcher.Breaker.Failures > c.Dispatcher.Breaker.Window {
+		bad.add("dispatcher.breaker.failures", "must not exceed dispatcher.breaker.window (%d)", c.Dispatcher.Breaker.Window)
+	}
+	if c.OTel.Sample < 0 || c.OTel.Sample > 1 {
+		bad.add("otel.sample", "must be between 0 and 1")
+	}
+	c.checkStores(bad)
+}
+
+func (c Config) checkStores(bad *Invalid) {
+	if c.SecretKey == "" && !c.Embedded() {
+		bad.add("secret_key", "is needed once redis.url is set, the same on every replica; make one with: head -c 32 /dev/urandom | base64")
+	}
+	if c.SecretKey != "" {
+		s := strings.NewReplacer("-", "+", "_", "/").Replace(strings.TrimRight(strings.TrimSpace(c.SecretKey), "="))
+		if key, err := base64.RawStdEncoding.DecodeString(s); err != nil || len(key) != 32 {
+			bad.add("secret_key", "must be 32 bytes in base64; make one with: head -c 32 /dev/urandom | base64")
+		}
+	}
+	if c.Redis.URL != "" {
+		if u, err := url.Parse(c.Redis.URL); err != nil || !slices.Contains([]string{"redis", "rediss", "unix"}, u.Scheme) {
+			bad.add("redis.url", "must begin with redis://, rediss:// or unix://")
+		}
+	}
+	oneOf(bad, "redis.mode", c.Redis.Mode, "single")
+	if c.ClickHouse.DSN != "" {
+		bad.add("clickhouse.dsn", "this version stores events in its embedded store only; leave it empty")
+	}
+	if path, ok := strings.CutPrefix(c.Archive.URL, "file://"); !ok || path == "" {
+		bad.add("archive.url", "must begin with file:// and name a folder; this version has no other archive")
+	}
+	if c.Geo.CityDB != "" {
+		bad.add("geo.city_db", "this version looks up no places; leave it empty")
+	}
+	if c.Geo.ASNDB != "" {
+		bad.add("geo.asn_db", "this version looks up no networks; leave it empty")
+	}
+}
+
+func oneOf(bad *Invalid, key, got string, want ...string) {
+	if !slices.Contains(want, got) {
+		bad.add(key, "must be one of %s, not %q", strings.Join(want, ", "), got)
+	}
+}
+
+func webURL(bad *Invalid, key, s string) {
+	if s == "" {
+		return
+	}
+	if u, err := url.Parse(s); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		bad.add(key, "must be an http(s) address, not %q", s)
+	}
+}
