@@ -33,6 +33,35 @@ type Adapter interface {
 	Sandbox(record func(Received)) http.Handler
 }
 
+// Timed is an Adapter that treats late events otherwise: what they need depends
+// on the hour and on what is set for the partner, which Group cannot know. Ask
+// AgeLimit and GroupIn rather than the adapter; they serve every Adapter.
+type Timed interface {
+	Adapter
+	// AgeLimit replaces Limits.Age.
+	AgeLimit(Batch) time.Duration
+	// GroupIn replaces Group at Batch.Now.
+	GroupIn(Batch, event.Delivery) string
+}
+
+// AgeLimit is the age of the oldest event that the partner takes under a
+// batch's settings and credentials; the batch needs no deliveries.
+func AgeLimit(a Adapter, b Batch) time.Duration {
+	if t, ok := a.(Timed); ok {
+		return t.AgeLimit(b)
+	}
+	return a.Spec().Limits.Age
+}
+
+// GroupIn is the group of a delivery under a batch's settings, credentials and
+// time; the batch needs no deliveries.
+func GroupIn(a Adapter, b Batch, d event.Delivery) string {
+	if t, ok := a.(Timed); ok {
+		return t.GroupIn(b, d)
+	}
+	return a.Group(d)
+}
+
 // Spec describes a partner.
 type Spec struct {
 	Name  string // "ttd": the name in routes, queues, metrics and addresses
@@ -41,7 +70,8 @@ type Spec struct {
 	Docs  string // where the partner documents its API
 
 	// Endpoint and TokenURL are the partner's own; configuration may replace
-	// them. They are empty where they depend on the account.
+	// them. Where the endpoint depends on the account, Endpoint is one of
+	// several, and Encode chooses unless Batch.Endpoint is set.
 	Endpoint string
 	TokenURL string
 
@@ -70,6 +100,8 @@ type Credential struct {
 	Name  string // "refresh_token"
 	Title string
 	Help  string
+	// Optional is set where the partner works without it.
+	Optional bool
 }
 
 // Auth is how requests are authorised.
@@ -123,6 +155,8 @@ type Answer struct {
 	Header http.Header
 	Body   []byte // at most 1 MiB
 	Now    time.Time
+	// Settings are those of the Batch that was sent.
+	Settings jsontext.Value
 }
 
 // Result is what becomes of one delivery.
@@ -142,6 +176,9 @@ type Receipt struct {
 	// Halve asks for the batch to be sent in two halves: it was too large, or
 	// one delivery of it spoils the others and nothing says which.
 	Halve bool
+	// Alone asks for the deliveries to retry to be sent once more at once, in a
+	// request of their own: the partner does not say what became of them.
+	Alone bool
 	// NewToken asks for a fresh token and one more try.
 	NewToken bool
 	// Pause says why no further request can succeed until a person acts, such as
@@ -159,6 +196,8 @@ type Received struct {
 	Status   int            `json:"status"` // what was answered
 	EventIDs []string       `json:"event_ids,omitempty"`
 	OrderIDs []string       `json:"order_ids,omitempty"`
+	// Duplicates are the event ids that an earlier request had brought already.
+	Duplicates []string `json:"duplicates,omitempty"`
 	Body     jsontext.Value `json:"body"`
 	Answer   string         `json:"answer"`
 }
