@@ -1,0 +1,151 @@
+package httpserver
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"runtime"
+	"strconv"
+	"time"
+
+	"github.com/labstack/echo/v5"
+	"github.com/labstack/echo/v5/middleware"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// politeness is how much of a refused body is read and thrown away. A client
+// that is still writing when the connection closes sees a reset instead of the
+// answer.
+const politeness = 8 << 20
+
+// around is what happens around every request, as one middleware: recover,
+// bound the body, trace, count.
+func around(o Options) echo.MiddlewareFunc {
+	m := newMetrics(o.Metrics, o.Name)
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c *echo.Context) error {
+			start := time.Now()
+			span := traced(c, o.Tracer)
+			err := bounded(c, next, o.MaxBody)
+			_, status := echo.ResolveResponseStatus(c.Response(), err)
+			if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+				status = http.StatusRequestEntityTooLarge
+			}
+			if span.IsRecording() {
+				span.SetAttributes(attribute.Int("http.response.status_code", status))
+				if status >= 500 {
+					span.SetStatus(codes.Error, http.StatusText(status))
+				}
+			}
+			span.End()
+			m.count(c, status, time.Since(start))
+			return err
+		}
+	}
+}
+
+// bounded runs the handler with a body that ends in a http.MaxBytesError, and
+// with a panic turned into an error.
+func bounded(c *echo.Context, next echo.HandlerFunc, limit int64) (err error) {
+	r := c.Request()
+	raw := r.Body
+	if raw != nil && raw != http.NoBody {
+		if r.ContentLength > limit {
+			discard(raw)
+			return tooLarge()
+		}
+		r.Body = http.MaxBytesReader(c.Response(), raw, limit)
+		defer func() {
+			if _, ok := errors.AsType[*http.MaxBytesError](err); ok || echo.StatusCode(err) == http.StatusRequestEntityTooLarge {
+				discard(raw)
+			}
+		}()
+	}
+	defer func() {
+		p := recover()
+		if p == nil {
+			return
+		}
+		if p == http.ErrAbortHandler {
+			panic(p)
+		}
+		stack := make([]byte, 8<<10)
+		stack = stack[:runtime.Stack(stack, false)]
+		cause, ok := p.(error)
+		if !ok {
+			cause = fmt.Errorf("%v", p)
+		}
+		// A panic is our fault whatever it carries, so the cause stays unwrapped.
+		err = &middleware.PanicStackError{Stack: stack, Err: errors.New("panic: " + cause.Error())}
+	}()
+	return next(c)
+}
+
+func discard(r io.Reader) { _, _ = io.CopyN(io.Discard, r, politeness) }
+
+// traced starts a span. These are public doors, so a caller's own traceparent
+// is not believed: it could make us record every request.
+func traced(c *echo.Context, tracer trace.Tracer) trace.Span {
+	r := c.Request()
+	ctx, span := tracer.Start(r.Context(), r.Method+" "+c.Path(), trace.WithSpanKind(trace.SpanKindServer))
+	if span.SpanContext().IsValid() {
+		if span.IsRecording() {
+			span.SetAttributes(attribute.String("http.request.method", r.Method), attribute.String("http.route", c.Path()))
+		}
+		c.SetRequest(r.WithContext(ctx))
+	}
+	return span
+}
+
+type metrics struct {
+	requests *prometheus.CounterVec
+	seconds  *prometheus.HistogramVec
+	server   string
+	statuses [600]string
+}
+
+// newMetrics registers what servers count; several servers of one process share
+// the two families.
+func newMetrics(reg prometheus.Registerer, server string) *metrics {
+	m := &metrics{server: server}
+	for i := range m.statuses {
+		m.statuses[i] = strconv.Itoa(i)
+	}
+	m.requests = register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "pixel_http_requests_total", Help: "Requests answered, by server, route and status.",
+	}, []string{"server", "route", "status"}))
+	m.seconds = register(reg, prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "pixel_http_request_seconds", Help: "Time from a request's header to the end of its handler.",
+		Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 5},
+	}, []string{"server", "route"}))
+	return m
+}
+
+func register[T prometheus.Collector](reg prometheus.Registerer, c T) T {
+	if reg == nil {
+		return c
+	}
+	if err := reg.Register(c); err != nil {
+		if there, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); ok {
+			return there.ExistingCollector.(T)
+		}
+		panic(err) // two families of one name: a bug
+	}
+	return c
+}
+
+func (m *metrics) count(c *echo.Context, status int, took time.Duration) {
+	route := c.Path()
+	if route == "" {
+		route = "none" // whatever a scanner asks for must not make a new series
+	}
+	if status < 0 || status >= len(m.statuses) {
+		status = 0
+	}
+	m.requests.WithLabelValues(m.server, route, m.statuses[status]).Inc()
+	m.seconds.WithLabelValues(m.server, route).Observe(took.Seconds())
+}

@@ -1,0 +1,173 @@
+package httpserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/labstack/echo/v5"
+	"github.com/labstack/echo/v5/middleware"
+)
+
+// Problem is an error that the client is told as application/problem+json
+// (RFC 9457). Handlers return one; nothing else writes errors.
+type Problem struct {
+	// Title says what kind of problem it is; empty: the status in words.
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	// Detail says what is wrong this time, and what would be right.
+	Detail string `json:"detail,omitempty"`
+	// Code is short and stable, for programs: "unknown_pixel".
+	Code   string       `json:"code,omitempty"`
+	Errors []FieldError `json:"errors,omitempty"`
+	// RetryAfter, when set, goes into the header of that name.
+	RetryAfter time.Duration `json:"-"`
+}
+
+// FieldError is what is wrong with one field.
+type FieldError struct {
+	// Pointer finds the field: a JSON pointer such as "/events/0/name", or a
+	// parameter's name.
+	Pointer string `json:"pointer"`
+	Code    string `json:"code,omitempty"`
+	Detail  string `json:"detail"`
+}
+
+// NewProblem returns a problem with a code for programs and a detail for people.
+func NewProblem(status int, code, detail string) *Problem {
+	return &Problem{Status: status, Code: code, Detail: detail}
+}
+
+func (p *Problem) Error() string {
+	return fmt.Sprintf("%d %s: %s", p.Status, p.Code, p.Detail)
+}
+
+// StatusCode tells echo's middleware what will be answered.
+func (p *Problem) StatusCode() int { return p.Status }
+
+// BadJSON turns an error of the json package into a 400 that points at the
+// field, or into a 413 where the body was too large.
+func BadJSON(err error) *Problem {
+	if p, ok := errors.AsType[*Problem](err); ok {
+		return p
+	}
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return tooLarge()
+	}
+	p := NewProblem(http.StatusBadRequest, "malformed_json", "the body is not valid JSON")
+	at, detail := jsontext.Pointer(""), ""
+	if e, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
+		at, detail = e.JSONPointer, syntax(e)
+	} else if e, ok := errors.AsType[*json.SemanticError](err); ok {
+		p.Code, p.Detail = "invalid_field", "a field has the wrong type"
+		at, detail = e.JSONPointer, semantic(e)
+	}
+	if detail != "" {
+		p.Errors = []FieldError{{Pointer: clip(string(at), 200), Code: p.Code, Detail: detail}}
+	}
+	return p
+}
+
+func syntax(e *jsontext.SyntacticError) string {
+	what := "is not valid JSON"
+	switch {
+	case errors.Is(e.Err, jsontext.ErrDuplicateName):
+		what = "is there twice"
+	case e.Err != nil:
+		// The package's own words quote at most a character of the input.
+		what = clip(e.Err.Error(), 120)
+	}
+	return what + " (at byte " + strconv.FormatInt(e.ByteOffset, 10) + ")"
+}
+
+func semantic(e *json.SemanticError) string {
+	kind := map[jsontext.Kind]string{'n': "null", 'f': "a boolean", 't': "a boolean", '"': "a string", '0': "a number", '{': "an object", '[': "an array"}[e.JSONKind]
+	switch {
+	case e.Err != nil && kind != "":
+		return "is " + kind + ", but " + clip(e.Err.Error(), 120)
+	case e.Err != nil:
+		return clip(e.Err.Error(), 120)
+	case kind != "":
+		return "must not be " + kind
+	}
+	return "has the wrong type"
+}
+
+func clip(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	return s[:n] + "…"
+}
+
+func tooLarge() *Problem {
+	return NewProblem(http.StatusRequestEntityTooLarge, "too_large", "the body is larger than this server takes")
+}
+
+// problem sorts any error into what the client may know of it.
+func problem(err error) *Problem {
+	if p, ok := errors.AsType[*Problem](err); ok {
+		return p
+	}
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return tooLarge()
+	}
+	if status := echo.StatusCode(err); status != 0 {
+		p := &Problem{Status: status}
+		if he, ok := errors.AsType[*echo.HTTPError](err); ok {
+			p.Detail = he.Message
+		}
+		return p
+	}
+	return &Problem{Status: http.StatusInternalServerError, Code: "internal", Detail: "something went wrong here, not in the request"}
+}
+
+// answerError is the one place that turns errors into answers, and the one that
+// logs those that are ours.
+func answerError(log *slog.Logger, name string) echo.HTTPErrorHandler {
+	return func(c *echo.Context, err error) {
+		gone := c.Request().Context().Err() != nil && errors.Is(err, context.Canceled)
+		p := problem(err)
+		if p.Status == http.StatusInternalServerError && !gone {
+			attrs := []any{"server", name, "method", c.Request().Method, "route", c.Path(), "error", err}
+			if ps, ok := errors.AsType[*middleware.PanicStackError](err); ok {
+				attrs[len(attrs)-1] = ps.Err
+				attrs = append(attrs, "stack", string(ps.Stack))
+			}
+			log.Error("request failed", attrs...)
+		}
+		if r, _ := echo.UnwrapResponse(c.Response()); gone || r != nil && r.Committed {
+			return
+		}
+		if err := write(c, p); err != nil {
+			log.Debug("answer could not be sent", "server", name, "error", err)
+		}
+	}
+}
+
+func write(c *echo.Context, p *Problem) error {
+	out := *p
+	if out.Title == "" {
+		out.Title = http.StatusText(out.Status)
+	}
+	h := c.Response().Header()
+	if out.RetryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(out.RetryAfter.Seconds()))))
+	}
+	h.Set("Cache-Control", "no-store")
+	if c.Request().Method == http.MethodHead {
+		return c.NoContent(out.Status)
+	}
+	body, err := json.Marshal(&out, jsontext.EscapeForHTML(true))
+	if err != nil {
+		return err
+	}
+	return c.Blob(out.Status, "application/problem+json", body)
+}

@@ -1,0 +1,90 @@
+package httpserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+)
+
+// Server serves a handler on one address.
+type Server struct {
+	addr     string
+	log      *slog.Logger
+	http     *http.Server
+	draining chan struct{}
+	drain    sync.Once
+
+	mu       sync.Mutex
+	listener net.Listener
+	done     chan struct{}
+}
+
+// NewServer returns a server that does not listen yet.
+func NewServer(h http.Handler, addr string, log *slog.Logger) *Server {
+	s := &Server{addr: addr, log: log, http: server(h, log), draining: make(chan struct{})}
+	s.http.BaseContext = func(net.Listener) context.Context {
+		return context.WithValue(context.Background(), drainKey{}, s.draining)
+	}
+	return s
+}
+
+// Start listens and returns; a port that is taken is an error here, not later.
+func (s *Server) Start(ctx context.Context) error {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", s.addr)
+	if err != nil {
+		return fmt.Errorf("listen on %s: %w", s.addr, err)
+	}
+	s.mu.Lock()
+	s.listener, s.done = l, make(chan struct{})
+	s.mu.Unlock()
+	go func() {
+		defer close(s.done)
+		if err := s.http.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {
+			s.log.Error("server ended", "addr", l.Addr().String(), "error", err)
+		}
+	}()
+	return nil
+}
+
+// Addr is the address bound, with the port that was chosen where ":0" was
+// asked for; before Start it is the address asked for.
+func (s *Server) Addr() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.listener == nil {
+		return s.addr
+	}
+	return s.listener.Addr().String()
+}
+
+// Stop takes no more requests and waits for those that run. When ctx ends
+// first, it cuts them off and says so.
+func (s *Server) Stop(ctx context.Context) error {
+	s.mu.Lock()
+	done := s.done
+	s.mu.Unlock()
+	if done == nil {
+		return nil
+	}
+	s.drain.Do(func() { close(s.draining) })
+	err := s.http.Shutdown(ctx)
+	if err != nil {
+		err = fmt.Errorf("drain %s: %w", s.Addr(), errors.Join(err, s.http.Close()))
+	}
+	<-done
+	return err
+}
+
+type drainKey struct{}
+
+// Draining is closed when the server that serves ctx's request begins to stop.
+// A handler that streams must end then, or the stop waits for it.
+func Draining(ctx context.Context) <-chan struct{} {
+	ch, _ := ctx.Value(drainKey{}).(chan struct{})
+	return ch
+}
