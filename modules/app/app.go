@@ -1,0 +1,70 @@
+// Package app is the wiring: the one place that knows the whole program. It
+// offers every role everything, and fx builds only what somebody asks for, so a
+// lone collector never opens the analytics store.
+package app
+
+import (
+	"log/slog"
+
+	"go.uber.org/fx"
+	"go.uber.org/fx/fxevent"
+
+	"github.com/miq/pixel/config"
+	"github.com/miq/pixel/modules/admin"
+	"github.com/miq/pixel/modules/collector"
+	"github.com/miq/pixel/modules/dispatcher"
+	"github.com/miq/pixel/modules/ops"
+	"github.com/miq/pixel/modules/settings"
+	"github.com/miq/pixel/modules/worker"
+)
+
+// roles run in this order and stop in the reverse one: the console and the
+// collector close their doors first, then what they took in drains downstream.
+var roles = []struct {
+	name   string
+	module fx.Option
+}{
+	{"dispatcher", dispatcher.Module},
+	{"worker", worker.Module},
+	{"collector", collector.Module},
+	{"admin", admin.Module},
+}
+
+// New returns the program for a configuration that was checked. Extra options
+// are for commands that need more than the roles, and for tests.
+func New(c config.Config, log *slog.Logger, extra ...fx.Option) *fx.App {
+	return fx.New(options(c, log), fx.Options(extra...))
+}
+
+func options(c config.Config, log *slog.Logger) fx.Option {
+	wanted := map[string]bool{}
+	for _, name := range c.Roles() {
+		wanted[name] = true
+	}
+	all := []fx.Option{
+		fx.Supply(log),
+		fx.WithLogger(func() fxevent.Logger {
+			l := &fxevent.SlogLogger{Logger: log.With("component", "fx")}
+			l.UseLogLevel(slog.LevelDebug)
+			return l
+		}),
+		fx.StopTimeout(c.ShutdownTimeout),
+		sections(c),
+		telemetry(c),
+		storage(c),
+		partners,
+		settings.Module,
+	}
+	for _, r := range roles {
+		if wanted[r.name] {
+			all = append(all, r.module)
+		}
+	}
+	// Ops asks for the health of whatever was built, so it comes last.
+	return fx.Options(append(all, ops.Module)...)
+}
+
+// sections gives each module its own part of the configuration.
+func sections(c config.Config) fx.Option {
+	return fx.Supply(c.Collector, c.Worker, c.Dispatcher, c.Admin, c.Ops, c.Queue, c.Consent, c.Partners)
+}

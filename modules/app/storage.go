@@ -1,0 +1,124 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/fx"
+
+	"github.com/miq/pixel/config"
+	"github.com/miq/pixel/modules/analytics/sqliteanalytics"
+	"github.com/miq/pixel/modules/archive/filearchive"
+	"github.com/miq/pixel/modules/queue"
+	"github.com/miq/pixel/modules/queue/redisqueue"
+	"github.com/miq/pixel/modules/queue/sqlitequeue"
+	"github.com/miq/pixel/modules/secret"
+	"github.com/miq/pixel/modules/sqlitedb"
+	"github.com/miq/pixel/modules/state/redisstate"
+	"github.com/miq/pixel/modules/state/sqlitestate"
+)
+
+// storage picks each backend by its address; an empty one means embedded.
+func storage(c config.Config) fx.Option {
+	return fx.Options(
+		fx.Supply(queue.Options{Lease: c.Queue.Lease, MaxDeliveries: c.Queue.MaxDeliveries, Wait: queue.Defaults.Wait}),
+		fx.Provide(
+			func(lc fx.Lifecycle) (dataDir, error) { return lockDataDir(lc, c.DataDir) },
+			secretBox(c),
+			func(dir dataDir) filearchive.Dir {
+				return filearchive.Dir(strings.TrimPrefix(c.Archive.URL, "file://"))
+			},
+			func(lc fx.Lifecycle) (redis.UniversalClient, error) { return redisClient(lc, c.Redis) },
+			database("queue"),
+			database("state"),
+			database("analytics"),
+		),
+		either(c.Redis.URL, redisqueue.Module, sqlitequeue.Module),
+		either(c.Redis.URL, redisstate.Module, sqlitestate.Module),
+		sqliteanalytics.Module,
+		filearchive.Module,
+	)
+}
+
+func either(address string, there, embedded fx.Option) fx.Option {
+	if address == "" {
+		return embedded
+	}
+	return there
+}
+
+// dataDir is the data folder, locked by this process.
+type dataDir string
+
+// lockDataDir keeps a second process from opening the same embedded store, which
+// would deliver every message twice.
+func lockDataDir(lc fx.Lifecycle, dir string) (dataDir, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("data_dir: %w", err)
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return "", fmt.Errorf("data_dir: %w", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return "", errors.Join(fmt.Errorf("data_dir: another pixel process uses %s; give this one a folder of its own, or share a store by redis.url", dir), f.Close())
+	}
+	lc.Append(fx.StopHook(f.Close))
+	return dataDir(dir), nil
+}
+
+// database provides one SQLite file. Each concern has its own, so that a report
+// or a large insert never holds up the queue's fsync.
+func database(name string) any {
+	return fx.Annotate(func(lc fx.Lifecycle, dir dataDir) (*sqlitedb.DB, error) {
+		db, err := sqlitedb.Open(filepath.Join(string(dir), name+".db"))
+		if err != nil {
+			return nil, err
+		}
+		lc.Append(fx.StopHook(db.Close))
+		return db, nil
+	}, fx.ResultTags(`name:"`+name+`_db"`))
+}
+
+// secretBox takes the configured key, or the one in the data folder, which a
+// process that was given its key never opens.
+func secretBox(c config.Config) any {
+	if c.SecretKey != "" {
+		return func() (*secret.Box, error) { return newBox(secret.ParseKey(c.SecretKey)) }
+	}
+	return func(dir dataDir) (*secret.Box, error) {
+		return newBox(secret.KeyFile(filepath.Join(string(dir), "secret.key")))
+	}
+}
+
+func newBox(key []byte, err error) (*secret.Box, error) {
+	if err != nil {
+		return nil, fmt.Errorf("secret_key: %w", err)
+	}
+	return secret.New(key)
+}
+
+// redisClient makes the client that queues and state share. A server that does
+// not answer is an error within seconds, not a hang.
+func redisClient(lc fx.Lifecycle, c config.Redis) (redis.UniversalClient, error) {
+	o, err := redis.ParseURL(c.URL)
+	if err != nil {
+		return nil, fmt.Errorf("redis.url: %w", err)
+	}
+	o.ContextTimeoutEnabled = true
+	o.DialerRetries = 1
+	client := redis.NewClient(o)
+	lc.Append(fx.StartStopHook(func(ctx context.Context) error {
+		if err := client.Ping(ctx).Err(); err != nil {
+			return fmt.Errorf("redis.url: the server does not answer: %w", err)
+		}
+		return nil
+	}, client.Close))
+	return client, nil
+}

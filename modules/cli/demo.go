@@ -1,0 +1,139 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"html/template"
+	"io"
+	"log/slog"
+	"path/filepath"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/spf13/cobra"
+	"go.uber.org/fx"
+
+	"github.com/miq/pixel/config"
+	"github.com/miq/pixel/modules/admin"
+	"github.com/miq/pixel/modules/app"
+	"github.com/miq/pixel/modules/collector"
+	"github.com/miq/pixel/modules/demo"
+	"github.com/miq/pixel/modules/sandbox"
+	"github.com/miq/pixel/modules/settings"
+	"github.com/miq/pixel/sdk"
+)
+
+// demoPixel is the id of the pixel that the shop carries.
+const demoPixel = "px_demo"
+
+func demoCommand() *cobra.Command {
+	var shopAddr, sandboxAddr string
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "Everything at once on the embedded store, with a shop that uses the tag and imitated partners",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			// The demo keeps its data beside the real one, never in it, and is
+			// reached from this machine only; explicit flags win over both.
+			dir := filepath.Join(config.Default().DataDir, "demo")
+			partners, err := listen(sandboxAddr, sandbox.New(app.Adapters()))
+			if err != nil {
+				return fmt.Errorf("--sandbox: %w", err)
+			}
+			defer partners.Close()
+			override := map[string]string{
+				"role": "all", "data_dir": dir, "log.level": "warn",
+				"collector.addr": "127.0.0.1:8080", "admin.addr": "127.0.0.1:8081", "ops.addr": "127.0.0.1:9464",
+			}
+			for name, e := range sandbox.Endpoints(partners.URL, app.Adapters()) {
+				override["partners."+name+".endpoint"] = e.Endpoint
+				override["partners."+name+".token_url"] = e.TokenURL
+			}
+			c, err := load(cmd, override)
+			if err != nil {
+				return err
+			}
+			d := demonstration{out: cmd.OutOrStdout(), shopAddr: shopAddr, sandbox: partners.URL, ops: c.Ops.Addr}
+			defer d.close()
+			return run(cmd.Context(), c, cmd.ErrOrStderr(), d.ready, fx.Populate(&d.settings, &d.collector, &d.admin, &d.log))
+		},
+	}
+	cmd.Flags().StringVar(&shopAddr, "shop", "127.0.0.1:8083", "`host:port` of the demo shop")
+	cmd.Flags().StringVar(&sandboxAddr, "sandbox", "127.0.0.1:8082", "`host:port` of the imitated partners")
+	return cmd
+}
+
+type demonstration struct {
+	out                    io.Writer
+	shopAddr, sandbox, ops string
+	shop                   *site
+
+	settings  *settings.Store
+	collector *collector.Collector
+	admin     *admin.Admin
+	log       *slog.Logger
+}
+
+// ready makes the demo's pixel, opens the shop and says where everything is.
+func (d *demonstration) ready(ctx context.Context) error {
+	if err := d.seed(ctx); err != nil {
+		return fmt.Errorf("prepare the demo: %w", err)
+	}
+	origin := "http://" + browsable(d.collector.Addr())
+	console := "http://" + browsable(d.admin.Addr())
+	shop := demo.Shop{Snippet: template.HTML(sdk.Snippet(origin, demoPixel)), Console: console}
+	var err error
+	if d.shop, err = listen(d.shopAddr, shop.Handler(d.log)); err != nil {
+		return fmt.Errorf("--shop: %w", err)
+	}
+	login, err := d.admin.LoginLink(ctx)
+	if err != nil {
+		return fmt.Errorf("make a link to the console: %w", err)
+	}
+	fmt.Fprint(d.out, "\n  The demo is running. Open the shop, accept its banner, and buy something.\n\n")
+	table(d.out, [][2]string{
+		{"Shop", d.shop.URL},
+		{"Console", login},
+		{"Partners", d.sandbox + "  (what the imitated partners received)"},
+		{"Collector", origin},
+		{"Metrics", "http://" + browsable(d.ops) + "/metrics"},
+	})
+	fmt.Fprint(d.out, "\n  The console's link signs you in once. Ctrl-C ends the demo; its data stays for the next.\n\n")
+	return nil
+}
+
+func (d *demonstration) close() {
+	if d.shop != nil {
+		_ = d.shop.Close()
+	}
+}
+
+// seed makes the pixel with its routes, and the credentials that the sandbox
+// takes, unless an earlier demo did.
+func (d *demonstration) seed(ctx context.Context) error {
+	if _, ok := d.settings.Pixel(demoPixel); !ok {
+		route := func(partner, event, params string) settings.Route {
+			return settings.Route{Partner: partner, Event: event, Enabled: true, Params: jsontext.Value(params)}
+		}
+		_, err := d.settings.SavePixel(ctx, settings.Pixel{
+			ID: demoPixel, Name: "Demo shop", Advertiser: "Fell & Fleet", Enabled: true, ConsentMode: settings.Banner, Country: "US",
+			Routes: []settings.Route{
+				route("ttd", "purchase", `{"adv":"demoadv","tracker_id":"demotrk"}`),
+				route("ttd", "add_to_cart", `{"adv":"demoadv","tracker_id":"demotrk"}`),
+				route("amazon", "purchase", `{"account_id":"1234567890","region":"na","conversion_type":"OFF_AMAZON_PURCHASES"}`),
+			},
+		})
+		if err != nil {
+			return err
+		}
+	}
+	p := d.settings.Partner("amazon")
+	if len(p.Sealed) > 0 {
+		return nil
+	}
+	if err := d.settings.SealCredentials(&p, sandbox.Credentials()); err != nil {
+		return err
+	}
+	_, err := d.settings.SavePartner(ctx, p)
+	return errors.Join(err)
+}
