@@ -1,0 +1,131 @@
+// Command summary reads `go test -json` and says in plain words what ran, what
+// failed and what could not run, ending in a line of counts.
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"os"
+	"sort"
+	"strings"
+)
+
+type line struct{ Action, Package, Test, Output string }
+
+type key struct{ pkg, test string }
+
+func main() {
+	passed, failed, skipped := 0, 0, map[key]string{}
+	out := map[key]*strings.Builder{}
+	packages := map[string]bool{}
+	var broken []key
+	for _, path := range os.Args[1:] {
+		f, err := os.Open(path)
+		if err != nil {
+			fmt.Printf("%s was not run\n", path)
+			continue
+		}
+		in := bufio.NewScanner(f)
+		in.Buffer(nil, 16<<20)
+		for in.Scan() {
+			var l line
+			if json.Unmarshal(in.Bytes(), &l) != nil {
+				continue
+			}
+			k := key{strings.TrimPrefix(l.Package, "github.com/miq/pixel/"), l.Test}
+			switch l.Action {
+			case "output":
+				if out[k] == nil {
+					out[k] = &strings.Builder{}
+				}
+				out[k].WriteString(l.Output)
+			case "pass":
+				if l.Test != "" {
+					passed++
+				}
+				packages[k.pkg] = true
+			case "fail":
+				if l.Test != "" {
+					failed++
+				} else if strings.Contains(text(out[k]), "[build failed]") || strings.Contains(text(out[k]), "panic:") {
+					failed++
+				}
+				broken = append(broken, k)
+			case "skip":
+				if l.Test != "" {
+					skipped[k] = reason(text(out[k]))
+				}
+			}
+		}
+		if err := in.Err(); err != nil {
+			fmt.Println(path, err)
+			failed++
+		}
+		f.Close()
+	}
+	for _, k := range broken {
+		fmt.Printf("\n--- FAILED %s %s\n%s", k.pkg, k.test, text(out[k]))
+	}
+	for _, k := range sorted(out) {
+		for _, l := range strings.Split(text(out[k]), "\n") {
+			if _, figure, ok := strings.Cut(l, "FIGURE "); ok {
+				fmt.Printf("%s: %s\n", k.pkg, figure)
+			}
+		}
+	}
+	fmt.Printf("\nTests of %d packages ran.\n", len(packages))
+	if len(skipped) == 0 {
+		fmt.Println("Nothing was skipped.")
+	} else {
+		byReason := map[string][]string{}
+		for k, why := range skipped {
+			byReason[why] = append(byReason[why], k.test)
+		}
+		fmt.Println("Could not run, or was asked not to:")
+		for why, tests := range byReason {
+			sort.Strings(tests)
+			fmt.Printf("  %s\n    %s\n", why, strings.Join(tests, ", "))
+		}
+	}
+	fmt.Printf("\n%d passed, %d failed, %d skipped\n", passed, failed, len(skipped))
+	if failed > 0 || len(broken) > 0 || passed == 0 {
+		os.Exit(1)
+	}
+}
+
+func text(b *strings.Builder) string {
+	if b == nil {
+		return ""
+	}
+	return b.String()
+}
+
+// reason is the last line a skipped test logged, without its place.
+func reason(out string) string {
+	why := "no reason given"
+	for _, l := range strings.Split(out, "\n") {
+		l = strings.TrimSpace(l)
+		if l == "" || strings.HasPrefix(l, "---") || strings.HasPrefix(l, "===") {
+			continue
+		}
+		if _, rest, ok := strings.Cut(l, ".go:"); ok {
+			if _, msg, ok := strings.Cut(rest, ": "); ok {
+				l = msg
+			}
+		}
+		why = l
+	}
+	return why
+}
+
+func sorted(m map[key]*strings.Builder) []key {
+	keys := make([]key, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	sort.Slice(keys, func(i, j int) bool {
+		return keys[i].pkg+keys[i].test < keys[j].pkg+keys[j].test
+	})
+	return keys
+}
