@@ -1,0 +1,131 @@
+package enrich
+
+import (
+	"strings"
+
+	"github.com/mileusna/useragent"
+
+	"github.com/miq/pixel/modules/event"
+)
+
+// The classes of a Device.
+const (
+	desktop = "desktop"
+	mobile  = "mobile"
+	tablet  = "tablet"
+	machine = "bot"
+	other   = "other"
+)
+
+// Device reads a user agent. Bot is the reason to take it for a machine, empty
+// for people.
+func Device(ua string) (d event.Device, bot string) {
+	if len(ua) > 1024 {
+		ua = ua[:1024]
+	}
+	if ua == "" {
+		return event.Device{Class: other}, ""
+	}
+	p := useragent.Parse(ua)
+	d = event.Device{
+		Browser:        browser(p.Name, ua),
+		BrowserVersion: version(p.Version),
+		OS:             p.OS,
+		OSVersion:      version(p.OSVersion),
+	}
+	// An unknown agent comes back whole as its own name.
+	if len(d.Browser) > 64 || d.Browser == ua && strings.ContainsAny(ua, " ;(") {
+		d.Browser = ""
+	}
+	if _, rv, ok := strings.Cut(ua, "Trident/7.0; rv:"); ok {
+		d.BrowserVersion = version(rv)
+	}
+	if d.OS == "Linux" && strings.Contains(ua, "CrOS") {
+		d.OS = "ChromeOS"
+	}
+	if bot = botReason(ua, p); bot != "" {
+		d.Class = machine
+		return d, bot
+	}
+	d.Class = class(ua, p)
+	return d, ""
+}
+
+func class(ua string, p useragent.UserAgent) string {
+	switch {
+	case isTV(ua):
+		return other
+	case p.OS == useragent.Android:
+		// Android's convention: phones say Mobile, tablets do not.
+		if p.Tablet || !strings.Contains(ua, "Mobile") {
+			return tablet
+		}
+		return mobile
+	case p.Tablet:
+		return tablet
+	case p.Mobile:
+		return mobile
+	case p.Desktop:
+		return desktop
+	}
+	return other
+}
+
+// isTV reports televisions, their sticks and games consoles.
+func isTV(ua string) bool {
+	for _, s := range [...]string{"SmartTV", "SMART-TV", "Smart-TV", "AppleTV", "Android TV", "BRAVIA", "AFTT", "AFTM", "AFTS", "AFTKA", "GoogleTV", "CrKey", "Web0S", "HbbTV", "Roku", "PlayStation", "Nintendo", "Xbox"} {
+		if strings.Contains(ua, s) {
+			return true
+		}
+	}
+	return false
+}
+
+// browsers are names that the library misses, or writes as nobody else does, by
+// the token that gives them away; the first that is found counts.
+var browsers = [...]struct{ token, name string }{
+	{"FBAN/", "Facebook"}, {"FBAV/", "Facebook"}, {"FB_IAB", "Facebook"},
+	{"Instagram", "Instagram"},
+	{"BytedanceWebview", "TikTok"}, {"musical_ly", "TikTok"}, {"trill_", "TikTok"},
+	{"Snapchat", "Snapchat"}, {"Pinterest/", "Pinterest"},
+	{"LinkedInApp", "LinkedIn"}, {"GSA/", "Google App"},
+	{"DuckDuckGo/", "DuckDuckGo"}, {"Ddg/", "DuckDuckGo"},
+	{"YaBrowser/", "Yandex Browser"}, {"UCBrowser/", "UC Browser"},
+	{"Silk/", "Silk"}, {"Whale/", "Whale"},
+	{"MiuiBrowser/", "Miui Browser"}, {"HuaweiBrowser/", "Huawei Browser"},
+	{"Trident/", "Internet Explorer"},
+}
+
+func browser(name, ua string) string {
+	for _, b := range browsers {
+		if strings.Contains(ua, b.token) {
+			return b.name
+		}
+	}
+	switch name {
+	case useragent.MobileSafari:
+		return useragent.Safari
+	case useragent.HeadlessChrome:
+		return useragent.Chrome
+	case useragent.Msie:
+		return useragent.InternetExplorer
+	}
+	return name
+}
+
+// version keeps at most the first two numbers: more tells visitors apart, not
+// browsers.
+func version(v string) string {
+	v = strings.ReplaceAll(v, "_", ".")
+	dots := 0
+	for i := range len(v) {
+		switch c := v[i]; {
+		case c >= '0' && c <= '9':
+		case c == '.' && i > 0 && dots == 0:
+			dots++
+		default:
+			return strings.TrimSuffix(v[:i], ".")
+		}
+	}
+	return strings.TrimSuffix(v, ".")
+}
