@@ -190,14 +190,14 @@ type Receipt struct {
 
 // Received is something that reached a sandbox.
 type Received struct {
-	Partner  string         `json:"partner"`
-	At       time.Time      `json:"at"`
-	Path     string         `json:"path"`
-	Status   int            `json:"status"` // what was answered
-	EventIDs []string       `json:"event_ids,omitempty"`
-	OrderIDs []string       `json:"order_ids,omitempty"`
+	Partner  string    `json:"partner"`
+	At       time.Time `json:"at"`
+	Path     string    `json:"path"`
+	Status   int       `json:"status"` // what was answered
+	EventIDs []string  `json:"event_ids,omitempty"`
+	OrderIDs []string  `json:"order_ids,omitempty"`
 	// Duplicates are the event ids that an earlier request had brought already.
-	Duplicates []string `json:"duplicates,omitempty"`
-	Body     jsontext.Value `json:"body"`
-	Answer   string         `json:"answer"`
+	Duplicates []string       `json:"duplicates,omitempty"`
+	Body       jsontext.Value `json:"body"`
+	Answer     string         `json:"answer"`
 }
