@@ -1,0 +1,103 @@
+package consent
+
+import (
+	"slices"
+	"time"
+
+	"github.com/miq/pixel/modules/event"
+	"github.com/miq/pixel/modules/partner"
+)
+
+// Lesser is the permission that allows less; one that is none of the three
+// allows nothing.
+func Lesser(a, b event.Permission) event.Permission {
+	switch min(level(a), level(b)) {
+	case 2:
+		return event.Allowed
+	case 1:
+		return event.Measure
+	}
+	return event.Denied
+}
+
+func level(p event.Permission) int {
+	switch p {
+	case event.Allowed:
+		return 2
+	case event.Measure:
+		return 1
+	}
+	return 0
+}
+
+// Share says what one partner may do with an event, and why in a sentence.
+// Nothing of the verdict is believed but where it places the visitor and that it
+// allows no more than it says: the rest is decided anew from the signals. name is
+// the partner's, as in routes.
+//
+// The worker asks when it routes; the dispatcher asks again just before it
+// sends, since what a visitor allows may have changed, and takes Lesser of both.
+// Permit does that for the event's own signals and the visitor's newest.
+func (d *Decider) Share(v event.Verdict, signals event.Consent, name string, needs partner.Needs, site Site, now time.Time) (event.Permission, string) {
+	reg := regimeOf(v, signals)
+	f, tc := d.find(reg, signals, site, now)
+	if event.Stricter(v.State, f.state) != f.state {
+		f.state, f.why = v.State, "the event was accepted for less ("+v.Rule+")"
+	}
+	switch {
+	case f.state == event.Full:
+	case f.state == event.Partial && reg.name == regimeUS && site.LimitedUse && needs.LimitedUse:
+		return event.Measure, "consent: limited data use, since " + f.why
+	default:
+		return event.Denied, "consent: " + f.why
+	}
+	p, why := f.level, f.why
+	if reg.name == regimeGDPR {
+		p, why = d.underGDPR(tc, f, name, needs, site)
+	}
+	if p == event.Measure && !needs.Measure {
+		return event.Denied, "consent: " + why + ", and " + d.vendor(needs.VendorID, name).Name + " cannot be told to measure only"
+	}
+	return p, "consent: " + why
+}
+
+// regimeOf is the regime of a verdict, whose place is not known any more. Signals
+// that speak of GDPR outweigh it; a regime that is none is GDPR.
+func regimeOf(v event.Verdict, c event.Consent) regime {
+	says := c.GDPRApplies != nil && *c.GDPRApplies || c.GDPRApplies == nil && c.TCF != ""
+	if says || v.Regime != regimeUS && v.Regime != regimeDefault {
+		return regime{name: regimeGDPR}
+	}
+	return regime{name: v.Regime, capped: v.Regime == regimeDefault && slices.Contains(c.GPPSID, sectionCanada)}
+}
+
+// underGDPR is a partner's permission in state full. tc is nil where Consent Mode
+// alone decided.
+func (d *Decider) underGDPR(tc *TCString, f finding, name string, needs partner.Needs, site Site) (event.Permission, string) {
+	v := d.vendor(needs.VendorID, name)
+	switch {
+	case needs.VendorID == 0 && slices.Contains(site.PartnersWithoutVendor, name):
+		return f.level, "the site allowed " + name + " although it is not in the IAB's list"
+	case tc == nil && needs.ConsentMode:
+		return f.level, f.why
+	case tc == nil:
+		return event.Denied, v.Name + " needs a TC string, and none came"
+	case needs.VendorID == 0:
+		return event.Denied, name + " is not in the IAB's list, and the site did not allow it"
+	}
+	q, free := tc.ask(v), slices.Contains(site.PurposeOneFree, tc.PublisherCC)
+	for _, p := range [...]int{1, 7} {
+		if g := q.about(p, free); g != granted {
+			return event.Denied, sentence(g, v, p)
+		}
+	}
+	for _, p := range [...]int{2, 3, 4} {
+		if g := q.about(p, free); g != granted {
+			return event.Measure, sentence(g, v, p)
+		}
+	}
+	if f.level != event.Allowed {
+		return f.level, f.why
+	}
+	return event.Allowed, "the visitor allowed " + v.Name + " everything that it asks for"
+}
