@@ -1,0 +1,130 @@
+package event
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// Envelope is what POST /collect takes: events of one visitor on one page.
+type Envelope struct {
+	PixelID  string
+	SentAt   time.Time // zero where it is absent
+	Consent  Consent
+	Identity Identity
+	Context  Context
+	// Events are the events as they were sent, each valid JSON and else unread,
+	// so that a bad one does not spoil the others. They are parts of the body
+	// that was decoded.
+	Events []jsontext.Value
+}
+
+// LogValue keeps an Envelope out of the logs.
+func (Envelope) LogValue() slog.Value { return slog.StringValue("[envelope]") }
+
+// wire is the envelope's JSON.
+type wire struct {
+	PixelID  string   `json:"pixel_id"`
+	SentAt   string   `json:"sent_at"`
+	Consent  Consent  `json:"consent"`
+	Identity Identity `json:"identity"`
+	Context  Context  `json:"context"`
+	Events   spans    `json:"events"`
+}
+
+// spans are the places of the events in the body. They cost 16 bytes an event
+// whatever is in it, and the reading stops at the limit.
+type spans struct {
+	limit int
+	at    [][2]int64
+}
+
+func (s *spans) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	t, err := d.ReadToken()
+	if err != nil {
+		return err
+	}
+	if t.Kind() != '[' {
+		return Fault{Code: "invalid_type", Message: "must be an array of events"}
+	}
+	for d.PeekKind() != ']' {
+		if len(s.at) == s.limit {
+			return Fault{Code: "too_many_events", Message: fmt.Sprintf("must hold at most %d events", s.limit)}
+		}
+		v, err := d.ReadValue()
+		if err != nil {
+			return err
+		}
+		end := d.InputOffset()
+		s.at = append(s.at, [2]int64{end - int64(len(v)), end})
+	}
+	_, err = d.ReadToken()
+	return err
+}
+
+// DecodeEnvelope reads an envelope with at most maxEvents events. Its error is
+// one of the json package's, or a Fault that points at the field. Beside an error
+// the envelope holds what had been read before it.
+func DecodeEnvelope(body []byte, maxEvents int) (Envelope, error) {
+	w := wire{Events: spans{limit: maxEvents}}
+	err := json.Unmarshal(body, &w)
+	env := Envelope{PixelID: w.PixelID, Consent: w.Consent, Identity: w.Identity, Context: w.Context}
+	if err != nil {
+		return env, err
+	}
+	// What only a server can know is never taken from a client.
+	env.Context.IP, env.Context.UserAgent, env.Context.ClientHints = "", "", nil
+	if w.PixelID == "" {
+		return env, Fault{"/pixel_id", "required", "is required"}
+	}
+	if len(w.Events.at) == 0 {
+		return env, Fault{"/events", "required", "must hold at least one event"}
+	}
+	if w.SentAt != "" {
+		if env.SentAt, err = parseTime(w.SentAt); err != nil {
+			return env, Fault{"/sent_at", "invalid_time", errTime.Error()}
+		}
+	}
+	if err := env.check(); err != nil {
+		return env, err
+	}
+	env.Events = make([]jsontext.Value, len(w.Events.at))
+	for i, at := range w.Events.at {
+		env.Events[i] = jsontext.Value(body[at[0]:at[1]:at[1]])
+	}
+	return env, nil
+}
+
+// Incoming is one event as a client sent it.
+type Incoming struct {
+	ID         string         `json:"id"`
+	Name       string         `json:"name"`
+	Time       string         `json:"time"`
+	Properties jsontext.Value `json:"properties"`
+}
+
+// PeekPixel finds the pixel id in a body that cannot be decoded, so that the
+// refusal can be told to whoever owns the pixel. It is a guess: "" is common.
+func PeekPixel(body []byte) string {
+	_, rest, found := bytes.Cut(body, []byte(`"pixel_id"`))
+	if !found {
+		return ""
+	}
+	rest, found = bytes.CutPrefix(bytes.TrimLeft(rest, " \t\r\n"), []byte(":"))
+	if !found {
+		return ""
+	}
+	rest, found = bytes.CutPrefix(bytes.TrimLeft(rest, " \t\r\n"), []byte(`"`))
+	if !found {
+		return ""
+	}
+	end := bytes.IndexByte(rest[:min(len(rest), 65)], '"')
+	if end < 0 {
+		return ""
+	}
+	return string(rest[:end])
+}

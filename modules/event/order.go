@@ -1,0 +1,128 @@
+package event
+
+import (
+	"errors"
+	"strconv"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// maxItems bounds the lines of an order.
+const maxItems = 200
+
+// Commercial reports whether an event of this name is about money by the GA4
+// e-commerce vocabulary, so that its value, currency and items have to be right.
+// In other events the same names may mean anything.
+func Commercial(name string) bool {
+	switch name {
+	case "purchase", "refund", "add_to_cart", "remove_from_cart", "view_cart", "begin_checkout",
+		"add_payment_info", "add_shipping_info", "view_item", "view_item_list", "select_item",
+		"add_to_wishlist", "generate_lead":
+		return true
+	}
+	return false
+}
+
+// text is a string, or a number taken by its digits: shops send order numbers
+// both ways.
+type text string
+
+func (t *text) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	tok, err := d.ReadToken()
+	if err != nil {
+		return err
+	}
+	switch tok.Kind() {
+	case '"', '0':
+		*t = text(tok.String())
+	case 'n':
+		*t = ""
+	default:
+		return errors.New("must be a string")
+	}
+	return nil
+}
+
+type orderFields struct {
+	OrderID       text         `json:"order_id"`
+	TransactionID text         `json:"transaction_id"`
+	Value         Amount       `json:"value"`
+	Currency      string       `json:"currency"`
+	Items         []itemFields `json:"items"`
+}
+
+type itemFields struct {
+	ID       text   `json:"item_id"`
+	Name     text   `json:"item_name"`
+	Brand    text   `json:"item_brand"`
+	Category text   `json:"item_category"`
+	Price    Amount `json:"price"`
+	Quantity Amount `json:"quantity"`
+}
+
+// ParseOrder reads the commercial part of an event's properties: order_id or
+// transaction_id, value, currency and items. In a Commercial event what is wrong
+// there is a Fault; in any other, properties that do not make an order are none.
+func ParseOrder(name string, properties jsontext.Value) (Order, Fault) {
+	if len(properties) == 0 {
+		return Order{}, Fault{}
+	}
+	o, f := parseOrder(properties)
+	if f.Code == "" {
+		return o, f
+	}
+	if Commercial(name) {
+		return Order{}, f.In("/properties")
+	}
+	return Order{}, Fault{}
+}
+
+func parseOrder(properties jsontext.Value) (Order, Fault) {
+	var in orderFields
+	if err := json.Unmarshal(properties, &in); err != nil {
+		f := Fault{"", "invalid_order", "must be an order by the GA4 e-commerce names"}
+		if e, ok := errors.AsType[*json.SemanticError](err); ok {
+			f.Pointer, f.Message = string(e.JSONPointer), "has the wrong type"
+			if e.Err != nil {
+				f.Message = e.Err.Error()
+			}
+		}
+		return Order{}, f
+	}
+	o := Order{ID: string(in.OrderID), Value: in.Value, Currency: in.Currency}
+	if o.ID == "" {
+		o.ID = string(in.TransactionID)
+	}
+	switch {
+	case len(o.ID) > MaxIDLength:
+		return o, Fault{"/order_id", "invalid_order", "must be at most 128 bytes"}
+	case o.Value.Negative():
+		return o, Fault{"/value", "invalid_order", "must not be negative; a refund is an event of its own"}
+	case o.Currency != "" && !currency(o.Currency):
+		return o, Fault{"/currency", "invalid_order", "must be three capital letters (ISO 4217), such as GBP"}
+	case len(in.Items) > maxItems:
+		return o, Fault{"/items", "invalid_order", "must hold at most 200 items"}
+	}
+	if len(in.Items) > 0 {
+		o.Items = make([]Item, len(in.Items))
+	}
+	for i, it := range in.Items {
+		field := ""
+		switch {
+		case it.Price.Negative():
+			field = "/price"
+		case it.Quantity.Negative():
+			field = "/quantity"
+		}
+		if field != "" {
+			return o, Fault{"/items/" + strconv.Itoa(i) + field, "invalid_order", "must not be negative"}
+		}
+		o.Items[i] = Item{ID: string(it.ID), Name: string(it.Name), Brand: string(it.Brand), Category: string(it.Category), Price: it.Price, Quantity: it.Quantity}
+	}
+	return o, Fault{}
+}
+
+func currency(s string) bool {
+	return len(s) == 3 && s[0] >= 'A' && s[0] <= 'Z' && s[1] >= 'A' && s[1] <= 'Z' && s[2] >= 'A' && s[2] <= 'Z'
+}

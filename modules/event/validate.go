@@ -1,0 +1,243 @@
+package event
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// The limits of what a client may send.
+const (
+	MaxEventBytes    = 32 << 10 // one event, as JSON
+	MaxEventDepth    = 16       // objects and arrays inside one another in an event
+	MaxIDLength      = 128      // ids of events, visitors and customers
+	MaxConsentString = 16 << 10 // TCF, GPP and additional consent, each
+
+	maxURL       = 8 << 10
+	maxTitle     = 1 << 10
+	maxShort     = 128
+	maxExternal  = 32      // click ids and partner ids, each
+	maxExternalN = 64      // the length of such an id's name
+	maxExternalV = 1 << 10 // the length of such an id
+	maxSections  = 64
+	maxScreen    = 1 << 16
+)
+
+// Fault is what is wrong with one field of what a client sent.
+type Fault struct {
+	Pointer string // a JSON pointer, "/events/3/name"
+	Code    string // short and stable, for programs
+	Message string // what would be right
+}
+
+func (f Fault) Error() string { return strings.TrimPrefix(f.Pointer+" "+f.Message, " ") }
+
+// In returns the fault of a part seen from the whole.
+func (f Fault) In(pointer string) Fault {
+	f.Pointer = pointer + f.Pointer
+	return f
+}
+
+var errTime = errors.New("must be a time by RFC 3339, such as 2026-11-22T10:00:00.000Z")
+
+func parseTime(s string) (time.Time, error) {
+	if len(s) > 40 {
+		return time.Time{}, errTime
+	}
+	t, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil {
+		return time.Time{}, errTime
+	}
+	return t.UTC(), nil
+}
+
+// ValidID reports whether s can be an id: 1 to MaxIDLength printable ASCII
+// characters without spaces.
+func ValidID(s string) bool {
+	if len(s) == 0 || len(s) > MaxIDLength {
+		return false
+	}
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] >= 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// check refuses what would be wrong to guess at, and cuts what is merely too
+// long: a page's endless title must not cost a purchase.
+func (e *Envelope) check() error {
+	for _, s := range [...]struct{ pointer, value string }{
+		{"/consent/tcf", e.Consent.TCF}, {"/consent/gpp", e.Consent.GPP}, {"/consent/addtl_consent", e.Consent.AddtlConsent},
+	} {
+		// A cut string would say something else than the visitor did.
+		if len(s.value) > MaxConsentString {
+			return Fault{s.pointer, "too_long", fmt.Sprintf("must be at most %d bytes", MaxConsentString)}
+		}
+	}
+	if len(e.Consent.GPPSID) > maxSections {
+		return Fault{"/consent/gpp_sid", "too_long", fmt.Sprintf("must hold at most %d sections", maxSections)}
+	}
+	if id := e.Identity.AnonymousID; id != "" && !ValidID(id) {
+		return Fault{"/identity/anonymous_id", "invalid_id", invalidID}
+	}
+	if id := e.Identity.UserID; len(id) > MaxIDLength {
+		return Fault{"/identity/user_id", "invalid_id", fmt.Sprintf("must be at most %d bytes", MaxIDLength)}
+	}
+	c := &e.Consent
+	for _, s := range []*string{&c.USPrivacy, (*string)(&c.State), &c.GCM.AdStorage, &c.GCM.AdUserData, &c.GCM.AdPersonalization, &c.GCM.AnalyticsStorage} {
+		cut(s, maxShort)
+	}
+	e.Context.trim()
+	e.Identity.ClickIDs = external(e.Identity.ClickIDs)
+	e.Identity.PartnerIDs = external(e.Identity.PartnerIDs)
+	return nil
+}
+
+func (c *Context) trim() {
+	cut(&c.Page.URL, maxURL)
+	cut(&c.Page.Referrer, maxURL)
+	cut(&c.Page.Title, maxTitle)
+	for _, s := range []*string{&c.Locale, &c.Timezone, &c.SDK.Name, &c.SDK.Version} {
+		cut(s, maxShort)
+	}
+	c.Screen.Width = min(max(c.Screen.Width, 0), maxScreen)
+	c.Screen.Height = min(max(c.Screen.Height, 0), maxScreen)
+}
+
+// external keeps the ids that can be some. They come out of the page's address,
+// where anybody can write anything, so a bad one is dropped and not refused.
+func external(m map[string]string) map[string]string {
+	if len(m) == 0 {
+		return nil
+	}
+	for k, v := range m {
+		if v == "" || len(k) > maxExternalN || len(v) > maxExternalV || !ValidName(k) || strings.ContainsFunc(v, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+			delete(m, k)
+		}
+	}
+	if len(m) > maxExternal {
+		return nil
+	}
+	return m
+}
+
+// cut shortens *s to at most n bytes at the border of a character.
+func cut(s *string, n int) {
+	if len(*s) <= n {
+		return
+	}
+	for n > 0 && !utf8.RuneStart((*s)[n]) {
+		n--
+	}
+	*s = (*s)[:n]
+}
+
+const invalidID = "must be 1 to 128 printable ASCII characters without spaces"
+
+// Decode reads one event of an envelope and says what is wrong with it; a Fault
+// without a code means nothing is.
+func (in *Incoming) Decode(raw jsontext.Value) Fault {
+	if len(raw) > MaxEventBytes {
+		return Fault{"", "too_large", fmt.Sprintf("must be at most %d bytes", MaxEventBytes)}
+	}
+	if depth(raw) > MaxEventDepth {
+		return Fault{"", "too_deep", fmt.Sprintf("must nest at most %d objects and arrays", MaxEventDepth)}
+	}
+	if raw.Kind() != '{' {
+		return Fault{"", "invalid_type", "must be an object"}
+	}
+	if err := json.Unmarshal(raw, in); err != nil {
+		f := Fault{"", "invalid_type", "must be of the right type: id, name and time are strings"}
+		if e, ok := errors.AsType[*json.SemanticError](err); ok {
+			f.Pointer = string(e.JSONPointer)
+			f.Message = "must be a string"
+		}
+		return f
+	}
+	return in.check()
+}
+
+func (in *Incoming) check() Fault {
+	if in.Name == "" {
+		return Fault{"/name", "required", "is required"}
+	}
+	if !ValidName(in.Name) {
+		return Fault{"/name", "invalid_name", "must be a letter, then at most 63 letters, digits, _ . : or -"}
+	}
+	if in.ID != "" && !ValidID(in.ID) {
+		return Fault{"/id", "invalid_id", invalidID}
+	}
+	switch in.Properties.Kind() {
+	case '{', 0:
+	case 'n':
+		in.Properties = nil
+	default:
+		return Fault{"/properties", "invalid_type", "must be an object"}
+	}
+	return Fault{}
+}
+
+// depth is how deep JSON nests. It looks at brackets outside strings alone,
+// before anything recurses into them.
+func depth(b []byte) int {
+	deep, now := 0, 0
+	for i := 0; i < len(b); i++ {
+		switch b[i] {
+		case '"':
+			for i++; i < len(b) && b[i] != '"'; i++ {
+				if b[i] == '\\' {
+					i++
+				}
+			}
+		case '{', '[':
+			now++
+			deep = max(deep, now)
+		case '}', ']':
+			now--
+		}
+	}
+	return deep
+}
+
+const (
+	// ahead is how far a client's clock may run before ours.
+	ahead = 10 * time.Minute
+	// late is how old an event may be.
+	late = 366 * 24 * time.Hour
+)
+
+// When decides an event's time from what the client says. What it says stands,
+// except that
+//
+//   - an event without a time happened when it was received;
+//   - none happened later than it was received: a time further ahead than ten
+//     minutes is the mistake of a clock, and would hide the event from every
+//     report that ends now;
+//   - a time more than a year ago is refused, unless the sender's clock is as
+//     wrong (a phone after a flat battery says 1970): then the event is as much
+//     older than its arrival as it is older than its sending.
+func (in *Incoming) When(sent, received time.Time) (time.Time, Fault) {
+	if in.Time == "" {
+		return received, Fault{}
+	}
+	t, err := parseTime(in.Time)
+	if err != nil {
+		return t, Fault{"/time", "invalid_time", err.Error()}
+	}
+	switch {
+	case t.After(received.Add(ahead)):
+		return received, Fault{}
+	case t.After(received.Add(-late)):
+		return t, Fault{}
+	case !sent.IsZero() && sent.Before(received.Add(-late)):
+		return received.Add(-min(max(sent.Sub(t), 0), late)), Fault{}
+	}
+	return t, Fault{"/time", "too_old", "must be less than a year ago"}
+}

@@ -1,0 +1,153 @@
+// Package identity says who an event is about: it makes digests of personal data
+// by every rule that a partner has, and holds a visitor's events together.
+package identity
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"strings"
+	"unicode"
+
+	"github.com/miq/pixel/modules/event"
+)
+
+// ofNothing is the SHA-256 of the empty string, which careless tags send as if
+// it were somebody's.
+const ofNothing = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+// Digest turns what a page says of a visitor into what we keep: ids, and a
+// SHA-256 by each rule that a partner has. It is the only reader of the plain
+// values, and keeps none of them. country (ISO 3166-1 alpha-2) is where the site
+// sells; it helps to read a national phone number whose address names none.
+//
+// A value that is a SHA-256 already, 64 hexadecimal digits, is never hashed
+// again; one that normalises to nothing gives no digest. A plain value counts
+// before a ready digest of the same thing, whose rule we cannot know.
+func Digest(in event.Identity, country string) event.Subject {
+	s := event.Subject{
+		AnonymousID: in.AnonymousID,
+		UserID:      customer(in.UserID),
+		ClickIDs:    in.ClickIDs,
+		PartnerIDs:  in.PartnerIDs,
+	}
+	if in.Email != "" || in.EmailSHA256 != "" {
+		if s.Email, s.EmailGoogle = email(in.Email); s.Email == "" {
+			// Few addresses differ between the two rules, so one digest serves both.
+			s.Email = ready(in.EmailSHA256)
+			s.EmailGoogle = s.Email
+		}
+	}
+	a := in.Address
+	if a != (event.Address{}) {
+		s.FirstName = sum(alphanumeric(a.FirstName))
+		s.LastName = sum(alphanumeric(a.LastName))
+		s.Street = sum(alphanumeric(a.Street))
+		s.City = sum(alphanumeric(a.City))
+		s.Region = sum(alphanumeric(a.Region))
+		s.PostalCode = sum(without(strings.ToLower(a.PostalCode), unicode.IsSpace))
+		s.Country = Country(a.Country)
+	}
+	if in.Phone != "" || in.PhoneSHA256 != "" {
+		if s.Country != "" {
+			country = s.Country
+		}
+		if s.PhoneE164, s.PhoneDigits = phone(in.Phone, country); s.PhoneE164 == "" {
+			// Most that hash by themselves hash E.164; as digits it would be a guess.
+			s.PhoneE164 = ready(in.PhoneSHA256)
+		}
+	}
+	return s
+}
+
+// customer is the advertiser's own id. Where that is an e-mail address, as in
+// some shops, its digest stands for it: an id has to tell customers apart, not
+// to name them.
+func customer(id string) string {
+	id = strings.TrimSpace(id)
+	if !strings.Contains(id, "@") {
+		return id
+	}
+	if plain, _ := email(id); plain != "" {
+		return plain
+	}
+	return sum(id)
+}
+
+// email returns the digests by the plain rule (trimmed, lower case) and by
+// Google's (no white space at all; at gmail no dots and no +suffix either).
+func email(s string) (plain, google string) {
+	s = strings.ToLower(strings.TrimSpace(s))
+	if r := ready(s); r != "" {
+		return r, r
+	}
+	local, domain, ok := strings.Cut(s, "@")
+	if !ok || local == "" || domain == "" || strings.Contains(domain, "@") {
+		return "", "" // "none", "n/a", and what else is typed into such fields
+	}
+	plain = sum(s)
+	if domain != "gmail.com" && domain != "googlemail.com" {
+		if !strings.ContainsFunc(s, unicode.IsSpace) {
+			return plain, plain
+		}
+		return plain, sum(without(s, unicode.IsSpace))
+	}
+	local, _, _ = strings.Cut(local, "+")
+	local = without(local, func(r rune) bool { return r == '.' || unicode.IsSpace(r) })
+	if local == "" {
+		return plain, ""
+	}
+	return plain, sum(local + "@" + domain)
+}
+
+// ready returns a SHA-256 that came as one, in lower case, or "".
+func ready(s string) string {
+	s = strings.ToLower(strings.TrimSpace(s))
+	if len(s) != 64 || s == ofNothing {
+		return ""
+	}
+	for i := range len(s) {
+		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return ""
+		}
+	}
+	return s
+}
+
+// sum is the digest of a normalised value, in lower-case hex.
+func sum(s string) string {
+	if s == "" || s == ofNothing {
+		return ""
+	}
+	if r := ready(s); r != "" {
+		return r
+	}
+	b := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(b[:])
+}
+
+// alphanumeric keeps letters and digits, in lower case: "123 Main St." is
+// "123mainst". Letters of any script count.
+func alphanumeric(s string) string {
+	return without(strings.ToLower(s), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsMark(r) && !unicode.IsDigit(r) })
+}
+
+func without(s string, drop func(rune) bool) string {
+	return strings.Map(func(r rune) rune {
+		if drop(r) {
+			return -1
+		}
+		return r
+	}, s)
+}
+
+// Country returns an ISO 3166-1 alpha-2 code in capitals, or "" where s is none.
+func Country(s string) string {
+	s = strings.ToUpper(strings.TrimSpace(s))
+	if s == "UK" {
+		return "GB"
+	}
+	if len(s) != 2 || s[0] < 'A' || s[0] > 'Z' || s[1] < 'A' || s[1] > 'Z' {
+		return ""
+	}
+	return s
+}
