@@ -1,9 +1,11 @@
 package partner
 
 import (
+	"bytes"
 	"net/netip"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -118,7 +120,7 @@ func GUID(s string) string {
 }
 
 // Property is a scalar property of an event as text, "" if it is not there. A
-// name may hold dots for nested objects: "customer.tier".
+// name may hold dots for nested objects and lists: "items.0.item_brand".
 func Property(props jsontext.Value, name string) string {
 	v := props
 	for part := range strings.SplitSeq(name, ".") {
@@ -139,20 +141,25 @@ func Property(props jsontext.Value, name string) string {
 	return ""
 }
 
+// member is what a value holds by that name or index, nil if nothing.
 func member(v jsontext.Value, name string) jsontext.Value {
-	if v.Kind() != '{' {
+	kind := v.Kind()
+	if kind != '{' && kind != '[' {
 		return nil
 	}
-	d := jsontext.NewDecoder(strings.NewReader(string(v)), jsontext.AllowDuplicateNames(true))
+	d := jsontext.NewDecoder(bytes.NewReader(v), jsontext.AllowDuplicateNames(true))
 	if _, err := d.ReadToken(); err != nil {
 		return nil
 	}
-	for d.PeekKind() == '"' {
-		t, err := d.ReadToken()
-		if err != nil {
-			return nil
+	for i := 0; d.PeekKind() != '}' && d.PeekKind() != ']'; i++ {
+		found := strconv.Itoa(i) == name
+		if kind == '{' {
+			t, err := d.ReadToken()
+			if err != nil {
+				return nil
+			}
+			found = t.String() == name
 		}
-		found := t.String() == name
 		val, err := d.ReadValue()
 		if err != nil {
 			return nil

@@ -1,0 +1,65 @@
+package partner
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// Imitation is what an endpoint of a sandbox makes of a request.
+type Imitation struct {
+	Status     int
+	Header     http.Header
+	Body       any // encoded as JSON; a string is sent as plain text
+	EventIDs   []string
+	OrderIDs   []string
+	Duplicates []string
+}
+
+// Imitate is an endpoint of an adapter's sandbox: it reads at most max bytes,
+// lets answer decide, records the exchange and answers. What is not JSON is
+// recorded as a JSON string.
+func Imitate(name string, max int64, record func(Received), answer func(*http.Request, []byte) Imitation) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, max))
+		var a Imitation
+		switch {
+		case err != nil && int64(len(body)) >= max:
+			a = Imitation{Status: http.StatusRequestEntityTooLarge, Body: "the request is too large"}
+		case err != nil:
+			a = Imitation{Status: http.StatusBadRequest, Body: "the request broke off"}
+		default:
+			a = answer(r, body)
+		}
+		text, plain := a.Body.(string)
+		raw := []byte(text)
+		if !plain {
+			if raw, err = json.Marshal(a.Body); err != nil {
+				a.Status, raw = http.StatusInternalServerError, []byte(`{}`)
+			}
+		}
+		got := jsontext.Value(body)
+		if !got.IsValid() {
+			got, _ = jsontext.AppendQuote(nil, strings.ToValidUTF8(string(body), "\uFFFD"))
+		}
+		record(Received{
+			Partner: name, At: time.Now(), Path: r.URL.Path, Status: a.Status,
+			EventIDs: a.EventIDs, OrderIDs: a.OrderIDs, Duplicates: a.Duplicates,
+			Body: got, Answer: string(raw),
+		})
+		for k, v := range a.Header {
+			w.Header()[k] = v
+		}
+		kind := "application/json"
+		if plain {
+			kind = "text/plain; charset=utf-8"
+		}
+		w.Header().Set("Content-Type", kind)
+		w.WriteHeader(a.Status)
+		_, _ = w.Write(raw)
+	}
+}
