@@ -1,0 +1,183 @@
+// Package sqlitequeue keeps the queues in one SQLite file: the embedded default.
+//
+// One process owns the file, so who holds a message is known in memory, and a
+// restart returns everything that was in flight at once. How often a message
+// was delivered is on disk before it is handed out, so a message that kills its
+// process is buried in the end.
+//
+// Push, Bury, Revive and Drop return once the disk has them (fsync). Claims,
+// acks and retries survive a crash of the process, but the last of them may be
+// lost with the power, which only repeats work; they are never lost before a
+// push that came later.
+package sqlitequeue
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/miq/pixel/modules/queue"
+	"github.com/miq/pixel/modules/sqlitedb"
+)
+
+// Messages of a queue lie in a table of their own in the order of their ids, so
+// that pushing appends, pulling reads on from where the last pull ended, and
+// neither needs an index. Beside it lies a small table of those handed out.
+const schema = `
+CREATE TABLE IF NOT EXISTS queues (
+	no    INTEGER PRIMARY KEY,
+	name  TEXT NOT NULL UNIQUE,
+	last  INTEGER NOT NULL DEFAULT 0, -- the highest message id given so far
+	total INTEGER NOT NULL DEFAULT 0  -- messages that are not done
+);
+CREATE TABLE IF NOT EXISTS dead (
+	id         INTEGER PRIMARY KEY AUTOINCREMENT, -- grows in the order of burial
+	queue      TEXT NOT NULL,
+	origin     TEXT NOT NULL,    -- the queue it came from; empty for refused input
+	reason     TEXT NOT NULL,
+	deliveries INTEGER NOT NULL,
+	buried_at  INTEGER NOT NULL, -- Unix nanoseconds, as all times here
+	body       BLOB NOT NULL
+);
+CREATE INDEX IF NOT EXISTS dead_by_queue ON dead (queue, id);`
+
+// tableSchema makes the two tables of queue number %[1]d.
+const tableSchema = `
+CREATE TABLE IF NOT EXISTS m%[1]d (
+	id        INTEGER PRIMARY KEY,
+	pushed_at INTEGER NOT NULL,
+	body      BLOB NOT NULL
+);
+CREATE TABLE IF NOT EXISTS h%[1]d ( -- messages handed out at least once
+	id         INTEGER PRIMARY KEY,
+	deliveries INTEGER NOT NULL,
+	due        INTEGER              -- when it may be delivered again; NULL while held
+);
+CREATE INDEX IF NOT EXISTS h%[1]d_due ON h%[1]d (due) WHERE due IS NOT NULL;`
+
+// Queue is a queue.Queue and a queue.Inspector.
+type Queue struct {
+	db   *sqlitedb.DB
+	opts queue.Options
+
+	mu     sync.Mutex // one writer, and the tables' memory
+	tx     *tx
+	stmts  stmts
+	tables map[string]*table
+	closed bool
+	acks   int // since the last look for free pages
+}
+
+// New opens the queues that lie in db. It takes db's only durable connection,
+// so db must be the queue's alone.
+func New(db *sqlitedb.DB, opts queue.Options) (*Queue, error) {
+	q := &Queue{db: db, opts: opts, tables: map[string]*table{}}
+	ctx := context.Background()
+	conn, err := db.Durable.Conn(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("open the queue store: %w", err)
+	}
+	if q.tx, err = newTx(ctx, conn); err == nil {
+		err = q.load(ctx)
+	}
+	if err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("open the queue store: %w", err)
+	}
+	return q, nil
+}
+
+// load makes the tables and gives back what a former process held.
+func (q *Queue) load(ctx context.Context) error {
+	conn := q.tx.conn
+	if _, err := conn.ExecContext(ctx, schema); err != nil {
+		return err
+	}
+	if err := q.stmts.prepare(ctx, conn); err != nil {
+		return err
+	}
+	rows, err := conn.QueryContext(ctx, `SELECT no, name, last, total FROM queues`)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		t := newTable("")
+		if err := rows.Scan(&t.no, &t.name, &t.last, &t.total); err != nil {
+			return err
+		}
+		q.tables[t.name] = t
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return err
+	}
+	for _, t := range q.tables {
+		if queue.IsDead(t.name) {
+			continue
+		}
+		if err := t.prepare(ctx, conn); err != nil {
+			return err
+		}
+		if _, err := conn.ExecContext(ctx, fmt.Sprintf(`UPDATE h%d SET due = ? WHERE due IS NULL`, t.no), time.Now().UnixNano()); err != nil {
+			return err
+		}
+		// Whatever was handed out and is not done is in h, so fresh ones start
+		// behind the highest there.
+		if err := conn.QueryRowContext(ctx, fmt.Sprintf(`SELECT COALESCE(MAX(id), 0), COUNT(*) FROM h%d`, t.no)).Scan(&t.cursor, &t.back); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Close gives the connection back; the messages stay.
+func (q *Queue) Close() error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return nil
+	}
+	q.closed = true
+	for _, t := range q.tables {
+		t.wakeAll()
+	}
+	if err := q.tx.conn.Close(); err != nil && !errors.Is(err, sql.ErrConnDone) {
+		return fmt.Errorf("close the queue store: %w", err)
+	}
+	return nil
+}
+
+// Check reports whether the store can be written: it takes the write lock as a
+// push would, and changes nothing.
+func (q *Queue) Check(ctx context.Context) error {
+	err := q.write(ctx, lazy, func() error { return nil })
+	if err != nil {
+		return fmt.Errorf("the queue store cannot be written: %w", err)
+	}
+	return nil
+}
+
+var errClosed = errors.New("the queue store is closed")
+
+// write runs fn in a transaction. What fn changes in memory must wait until
+// write returned nil; callers that need that hold the lock themselves and call
+// commit.
+func (q *Queue) write(ctx context.Context, d durability, fn func() error) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.commit(ctx, d, fn)
+}
+
+// commit is write for those that hold the lock.
+func (q *Queue) commit(ctx context.Context, d durability, fn func() error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if q.closed {
+		return errClosed
+	}
+	return q.tx.run(d, fn)
+}
