@@ -106,5 +106,6 @@ func decide(e event.Event, p settings.Pixel, route settings.Route, r Rules) Deci
 	return d
 }
 
-// ConsentMessage is the message of CodeConsent for a reason.
-func ConsentMessage(reason string) string { return "not sent: consent: " + reason }
+// ConsentMessage is the message of CodeConsent for what consent said, which begins
+// with "consent: ".
+func ConsentMessage(reason string) string { return "not sent: " + reason }

@@ -109,7 +109,7 @@ func TestDecide(t *testing.T) {
 				},
 				Share: func(_ event.Event, _ settings.Pixel, name string, _ partner.Needs) (event.Permission, string) {
 					if p, ok := c.share[name]; ok {
-						return p, "because"
+						return p, "consent: because"
 					}
 					return event.Allowed, ""
 				},

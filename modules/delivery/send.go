@@ -1,0 +1,266 @@
+package delivery
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/failsafe-go/failsafe-go"
+	"github.com/failsafe-go/failsafe-go/timeout"
+
+	"github.com/miq/pixel/modules/event"
+	"github.com/miq/pixel/modules/partner"
+)
+
+const defaultTimeout = 15 * time.Second
+
+// Sender sends to one partner. It is safe for concurrent use.
+type Sender struct {
+	adapter partner.Adapter
+	spec    partner.Spec
+	client  *http.Client
+	tokens  tokens
+	now     func() time.Time
+	limit   failsafe.Executor[partner.Answer]
+}
+
+// New returns a sender for one partner. Client comes from NewClient, and now is
+// time.Now but in tests.
+func New(a partner.Adapter, client *http.Client, now func() time.Time) *Sender {
+	spec := a.Spec()
+	d := spec.Limits.Timeout
+	if d <= 0 {
+		d = defaultTimeout
+	}
+	return &Sender{
+		adapter: a, spec: spec, client: client, now: now,
+		tokens: tokens{client: client, now: now},
+		limit:  failsafe.With(timeout.New[partner.Answer](d)),
+	}
+}
+
+// Close gives up the connections that are kept.
+func (s *Sender) Close() { s.client.CloseIdleConnections() }
+
+// Send makes one request of deliveries of one group and sends it; where the
+// partner refuses the token, twice. Every delivery has a result in the Receipt.
+// The error says that the partner could not be reached, failed to answer, or
+// answered that it is out of order: what counts against a breaker. Everything
+// else is in the Receipt.
+func (s *Sender) Send(ctx context.Context, a Account, deliveries []event.Delivery) (x Exchange, err error) {
+	x.At = s.now()
+	// An adapter's bug must cost its own lane only.
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the adapter of %s panicked: %s", s.spec.Name, describe(p))
+			x.Receipt = partner.Receipt{Results: partner.All(deliveries, event.Retry, "adapter_panic", "a fault of ours: "+err.Error())}
+		}
+	}()
+	if missing := a.Missing(s.spec); missing != "" {
+		x.Receipt = paused(deliveries, "credentials_missing", missing)
+		return x, nil
+	}
+	for try := 1; ; try++ {
+		token := ""
+		if s.spec.Auth == partner.RefreshToken {
+			if token, err = s.tokens.get(ctx, a); err != nil {
+				var gone *Disconnected
+				if errors.As(err, &gone) {
+					x.Receipt = paused(deliveries, "disconnected", gone.Reason)
+					return x, nil
+				}
+				x.Receipt = partner.Receipt{Results: partner.All(deliveries, event.Retry, "no_token", describe(err))}
+				return x, err
+			}
+		}
+		x, err = s.once(ctx, a, token, deliveries)
+		if !x.Receipt.NewToken || s.spec.Auth == partner.NoAuth {
+			return x, err
+		}
+		s.tokens.drop(token)
+		if try == 2 {
+			x.Receipt.NewToken = false
+			x.Receipt.Pause = "the partner refused a fresh access token (HTTP 401): check the credentials and the account's rights"
+			return x, err
+		}
+	}
+}
+
+// once makes, sends and reads one request.
+func (s *Sender) once(ctx context.Context, a Account, token string, deliveries []event.Delivery) (Exchange, error) {
+	x := Exchange{At: s.now()}
+	m := newMask(a.Credentials, token)
+	b := a.Batch(x.At)
+	b.Token, b.Deliveries = token, deliveries
+	req, refused, err := s.adapter.Encode(ctx, b)
+	if err != nil {
+		// The same events would fail again in the same way.
+		x.Receipt.Results = partner.All(deliveries, event.Rejected, "encode_failed", m.text(err.Error()))
+		return x, nil
+	}
+	rest := without(deliveries, refused)
+	if req == nil {
+		x.Receipt.Results = complete(refused, deliveries)
+		return x, nil
+	}
+	body, err := s.prepare(req, token)
+	if err != nil {
+		x.Receipt.Results = partner.All(deliveries, event.Rejected, "encode_failed", m.text(err.Error()))
+		return x, nil
+	}
+	x.Method, x.URL = req.Method, m.text(req.URL.Redacted())
+	x.RequestHeader, x.RequestBody, x.Payload = m.header(req.Header), m.bytes(body), digest(body)
+
+	if max := s.spec.Limits.Bytes; max > 0 && len(body) > max {
+		x.TooLargeToSend = true
+		x.Receipt = partner.Receipt{Halve: len(rest) > 1, Results: partner.All(rest, event.Rejected, "too_large", "larger than the partner's limit of a request")}
+		x.Receipt.Results = append(x.Receipt.Results, refused...)
+		return x, nil
+	}
+
+	start := s.now()
+	answer, err := s.exchange(ctx, req)
+	x.Latency = s.now().Sub(start)
+	if err != nil {
+		err = bare(err)
+		code, message := unreachable(err)
+		x.Receipt.Results = append(partner.All(rest, event.Retry, code, m.text(message)), refused...)
+		return x, fmt.Errorf("%s: %w", code, err)
+	}
+	answer.Now, answer.Settings = s.now(), a.Settings
+	x.Status, x.AnswerHeader, x.Answer = answer.Status, m.header(answer.Header), m.bytes(answer.Body)
+
+	if answer.Status >= 300 && answer.Status < 400 {
+		reason := fmt.Sprintf("the endpoint redirects elsewhere (HTTP %d), where events are not sent: check the endpoint", answer.Status)
+		x.Receipt = paused(rest, "redirected", reason)
+	} else {
+		x.Receipt = s.adapter.Decode(answer, rest)
+	}
+	for i, r := range x.Receipt.Results {
+		x.Receipt.Results[i].Message = m.text(r.Message)
+	}
+	x.Receipt.Results = complete(append(x.Receipt.Results, refused...), deliveries)
+	if answer.Status >= 500 || answer.Status == http.StatusRequestTimeout {
+		return x, fmt.Errorf("the partner answered HTTP %d", answer.Status)
+	}
+	return x, nil
+}
+
+// prepare reads the request's body, so that it can be hashed, shown and sent
+// again, and adds what all requests have in common.
+func (s *Sender) prepare(req *http.Request, token string) ([]byte, error) {
+	var body []byte
+	if req.Body != nil {
+		var err error
+		if body, err = io.ReadAll(req.Body); err != nil {
+			return nil, fmt.Errorf("read the request that was made: %w", err)
+		}
+		req.Body.Close()
+		req.Body = io.NopCloser(bytes.NewReader(body))
+		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+		req.ContentLength = int64(len(body))
+	}
+	if token != "" && req.Header.Get("Authorization") == "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	if req.Header.Get("User-Agent") == "" {
+		req.Header.Set("User-Agent", "pixel")
+	}
+	return body, nil
+}
+
+// exchange sends a request and reads the answer, within the partner's time.
+func (s *Sender) exchange(ctx context.Context, req *http.Request) (partner.Answer, error) {
+	return s.limit.WithContext(ctx).GetWithExecution(func(exec failsafe.Execution[partner.Answer]) (partner.Answer, error) {
+		resp, err := s.client.Do(req.WithContext(exec.Context()))
+		if err != nil {
+			return partner.Answer{}, err
+		}
+		defer resp.Body.Close()
+		body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+		if err != nil {
+			return partner.Answer{}, fmt.Errorf("the answer broke off: %w", err)
+		}
+		return partner.Answer{Status: resp.StatusCode, Header: resp.Header, Body: body}, nil
+	})
+}
+
+// unreachable names a failure to get an answer.
+func unreachable(err error) (code, message string) {
+	switch {
+	case errors.Is(err, timeout.ErrExceeded) || errors.Is(err, context.DeadlineExceeded):
+		return "timeout", "the partner did not answer in time; it may have taken the events all the same"
+	case errors.Is(err, context.Canceled):
+		return "stopped", "stopped while the request was under way"
+	}
+	return "unreachable", "no answer: " + err.Error()
+}
+
+// bare takes the URL out of a client's error, since a query may hold a secret.
+func bare(err error) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		return u.Err
+	}
+	return err
+}
+
+// describe says what a panic or an error was without the data in it.
+func describe(p any) string {
+	if err, ok := p.(error); ok {
+		return err.Error()
+	}
+	return fmt.Sprintf("%T", p)
+}
+
+func digest(body []byte) string {
+	sum := sha256.Sum256(body)
+	return hex.EncodeToString(sum[:])
+}
+
+func paused(deliveries []event.Delivery, code, reason string) partner.Receipt {
+	return partner.Receipt{Pause: reason, Results: partner.All(deliveries, event.Retry, code, reason)}
+}
+
+// without returns the deliveries that have no result.
+func without(deliveries []event.Delivery, results []partner.Result) []event.Delivery {
+	if len(results) == 0 {
+		return deliveries
+	}
+	has := make(map[string]bool, len(results))
+	for _, r := range results {
+		has[r.EventID] = true
+	}
+	rest := make([]event.Delivery, 0, len(deliveries))
+	for _, d := range deliveries {
+		if !has[d.Event.ID] {
+			rest = append(rest, d)
+		}
+	}
+	return rest
+}
+
+// complete leaves one result for each delivery: what an adapter did not mention
+// is tried again, and what it made up is dropped.
+func complete(results []partner.Result, deliveries []event.Delivery) []partner.Result {
+	by := make(map[string]partner.Result, len(results))
+	for _, r := range results {
+		by[r.EventID] = r
+	}
+	out := make([]partner.Result, len(deliveries))
+	for i, d := range deliveries {
+		r, ok := by[d.Event.ID]
+		if !ok {
+			r = partner.Result{EventID: d.Event.ID, Outcome: event.Retry, Code: "unnamed", Message: "the answer does not say what became of it"}
+		}
+		out[i] = r
+	}
+	return out
+}
