@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/miq/pixel/modules/queue"
+	"github.com/miq/pixel/modules/sqlitedb"
 )
 
 // Stats describes the queues that something was ever pushed to.
@@ -32,9 +33,9 @@ func (q *Queue) Stats(ctx context.Context) ([]queue.Stats, error) {
 		var oldest int64
 		var err error
 		if queue.IsDead(t.name) {
-			err = q.tx.conn.QueryRowContext(ctx, `SELECT buried_at FROM dead WHERE queue = ? ORDER BY id LIMIT 1`, t.name).Scan(&oldest)
+			err = q.db.Conn().QueryRowContext(ctx, `SELECT buried_at FROM dead WHERE queue = ? ORDER BY id LIMIT 1`, t.name).Scan(&oldest)
 		} else {
-			err = q.tx.conn.QueryRowContext(ctx, fmt.Sprintf(`SELECT COUNT(*) FROM h%d WHERE due > ?`, t.no), now.UnixNano()).Scan(&s.Delayed)
+			err = q.db.Conn().QueryRowContext(ctx, fmt.Sprintf(`SELECT COUNT(*) FROM h%d WHERE due > ?`, t.no), now.UnixNano()).Scan(&s.Delayed)
 			if err == nil {
 				err = t.oldest.QueryRow().Scan(&oldest)
 			}
@@ -62,7 +63,7 @@ func (q *Queue) Dead(ctx context.Context, name, cursor string, limit int) ([]que
 		}
 	}
 	// One more than asked tells whether there is a next page.
-	rows, err := q.db.Read.QueryContext(ctx, `SELECT id, origin, reason, deliveries, buried_at, body FROM dead
+	rows, err := q.read.QueryContext(ctx, `SELECT id, origin, reason, deliveries, buried_at, body FROM dead
 		WHERE queue = ? AND id < ? ORDER BY id DESC LIMIT ?`, name, before, limit+1)
 	if err != nil {
 		return nil, "", fmt.Errorf("list %s: %w", name, err)
@@ -141,7 +142,7 @@ func (q *Queue) exhume(ctx context.Context, doing, name string, ids []string, re
 		letters = append(letters, l)
 	}
 	now := time.Now().UnixNano()
-	err := q.commit(ctx, durable, func() error {
+	err := q.commit(ctx, sqlitedb.Durable, func() error {
 		n := map[*table]int64{}
 		for _, l := range letters {
 			if l.t != nil {

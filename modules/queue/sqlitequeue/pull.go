@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/miq/pixel/modules/queue"
+	"github.com/miq/pixel/modules/sqlitedb"
 )
 
 // Pull claims up to max messages. While there are none it sleeps until a push or
@@ -89,7 +90,7 @@ func (q *Queue) expire(ctx context.Context, t *table, now time.Time) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	err := q.commit(ctx, lazy, func() error {
+	err := q.commit(ctx, sqlitedb.Lazy, func() error {
 		for _, id := range ids {
 			if _, err := t.giveBack.Exec(now.UnixNano(), id); err != nil {
 				return err
@@ -114,7 +115,7 @@ func (q *Queue) take(ctx context.Context, t *table, max int, now time.Time) (msg
 	}
 	var ids []int64
 	back, cursor := t.back, t.cursor
-	err = q.commit(ctx, lazy, func() error {
+	err = q.commit(ctx, sqlitedb.Lazy, func() error {
 		if t.back > 0 {
 			returned, err := scan(t.due.Query(now.UnixNano(), max))
 			if err != nil {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/miq/pixel/modules/queue"
+	"github.com/miq/pixel/modules/sqlitedb"
 )
 
 // Push stores all the items in one transaction, so all of them or none.
@@ -30,7 +31,7 @@ func (q *Queue) Push(ctx context.Context, items ...queue.Item) error {
 		grown[into[i]]++
 	}
 	now := time.Now()
-	err := q.commit(ctx, durable, func() error {
+	err := q.commit(ctx, sqlitedb.Durable, func() error {
 		n := make(map[*table]int64, len(grown))
 		for i, item := range items {
 			t := into[i]

@@ -10,13 +10,14 @@ import (
 	"time"
 
 	"github.com/miq/pixel/modules/queue"
+	"github.com/miq/pixel/modules/sqlitedb"
 )
 
 // Ack deletes messages, also those whose lease has ended in the meantime.
 func (q *Queue) Ack(ctx context.Context, name string, ids ...string) error {
 	return q.settle(ctx, "ack in", name, ids, func(t *table, nums []int64) error {
 		gone, back := 0, 0
-		err := q.commit(ctx, lazy, func() error {
+		err := q.commit(ctx, sqlitedb.Lazy, func() error {
 			var err error
 			if gone, back, err = t.end(nums); err != nil {
 				return err
@@ -54,7 +55,7 @@ func (q *Queue) handBack(ctx context.Context, t *table, stmt *sql.Stmt, at time.
 	if len(ids) == 0 {
 		return nil
 	}
-	err := q.commit(ctx, lazy, func() error {
+	err := q.commit(ctx, sqlitedb.Lazy, func() error {
 		for _, id := range ids {
 			if _, err := stmt.Exec(at.UnixNano(), id); err != nil {
 				return err
@@ -80,7 +81,7 @@ func (q *Queue) Bury(ctx context.Context, name, reason string, ids ...string) er
 		}
 		now := time.Now()
 		gone, back := 0, 0
-		err = q.commit(ctx, durable, func() error {
+		err = q.commit(ctx, sqlitedb.Durable, func() error {
 			for _, id := range nums {
 				var deliveries int
 				var body []byte

@@ -58,13 +58,15 @@ CREATE TABLE IF NOT EXISTS h%[1]d ( -- messages handed out at least once
 );
 CREATE INDEX IF NOT EXISTS h%[1]d_due ON h%[1]d (due) WHERE due IS NOT NULL;`
 
+var errClosed = errors.New("the queue store is closed")
+
 // Queue is a queue.Queue and a queue.Inspector.
 type Queue struct {
-	db   *sqlitedb.DB
+	read *sql.DB
 	opts queue.Options
 
 	mu     sync.Mutex // one writer, and the tables' memory
-	tx     *tx
+	db     *sqlitedb.Writer
 	stmts  stmts
 	tables map[string]*table
 	closed bool
@@ -74,17 +76,14 @@ type Queue struct {
 // New opens the queues that lie in db. It takes db's only durable connection,
 // so db must be the queue's alone.
 func New(db *sqlitedb.DB, opts queue.Options) (*Queue, error) {
-	q := &Queue{db: db, opts: opts, tables: map[string]*table{}}
+	q := &Queue{read: db.Read, opts: opts, tables: map[string]*table{}}
 	ctx := context.Background()
-	conn, err := db.Durable.Conn(ctx)
-	if err != nil {
+	var err error
+	if q.db, err = db.Writer(ctx); err != nil {
 		return nil, fmt.Errorf("open the queue store: %w", err)
 	}
-	if q.tx, err = newTx(ctx, conn); err == nil {
-		err = q.load(ctx)
-	}
-	if err != nil {
-		conn.Close()
+	if err := q.load(ctx); err != nil {
+		q.db.Close()
 		return nil, fmt.Errorf("open the queue store: %w", err)
 	}
 	return q, nil
@@ -92,7 +91,7 @@ func New(db *sqlitedb.DB, opts queue.Options) (*Queue, error) {
 
 // load makes the tables and gives back what a former process held.
 func (q *Queue) load(ctx context.Context) error {
-	conn := q.tx.conn
+	conn := q.db.Conn()
 	if _, err := conn.ExecContext(ctx, schema); err != nil {
 		return err
 	}
@@ -144,7 +143,7 @@ func (q *Queue) Close() error {
 	for _, t := range q.tables {
 		t.wakeAll()
 	}
-	if err := q.tx.conn.Close(); err != nil && !errors.Is(err, sql.ErrConnDone) {
+	if err := q.db.Close(); err != nil {
 		return fmt.Errorf("close the queue store: %w", err)
 	}
 	return nil
@@ -153,31 +152,23 @@ func (q *Queue) Close() error {
 // Check reports whether the store can be written: it takes the write lock as a
 // push would, and changes nothing.
 func (q *Queue) Check(ctx context.Context) error {
-	err := q.write(ctx, lazy, func() error { return nil })
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	err := q.commit(ctx, sqlitedb.Lazy, func() error { return nil })
 	if err != nil {
 		return fmt.Errorf("the queue store cannot be written: %w", err)
 	}
 	return nil
 }
 
-var errClosed = errors.New("the queue store is closed")
-
-// write runs fn in a transaction. What fn changes in memory must wait until
-// write returned nil; callers that need that hold the lock themselves and call
-// commit.
-func (q *Queue) write(ctx context.Context, d durability, fn func() error) error {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.commit(ctx, d, fn)
-}
-
-// commit is write for those that hold the lock.
-func (q *Queue) commit(ctx context.Context, d durability, fn func() error) error {
+// commit runs fn in a transaction. Callers hold the lock, and change what is
+// kept in memory only once it returned nil.
+func (q *Queue) commit(ctx context.Context, d sqlitedb.Durability, fn func() error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	if q.closed {
 		return errClosed
 	}
-	return q.tx.run(d, fn)
+	return q.db.Run(d, fn)
 }

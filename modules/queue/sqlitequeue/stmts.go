@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/miq/pixel/modules/queue"
+	"github.com/miq/pixel/modules/sqlitedb"
 )
 
 // stmts are the statements that are not one queue's.
@@ -46,14 +47,14 @@ func (q *Queue) table(ctx context.Context, name string) (*table, error) {
 		return t, nil
 	}
 	var no int64
-	err := q.commit(ctx, durable, func() error {
-		if err := q.tx.conn.QueryRowContext(ctx, `INSERT INTO queues (name) VALUES (?) RETURNING no`, name).Scan(&no); err != nil {
+	err := q.commit(ctx, sqlitedb.Durable, func() error {
+		if err := q.db.Conn().QueryRowContext(ctx, `INSERT INTO queues (name) VALUES (?) RETURNING no`, name).Scan(&no); err != nil {
 			return err
 		}
 		if queue.IsDead(name) {
 			return nil
 		}
-		_, err := q.tx.conn.ExecContext(ctx, fmt.Sprintf(tableSchema, no))
+		_, err := q.db.Conn().ExecContext(ctx, fmt.Sprintf(tableSchema, no))
 		return err
 	})
 	if err != nil {
@@ -63,7 +64,7 @@ func (q *Queue) table(ctx context.Context, name string) (*table, error) {
 	if queue.IsDead(name) {
 		return t, nil
 	}
-	return t, t.prepare(ctx, q.tx.conn)
+	return t, t.prepare(ctx, q.db.Conn())
 }
 
 // count writes a queue's figures, to go with the change that they count.

@@ -1,0 +1,92 @@
+package sqlitedb
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+)
+
+// Durability is whether a commit waits for the disk.
+type Durability int
+
+const (
+	// Lazy commits survive a crash of the process. The power may take the last
+	// of them, but none that is older than a durable commit.
+	Lazy Durability = iota
+	// Durable commits return once the disk has them.
+	Durable
+)
+
+// Writer runs write transactions, lazy and durable ones, on a single
+// connection. Two connections would each throw away their page cache whenever
+// the other wrote; switching one between the two costs microseconds. A Writer is
+// not safe for concurrent use: its owner holds a lock, which also spares SQLite's
+// busy waiting.
+type Writer struct {
+	conn                    *sql.Conn
+	begin, commit, rollback *sql.Stmt
+	level                   [2]*sql.Stmt
+	now                     Durability
+}
+
+// Writer takes the only connection of db.Durable for good, so db must then be
+// written through the Writer alone.
+func (db *DB) Writer(ctx context.Context) (*Writer, error) {
+	conn, err := db.Durable.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	w := &Writer{conn: conn, now: Durable}
+	for _, s := range []struct {
+		stmt **sql.Stmt
+		text string
+	}{
+		{&w.begin, `BEGIN IMMEDIATE`},
+		{&w.commit, `COMMIT`},
+		{&w.rollback, `ROLLBACK`},
+		{&w.level[Lazy], `PRAGMA synchronous = NORMAL`},
+		{&w.level[Durable], `PRAGMA synchronous = FULL`},
+	} {
+		if *s.stmt, err = conn.PrepareContext(ctx, s.text); err != nil {
+			conn.Close()
+			return nil, err
+		}
+	}
+	return w, nil
+}
+
+// Conn is the connection, to prepare statements on and to look with.
+func (w *Writer) Conn() *sql.Conn { return w.conn }
+
+// Run commits what fn did on the connection, or nothing of it.
+func (w *Writer) Run(d Durability, fn func() error) error {
+	if d != w.now {
+		if _, err := w.level[d].Exec(); err != nil {
+			return fmt.Errorf("choose the durability: %w", err)
+		}
+		w.now = d
+	}
+	if _, err := w.begin.Exec(); err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	err := fn()
+	if err == nil {
+		if _, err = w.commit.Exec(); err == nil {
+			return nil
+		}
+		err = fmt.Errorf("commit: %w", err)
+	}
+	// SQLite has rolled back by itself after some errors, such as a full disk;
+	// then this one fails, and that is all right.
+	w.rollback.Exec()
+	return err
+}
+
+// Close gives the connection back.
+func (w *Writer) Close() error {
+	if err := w.conn.Close(); err != nil && !errors.Is(err, sql.ErrConnDone) {
+		return err
+	}
+	return nil
+}
