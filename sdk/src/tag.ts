@@ -1,0 +1,27 @@
+// The script of the snippet: takes over the command queue and works it off.
+
+import { version } from "./context";
+import { banner, consent, identify, init, on, page, reset, track } from "./index";
+import { fail } from "./notices";
+import { home } from "./pixel";
+import type { Miq } from "./types";
+
+const script = document.currentScript as HTMLScriptElement | null;
+const commands: Record<string, (...args: never[]) => void> = { banner, consent, identify, init, on, page, reset, track };
+
+function command(name: string, ...args: never[]): void {
+  const run = commands[name];
+  if (typeof run == "function") run(...args);
+  else fail("no such command: " + name);
+}
+
+const before: Partial<Miq> = window.miq || {};
+// A second copy of the tag, say from a tag manager, would count everything twice.
+if (!before.version) {
+  if (script) {
+    home.origin = new URL(script.src).origin;
+    home.nonce = script.nonce;
+  }
+  window.miq = Object.assign(command, { version }) as typeof window.miq;
+  for (const entry of Array.from(before.q || [])) command(...(Array.from(entry) as [string]));
+}

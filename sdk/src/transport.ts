@@ -1,0 +1,73 @@
+// The three ways out of a page: fetch while it lives, sendBeacon when it goes,
+// an image when the browser refuses both.
+
+import { bytes } from "./bytes";
+
+/**
+ * What one keepalive request may weigh. Browsers let a page have 64 KiB of them
+ * in flight, beacons included, and refuse what goes over.
+ */
+export const maxBody = 60_000;
+const budget = 65_536;
+const maxURL = 8_000;
+
+export interface Answer {
+  status: number;
+  /** How long the server asked us to wait, in milliseconds. */
+  wait: number;
+}
+
+export interface Transport {
+  /** Sends while the page lives. Rejects when the network fails. */
+  post(path: string, body: string): Promise<Answer>;
+  /** Sends though the page may be gone next moment; false if the browser will not take it. */
+  leave(path: string, body: string): boolean;
+  /** The last resort; an address that is too long is not cut but dropped. */
+  image(url: string): void;
+}
+
+export function web(endpoint: string): Transport {
+  let flying = 0;
+
+  // A string goes as text/plain, which needs no preflight: a closing page could
+  // not wait for one.
+  const send = async (path: string, body: string, keepalive: boolean): Promise<Answer> => {
+    const size = keepalive ? bytes(body) : 0;
+    flying += size;
+    try {
+      const answer = await fetch(endpoint + path, {
+        method: "POST",
+        body,
+        keepalive,
+        credentials: "include",
+      });
+      return { status: answer.status, wait: retryAfter(answer.headers.get("Retry-After")) };
+    } finally {
+      flying -= size;
+    }
+  };
+
+  const fits = (body: string) => flying + bytes(body) <= budget;
+
+  return {
+    post: (path, body) => send(path, body, fits(body)),
+    leave(path, body) {
+      try {
+        if (navigator.sendBeacon(endpoint + path, body)) return true;
+      } catch {
+        // No beacons here, or a policy forbids them.
+      }
+      if (!fits(body)) return false;
+      send(path, body, true).catch(() => {});
+      return true;
+    },
+    image(url) {
+      if (url.length <= maxURL) new Image().src = url;
+    },
+  };
+}
+
+/** Retry-After in milliseconds, given as seconds or as a date; 0 where there is none. */
+export function retryAfter(value: string | null, now = Date.now()): number {
+  return Math.max(0, +value! * 1000 || Date.parse(value!) - now || 0);
+}
