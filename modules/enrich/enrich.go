@@ -38,8 +38,9 @@ func New() (*Enricher, error) {
 }
 
 // Enrich fills in e.Enrichment, and, with full consent, the click ids that the
-// page's address holds and e.Subject lacks. Doing it twice changes nothing.
-func (n *Enricher) Enrich(e *event.Event) {
+// page's address holds and e.Subject lacks. Domains are the site's own, whose
+// pages refer to each other internally. Doing it twice changes nothing.
+func (n *Enricher) Enrich(e *event.Event, domains ...string) {
 	a := n.agent(e.Context.UserAgent)
 	device, bot := hinted(a.device, a.bot, e.Context.ClientHints)
 	// A server that reports for its visitor speaks with a program's user agent.
@@ -53,7 +54,7 @@ func (n *Enricher) Enrich(e *event.Event) {
 		Device:   device,
 		Bot:      bot,
 		Campaign: campaign,
-		Referrer: Referrer(e.Context.Page.Referrer, page.host, campaign, page.paid()),
+		Referrer: Referrer(e.Context.Page.Referrer, page.host, domains, campaign, page.paid()),
 	}
 	if e.Verdict.State == event.Full {
 		clickIDs(e, page.query)

@@ -160,6 +160,19 @@ func TestValuesThatNobodyCouldHaveMeantAreLeftOut(t *testing.T) {
 	}
 }
 
+func TestASitesDomainsReferInternally(t *testing.T) {
+	for referrer, kind := range map[string]string{
+		"https://checkout.example": internal, "https://pay.checkout.example/x": internal, "https://notcheckout.example": referral,
+	} {
+		// With partial consent the page's address has lost its host.
+		e := event.Event{Context: event.Context{Page: event.Page{URL: "/thanks", Referrer: referrer}}}
+		enricher(t).Enrich(&e, "shop.example", "checkout.example")
+		if e.Enrichment.Referrer.Kind != kind {
+			t.Errorf("%s: %s, want %s", referrer, e.Enrichment.Referrer.Kind, kind)
+		}
+	}
+}
+
 // Whatever a stranger sends, enrichment answers, and with little.
 func FuzzEnrich(f *testing.F) {
 	for _, r := range read[agentRow](f, "testdata/agents.json") {

@@ -20,8 +20,9 @@ const (
 
 // Referrer says where a visitor came from: by the paid click in the page's
 // address, by utm_medium, and otherwise by the referring host. Host is the
-// page's own, for telling its own pages from others.
-func Referrer(referrer, host string, c event.Campaign, paidClick bool) event.Referrer {
+// page's own, and domains are the site's, for telling its own pages from others;
+// with partial consent the page's host is not known.
+func Referrer(referrer, host string, domains []string, c event.Campaign, paidClick bool) event.Referrer {
 	r := event.Referrer{Kind: direct}
 	if u, err := url.Parse(referrer); err == nil && len(referrer) <= 16<<10 {
 		r.Host = hostname(u)
@@ -32,7 +33,7 @@ func Referrer(referrer, host string, c event.Campaign, paidClick bool) event.Ref
 	}
 	if r.Host != "" {
 		r.Kind = referral
-		if sameSite(r.Host, host) {
+		if sameSite(r.Host, host) || within(r.Host, domains) {
 			r.Kind = internal
 		} else if k, name := lookup(r.Host); k != "" {
 			r.Kind, r.Name = k, name
@@ -74,6 +75,15 @@ func is(s string, any ...string) bool {
 // and shop.example.com.
 func sameSite(a, b string) bool {
 	return a != "" && b != "" && site(a) == site(b)
+}
+
+func within(host string, domains []string) bool {
+	for _, d := range domains {
+		if host == strings.TrimPrefix(d, "www.") || strings.HasSuffix(host, "."+d) {
+			return true
+		}
+	}
+	return false
 }
 
 // site is a host's registrable part: its last two labels, or three below a

@@ -1,0 +1,88 @@
+package worker
+
+import (
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/miq/pixel/modules/consent"
+	"github.com/miq/pixel/modules/event"
+	"github.com/miq/pixel/modules/queue"
+	"github.com/miq/pixel/modules/settings"
+)
+
+// What becomes of an event, as metrics count it.
+const (
+	stored      = "stored"
+	duplicate   = "duplicate"   // the same event came before
+	revoked     = "revoked"     // the visitor withdrew consent after the event
+	suppressed  = "suppressed"  // its signals do not allow keeping it any more
+	undecodable = "undecodable" // buried
+	poisoned    = "poisoned"    // buried: a step fails on it and on it alone
+)
+
+// item is one event on its way through the steps.
+type item struct {
+	message queue.Message
+	event   event.Event
+	// pixel is as it is set now; known is false if it was removed meanwhile.
+	pixel settings.Pixel
+	known bool
+	// newest is the visitor's newest consent, nil if none is known.
+	newest *consent.Newest
+	// span is this event's part of a trace, nil if it is not traced.
+	span trace.Span
+}
+
+// end is an event that a step took out.
+type end struct {
+	item    *item
+	outcome string
+	// bury is the reason to put the message among the dead letters; empty: it is
+	// done.
+	bury string
+}
+
+// batch is what the steps work on: each takes out what does not go on.
+type batch struct {
+	queue string
+	items []*item
+	ended []end
+}
+
+func newBatch(name string, messages []queue.Message) *batch {
+	b := &batch{queue: name, items: make([]*item, len(messages))}
+	for i, m := range messages {
+		b.items[i] = &item{message: m}
+	}
+	return b
+}
+
+// sort keeps the items for which outcome says "", and takes out the others.
+func (b *batch) sort(outcome func(*item) string) {
+	kept := b.items[:0]
+	for _, it := range b.items {
+		if o := outcome(it); o != "" {
+			b.ended = append(b.ended, end{item: it, outcome: o})
+		} else {
+			kept = append(kept, it)
+		}
+	}
+	b.items = kept
+}
+
+// events are the items' events, to be changed in place.
+func (b *batch) events() []*event.Event {
+	list := make([]*event.Event, len(b.items))
+	for i, it := range b.items {
+		list[i] = &it.event
+	}
+	return list
+}
+
+// all are the items, also those that were taken out.
+func (b *batch) all() []*item {
+	list := append(make([]*item, 0, len(b.items)+len(b.ended)), b.items...)
+	for _, e := range b.ended {
+		list = append(list, e.item)
+	}
+	return list
+}

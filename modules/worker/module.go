@@ -1,0 +1,57 @@
+package worker
+
+import (
+	"log/slog"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
+	"go.uber.org/fx"
+
+	"github.com/miq/pixel/config"
+	"github.com/miq/pixel/modules/analytics"
+	"github.com/miq/pixel/modules/archive"
+	"github.com/miq/pixel/modules/consent"
+	"github.com/miq/pixel/modules/partner"
+	"github.com/miq/pixel/modules/queue"
+	"github.com/miq/pixel/modules/settings"
+	"github.com/miq/pixel/modules/state"
+)
+
+// Module runs the worker.
+var Module = fx.Module("worker", fx.Invoke(run))
+
+// Params are what the worker needs of the rest.
+type Params struct {
+	fx.In
+
+	Lifecycle  fx.Lifecycle
+	Config     config.Worker
+	Limits     config.Queue
+	Queue      queue.Queue
+	Keys       state.Keys
+	Archive    archive.Archive
+	Writer     analytics.Writer
+	Settings   *settings.Store
+	Decider    *consent.Decider
+	Adapters   []partner.Adapter `group:"adapters"`
+	Log        *slog.Logger
+	Registerer prometheus.Registerer
+	Tracer     trace.TracerProvider
+}
+
+func run(p Params) error {
+	m, err := NewMetrics(p.Registerer)
+	if err != nil {
+		return err
+	}
+	w, err := New(Deps{
+		Config: p.Config, Limits: p.Limits, Queue: p.Queue, Keys: p.Keys, Archive: p.Archive, Writer: p.Writer,
+		Settings: p.Settings, Decider: p.Decider, Adapters: p.Adapters,
+		Log: p.Log.With("component", "worker"), Metrics: m, Tracer: p.Tracer.Tracer("worker"),
+	})
+	if err != nil {
+		return err
+	}
+	p.Lifecycle.Append(fx.StartStopHook(w.Start, w.Stop))
+	return nil
+}

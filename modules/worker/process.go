@@ -1,0 +1,223 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/miq/pixel/modules/queue"
+)
+
+// failure is an error of a step.
+type failure struct {
+	step     string
+	err      error
+	panicked bool
+}
+
+func (f *failure) Error() string { return f.step + ": " + f.err.Error() }
+func (f *failure) Unwrap() error { return f.err }
+
+// outageAfter is how many events must fail one by one, and none succeed, before
+// it is taken for an outage.
+const outageAfter = 8
+
+// handle processes a batch to its end. An error means that nothing could be
+// processed, so that it is better to wait.
+func (w *Worker) handle(p *pulled) error {
+	f := w.process(p.queue, p.messages)
+	switch {
+	case f == nil:
+		return nil
+	case len(p.messages) == 1 && f.panicked:
+		w.poison(p.queue, p.messages[0], f)
+		return nil
+	case len(p.messages) == 1 || w.running.Err() != nil:
+		// Of one event alone nobody can tell whose fault it is.
+		w.release(p.queue, p.messages)
+		w.metrics.batches.WithLabelValues("released").Inc()
+		return f
+	}
+	return w.isolate(p, f)
+}
+
+// isolate does a failed batch again item by item, so that those that are not to
+// blame go on. If none succeeds, it is an outage and no event's fault.
+func (w *Worker) isolate(p *pulled, cause *failure) error {
+	w.metrics.batches.WithLabelValues("isolated").Inc()
+	failed := map[string]*failure{}
+	succeeded := false
+	// In any order: a few bad events at the head of a queue must not look like an
+	// outage each time.
+	rand.Shuffle(len(p.messages), func(i, j int) { p.messages[i], p.messages[j] = p.messages[j], p.messages[i] })
+	for i, m := range p.messages {
+		switch f := w.process(p.queue, p.messages[i:i+1]); {
+		case f == nil:
+			succeeded = true
+		case f.panicked:
+			w.poison(p.queue, m, f)
+		default:
+			failed[m.ID] = f
+		}
+		last := i == len(p.messages)-1
+		if w.running.Err() != nil || !succeeded && len(failed) > 0 && (last || len(failed) >= outageAfter) {
+			back := p.messages[i+1:]
+			for _, m := range p.messages[:i+1] {
+				if failed[m.ID] != nil {
+					back = append(back[:len(back):len(back)], m)
+				}
+			}
+			w.release(p.queue, back)
+			w.metrics.batches.WithLabelValues("released").Inc()
+			return cause
+		}
+	}
+	for _, m := range p.messages {
+		if f := failed[m.ID]; f != nil {
+			w.poison(p.queue, m, f)
+		}
+	}
+	return nil
+}
+
+// poison puts an event that fails while others succeed off until later, and
+// among the dead letters when it was tried often enough.
+func (w *Worker) poison(name string, m queue.Message, f *failure) {
+	ctx, cancel := w.settling()
+	defer cancel()
+	if m.Deliveries < w.limits.MaxDeliveries {
+		at := w.now().Add(min(time.Second<<min(m.Deliveries, 10), 5*time.Minute))
+		w.log.Warn("an event fails alone and is tried again later", "queue", name, "message", m.ID, "deliveries", m.Deliveries, "step", f.step, "error", f.err)
+		if err := w.queue.Retry(ctx, name, at, m.ID); err != nil {
+			w.log.Warn("a message could not be put off", "queue", name, "error", err)
+		}
+		return
+	}
+	w.log.Error("an event fails alone and is buried", "queue", name, "message", m.ID, "deliveries", m.Deliveries, "step", f.step, "error", f.err)
+	if err := w.queue.Bury(ctx, name, cut("it cannot be processed: "+f.Error(), 300), m.ID); err != nil {
+		w.log.Warn("a message could not be buried", "queue", name, "error", err)
+		return
+	}
+	w.metrics.events.WithLabelValues(poisoned).Inc()
+}
+
+// process runs the steps over messages and acknowledges them.
+func (w *Worker) process(name string, messages []queue.Message) *failure {
+	ctx, cancel := context.WithTimeout(w.running, w.limit())
+	defer cancel()
+	ctx, span := w.trace.tracer.Start(ctx, "worker batch", trace.WithAttributes(
+		attribute.String("queue", name), attribute.Int("messages", len(messages))))
+	defer span.End()
+	b := newBatch(name, messages)
+	f := w.run(ctx, b)
+	if f == nil {
+		f = w.settle(b)
+	}
+	if f != nil {
+		span.SetStatus(codes.Error, f.Error())
+	}
+	outcomes := make(map[*item]string, len(b.ended))
+	for _, e := range b.ended {
+		outcomes[e.item] = e.outcome
+	}
+	w.trace.finish(b, span, func(it *item) string {
+		if f != nil {
+			return "failed"
+		}
+		if o := outcomes[it]; o != "" {
+			return o
+		}
+		return stored
+	})
+	return f
+}
+
+// run takes a batch through the steps.
+func (w *Worker) run(ctx context.Context, b *batch) *failure {
+	for _, s := range w.steps {
+		if len(b.items) == 0 {
+			return nil
+		}
+		if f := w.step(ctx, s, b); f != nil {
+			return f
+		}
+	}
+	return nil
+}
+
+func (w *Worker) step(ctx context.Context, s step, b *batch) (f *failure) {
+	ctx, span := w.trace.tracer.Start(ctx, s.name)
+	start := time.Now()
+	defer func() {
+		if p := recover(); p != nil {
+			w.metrics.panics.WithLabelValues(s.name).Inc()
+			f = &failure{s.name, fmt.Errorf("panic: %s", describe(p)), true}
+		}
+		w.metrics.steps.WithLabelValues(s.name).Observe(time.Since(start).Seconds())
+		if f != nil {
+			span.SetStatus(codes.Error, f.Error())
+		}
+		span.End()
+	}()
+	if err := s.do(ctx, b); err != nil {
+		return &failure{step: s.name, err: err}
+	}
+	return nil
+}
+
+// describe says what a panic was. Only errors are quoted: anything else may hold
+// the event.
+func describe(p any) string {
+	if err, ok := p.(error); ok {
+		return err.Error()
+	}
+	return fmt.Sprintf("%T", p)
+}
+
+// settle ends the messages of a batch that went through: last of all.
+func (w *Worker) settle(b *batch) *failure {
+	ctx, cancel := w.settling()
+	defer cancel()
+	done := make([]string, 0, len(b.items)+len(b.ended))
+	for _, it := range b.items {
+		done = append(done, it.message.ID)
+	}
+	for _, e := range b.ended {
+		if e.bury == "" {
+			done = append(done, e.item.message.ID)
+			continue
+		}
+		if err := w.queue.Bury(ctx, b.queue, e.bury, e.item.message.ID); err != nil {
+			return &failure{step: "bury", err: err}
+		}
+	}
+	if err := w.queue.Ack(ctx, b.queue, done...); err != nil {
+		return &failure{step: "ack", err: err}
+	}
+	w.metrics.events.WithLabelValues(stored).Add(float64(len(b.items)))
+	for _, e := range b.ended {
+		w.metrics.events.WithLabelValues(e.outcome).Inc()
+	}
+	w.metrics.batches.WithLabelValues("done").Inc()
+	return nil
+}
+
+// limit is how long a batch may take: less than its lease, after which somebody
+// else would begin it too.
+func (w *Worker) limit() time.Duration {
+	if w.limits.Lease <= 0 {
+		return 45 * time.Second
+	}
+	return w.limits.Lease * 3 / 4
+}
+
+// settling is a context for the queue that outlives the drain for a moment: what
+// is done should not be done again.
+func (w *Worker) settling() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(w.running), 5*time.Second)
+}

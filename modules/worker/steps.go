@@ -1,0 +1,248 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/miq/pixel/modules/archive"
+	"github.com/miq/pixel/modules/consent"
+	"github.com/miq/pixel/modules/event"
+	"github.com/miq/pixel/modules/identity"
+	"github.com/miq/pixel/modules/queue"
+	"github.com/miq/pixel/modules/routes"
+	"github.com/miq/pixel/modules/state"
+)
+
+// step is one thing that is done to a batch. Doing it again to the same events
+// changes nothing, so a batch may be stopped anywhere and begun anew.
+type step struct {
+	name string
+	do   func(context.Context, *batch) error
+}
+
+// list is what happens to an event between the collector and the partners, in
+// this order. None knows its neighbours.
+func (w *Worker) list() []step {
+	return []step{
+		{"decode", w.decode},
+		{"dedupe", w.dedupe},
+		{"consent", w.consent},
+		{"identity", w.identity},
+		{"enrich", w.enrich},
+		// attribution: from here on the visitor, the campaign and the referrer are
+		// known, and nothing is written yet.
+		{"archive", w.archive},
+		{"analytics", w.analytics},
+		{"routes", w.routes},
+	}
+}
+
+// decode reads the messages. One that cannot be read is buried alone.
+func (w *Worker) decode(ctx context.Context, b *batch) error {
+	kept := b.items[:0]
+	unknown := false
+	for _, it := range b.items {
+		err := json.Unmarshal(it.message.Body, &it.event)
+		if err == nil && (it.event.ID == "" || it.event.PixelID == "" || it.event.Receipt == "") {
+			err = fmt.Errorf("it has no id, pixel_id or receipt")
+		}
+		if err != nil {
+			b.ended = append(b.ended, end{it, undecodable, cut("the message cannot be decoded: "+err.Error(), 300)})
+			continue
+		}
+		it.pixel, it.known = w.settings.Pixel(it.event.PixelID)
+		unknown = unknown || !it.known
+		w.trace.begin(it)
+		kept = append(kept, it)
+	}
+	b.items = kept
+	if !unknown {
+		return nil
+	}
+	// Most likely another replica made the pixel within the last second.
+	if err := w.settings.Refresh(ctx); err != nil {
+		return fmt.Errorf("refresh the settings: %w", err)
+	}
+	for _, it := range b.items {
+		it.pixel, it.known = w.settings.Pixel(it.event.PixelID)
+	}
+	return nil
+}
+
+// dedupe drops an event whose id came before. The receipt tells a second copy
+// from the same message delivered again, which goes on.
+func (w *Worker) dedupe(ctx context.Context, b *batch) error {
+	entry := make(map[string]int, len(b.items))
+	var entries []state.Entry
+	keys := make([]string, len(b.items))
+	for i, it := range b.items {
+		keys[i] = "seen:" + it.event.PixelID + ":" + it.event.ID
+		if _, ok := entry[keys[i]]; ok {
+			continue
+		}
+		entry[keys[i]] = len(entries)
+		entries = append(entries, state.Entry{Key: keys[i], Value: []byte(it.event.Receipt), TTL: w.config.DedupeTTL})
+	}
+	standing, err := w.keys.Claim(ctx, entries...)
+	if err != nil {
+		return fmt.Errorf("claim event ids: %w", err)
+	}
+	i := -1
+	taken := make(map[string]bool, len(entries))
+	b.sort(func(it *item) string {
+		i++
+		ours := string(standing[entry[keys[i]]]) == it.event.Receipt
+		if !ours || taken[keys[i]] {
+			return duplicate
+		}
+		taken[keys[i]] = true
+		return ""
+	})
+	return nil
+}
+
+// consent drops what may not be kept any more, and takes from the rest what may
+// not: by the visitor's newest consent, and by the signals read again under what
+// is set now.
+func (w *Worker) consent(ctx context.Context, b *batch) error {
+	visitors := make([]consent.Visitor, len(b.items))
+	for i, it := range b.items {
+		visitors[i] = consent.Visitor{PixelID: it.event.PixelID, ID: it.event.Subject.AnonymousID}
+	}
+	newest, err := consent.Load(ctx, w.keys, visitors...)
+	if err != nil {
+		return err
+	}
+	now := w.now()
+	for i, it := range b.items {
+		it.newest = newest[i]
+	}
+	b.sort(func(it *item) string {
+		if it.newest.Drops(&it.event) {
+			return revoked
+		}
+		e := &it.event
+		before := e.Verdict
+		e.Verdict = w.again(it, now)
+		e.Verdict = it.newest.Cap(e)
+		if !e.Verdict.State.Allows(event.Partial) {
+			return suppressed
+		}
+		if e.Verdict.State != event.Full {
+			order := e.Order.ID
+			consent.Strip(e, e.Verdict.State, nil)
+			if before.State == event.Partial {
+				// The collector has made it a pseudonym already.
+				e.Order.ID = order
+			}
+		}
+		return ""
+	})
+	return nil
+}
+
+// again is the event's verdict decided anew, if that allows less. The country is
+// not kept with an event, but the verdict says which law it led to.
+func (w *Worker) again(it *item, now time.Time) event.Verdict {
+	v := it.event.Verdict
+	if !it.known {
+		return v
+	}
+	country := "EU"
+	switch v.Regime {
+	case "us":
+		country = "US"
+	case "default":
+		country = "AQ" // a place without a privacy law
+	}
+	newer := w.decider.Decide(consent.Request{Signals: it.event.Consent, Country: country, Now: now}, it.pixel.Site())
+	if newer.State.Allows(v.State) {
+		return v
+	}
+	return newer
+}
+
+// identity gives each event the visitor that it belongs to.
+func (w *Worker) identity(ctx context.Context, b *batch) error {
+	return identity.Resolve(ctx, w.keys, b.events()...)
+}
+
+// enrich adds what the event does not say itself.
+func (w *Worker) enrich(_ context.Context, b *batch) error {
+	for _, it := range b.items {
+		w.enricher.Enrich(&it.event, it.pixel.Domains...)
+	}
+	return nil
+}
+
+// archive keeps the raw copy.
+func (w *Worker) archive(ctx context.Context, b *batch) error {
+	records := make([]archive.Record, len(b.items))
+	for i, it := range b.items {
+		e := kept(it.event)
+		body, err := json.Marshal(e)
+		if err != nil {
+			return fmt.Errorf("encode event %s: %w", e.ID, err)
+		}
+		records[i] = archive.Record{PixelID: e.PixelID, EventID: e.ID, ReceivedAt: e.ReceivedAt, Body: body}
+	}
+	return w.store.Write(ctx, records...)
+}
+
+// analytics stores what is asked about.
+func (w *Worker) analytics(ctx context.Context, b *batch) error {
+	events := make([]event.Event, len(b.items))
+	for i, it := range b.items {
+		events[i] = kept(it.event)
+	}
+	return w.writer.WriteEvents(ctx, events...)
+}
+
+// kept is an event as it is stored: with the network instead of the address.
+func kept(e event.Event) event.Event {
+	e.Context.IP = consent.Truncate(e.Context.IP)
+	return e
+}
+
+// routes hands the events to the partners' queues, and records why one is not
+// sent where a route would have it sent.
+func (w *Worker) routes(ctx context.Context, b *batch) error {
+	now := w.now().UTC()
+	var items []queue.Item
+	var syncs []event.Sync
+	for _, it := range b.items {
+		for _, d := range routes.Decide(it.event, it.pixel, w.rules(it, now)) {
+			if !d.Send {
+				syncs = append(syncs, event.Sync{
+					EventID: it.event.ID, PixelID: it.event.PixelID, Partner: d.Partner, At: now,
+					Outcome: event.NotSent, Code: d.Code, Message: d.Message, OrderID: it.event.Order.ID,
+				})
+				continue
+			}
+			body, err := json.Marshal(event.Delivery{Event: it.event, Partner: d.Partner, Params: d.Params, Permission: d.Permission, QueuedAt: now})
+			if err != nil {
+				return fmt.Errorf("encode the delivery of event %s: %w", it.event.ID, err)
+			}
+			items = append(items, queue.Item{Queue: queue.Partner(d.Partner), Body: body})
+		}
+	}
+	if len(syncs) > 0 {
+		if err := w.writer.WriteSyncs(ctx, syncs...); err != nil {
+			return fmt.Errorf("record what is not sent: %w", err)
+		}
+	}
+	if len(items) == 0 {
+		return nil
+	}
+	return w.queue.Push(ctx, items...)
+}
+
+func cut(s string, max int) string {
+	if len(s) <= max {
+		return s
+	}
+	return s[:max]
+}
