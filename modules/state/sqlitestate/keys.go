@@ -1,0 +1,175 @@
+package sqlitestate
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/miq/pixel/modules/sqlitedb"
+	"github.com/miq/pixel/modules/state"
+)
+
+// Get reads a batch with one statement per 256 keys.
+func (s *Store) Get(ctx context.Context, keys ...string) ([][]byte, error) {
+	now := time.Now().UnixMilli()
+	found := make(map[string][]byte, len(keys))
+	for rest := keys; len(rest) > 0; {
+		i := 0
+		for i < len(getSizes)-1 && getSizes[i] < len(rest) {
+			i++
+		}
+		n := min(getSizes[i], len(rest))
+		if err := s.get(ctx, i, now, rest[:n], found); err != nil {
+			return nil, fmt.Errorf("get keys: %w", err)
+		}
+		rest = rest[n:]
+	}
+	out := make([][]byte, len(keys))
+	for i, k := range keys {
+		out[i] = found[k]
+	}
+	return out, nil
+}
+
+func (s *Store) get(ctx context.Context, size int, now int64, keys []string, found map[string][]byte) error {
+	args := make([]any, 1, 1+getSizes[size])
+	args[0] = now
+	for _, k := range keys {
+		args = append(args, k)
+	}
+	for len(args) < cap(args) {
+		args = append(args, keys[len(keys)-1])
+	}
+	rows, err := s.gets[size].QueryContext(ctx, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var key string
+		var value []byte
+		if err := rows.Scan(&key, &value); err != nil {
+			return err
+		}
+		found[key] = notNil(value)
+	}
+	return rows.Err()
+}
+
+// Set writes all the entries in one lazy transaction.
+func (s *Store) Set(ctx context.Context, entries ...state.Entry) error {
+	if len(entries) == 0 {
+		return ctx.Err()
+	}
+	now := time.Now()
+	err := s.write(ctx, sqlitedb.Lazy, func() error {
+		for _, e := range entries {
+			if _, err := s.set.Exec(e.Key, notNil(e.Value), expires(now, e.TTL)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("set keys: %w", err)
+	}
+	return nil
+}
+
+// Claim writes the absent ones of the entries in one lazy transaction.
+func (s *Store) Claim(ctx context.Context, entries ...state.Entry) ([][]byte, error) {
+	if len(entries) == 0 {
+		return nil, ctx.Err()
+	}
+	out := make([][]byte, len(entries))
+	now := time.Now()
+	err := s.write(ctx, sqlitedb.Lazy, func() error {
+		for i, e := range entries {
+			won, err := s.claimed(e, now)
+			if err != nil {
+				return err
+			}
+			if won {
+				out[i] = bytes.Clone(notNil(e.Value))
+				continue
+			}
+			if err := s.standing.QueryRow(e.Key).Scan(&out[i]); err != nil {
+				return err
+			}
+			out[i] = notNil(out[i])
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("claim keys: %w", err)
+	}
+	return out, nil
+}
+
+// claimed writes one entry if its key is absent.
+func (s *Store) claimed(e state.Entry, now time.Time) (bool, error) {
+	r, err := s.claim.Exec(e.Key, notNil(e.Value), expires(now, e.TTL), now.UnixMilli())
+	if err != nil {
+		return false, err
+	}
+	n, err := r.RowsAffected()
+	return n > 0, err
+}
+
+// Swap is durable: what it decides, such as who may renew a token, must stand.
+func (s *Store) Swap(ctx context.Context, old []byte, e state.Entry) (swapped bool, err error) {
+	now := time.Now()
+	err = s.write(ctx, sqlitedb.Durable, func() error {
+		if old == nil {
+			swapped, err = s.claimed(e, now)
+			return err
+		}
+		r, err := s.swap.Exec(notNil(e.Value), expires(now, e.TTL), e.Key, old, now.UnixMilli())
+		if err != nil {
+			return err
+		}
+		n, err := r.RowsAffected()
+		swapped = n > 0
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("swap a key: %w", err)
+	}
+	return swapped, nil
+}
+
+// Delete removes keys in one lazy transaction.
+func (s *Store) Delete(ctx context.Context, keys ...string) error {
+	if len(keys) == 0 {
+		return ctx.Err()
+	}
+	err := s.write(ctx, sqlitedb.Lazy, func() error {
+		for _, k := range keys {
+			if _, err := s.remove.Exec(k); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("delete keys: %w", err)
+	}
+	return nil
+}
+
+// expires is when an entry written now is gone, rounded up to a millisecond.
+func expires(now time.Time, ttl time.Duration) int64 {
+	if ttl <= 0 {
+		return 0
+	}
+	return now.Add(ttl + time.Millisecond - 1).UnixMilli()
+}
+
+// notNil tells an empty value from an absent one.
+func notNil(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}
