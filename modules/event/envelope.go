@@ -89,7 +89,7 @@ func DecodeEnvelope(body []byte, maxEvents int) (Envelope, error) {
 			return env, Fault{"/sent_at", "invalid_time", errTime.Error()}
 		}
 	}
-	if err := env.check(); err != nil {
+	if err := env.Check(); err != nil {
 		return env, err
 	}
 	env.Events = make([]jsontext.Value, len(w.Events.at))

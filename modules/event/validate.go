@@ -70,9 +70,9 @@ func ValidID(s string) bool {
 	return true
 }
 
-// check refuses what would be wrong to guess at, and cuts what is merely too
+// Check refuses what would be wrong to guess at, and cuts what is merely too
 // long: a page's endless title must not cost a purchase.
-func (e *Envelope) check() error {
+func (e *Envelope) Check() error {
 	for _, s := range [...]struct{ pointer, value string }{
 		{"/consent/tcf", e.Consent.TCF}, {"/consent/gpp", e.Consent.GPP}, {"/consent/addtl_consent", e.Consent.AddtlConsent},
 	} {
@@ -161,10 +161,11 @@ func (in *Incoming) Decode(raw jsontext.Value) Fault {
 		}
 		return f
 	}
-	return in.check()
+	return in.Check()
 }
 
-func (in *Incoming) check() Fault {
+// Check says what is wrong with an event whose types are right.
+func (in *Incoming) Check() Fault {
 	if in.Name == "" {
 		return Fault{"/name", "required", "is required"}
 	}

@@ -5,12 +5,15 @@ package secret
 import (
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/hkdf"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -22,7 +25,10 @@ const KeySize = 32
 var ErrOpen = errors.New("cannot be decrypted: secret_key is not the one it was encrypted with")
 
 // Box seals and opens values with one key. The zero Box does neither.
-type Box struct{ aead cipher.AEAD }
+type Box struct {
+	aead cipher.AEAD
+	key  []byte
+}
 
 // New returns a box for a key of 32 bytes.
 func New(key []byte) (*Box, error) {
@@ -37,7 +43,7 @@ func New(key []byte) (*Box, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Box{aead}, nil
+	return &Box{aead, slices.Clone(key)}, nil
 }
 
 // Seal encrypts value. Name is what the value is for; Open must be given the
@@ -59,6 +65,12 @@ func (b *Box) Open(name string, sealed []byte) ([]byte, error) {
 		return nil, ErrOpen
 	}
 	return value, nil
+}
+
+// Derive returns a secret of its own for a purpose, always the same for the same
+// key, from which neither the key nor another purpose's secret can be told.
+func (b *Box) Derive(name string) ([]byte, error) {
+	return hkdf.Key(sha256.New, b.key, nil, name, KeySize)
 }
 
 // ParseKey reads a key written in base64, standard or URL alphabet.

@@ -71,3 +71,19 @@ func TestParseKeySaysWhatIsWrong(t *testing.T) {
 		}
 	}
 }
+
+func TestDerivedSecretsAreStableAndApart(t *testing.T) {
+	derive := func(b *Box, name string) string {
+		s, err := b.Derive(name)
+		if err != nil || len(s) != KeySize {
+			t.Fatalf("%d bytes, %v", len(s), err)
+		}
+		return string(s)
+	}
+	if derive(box(t, 1), "a") != derive(box(t, 1), "a") {
+		t.Error("the same purpose gave another secret")
+	}
+	if derive(box(t, 1), "a") == derive(box(t, 1), "b") || derive(box(t, 1), "a") == derive(box(t, 2), "a") {
+		t.Error("two purposes or two keys gave the same secret")
+	}
+}

@@ -1,0 +1,158 @@
+package collector
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/labstack/echo/v5"
+
+	"github.com/miq/pixel/modules/event"
+	"github.com/miq/pixel/modules/httpserver"
+	"github.com/miq/pixel/modules/settings"
+)
+
+// collect answers POST /collect: one envelope.
+func (c *Collector) collect(ec *echo.Context) error {
+	cors(ec)
+	b, err := c.readBody(ec, c.cfg.MaxBody)
+	defer c.release(&b)
+	if errors.Is(err, errTooLarge) {
+		f := event.Fault{Code: "too_large", Message: fmt.Sprintf("must be at most %d bytes", c.cfg.MaxBody)}
+		c.refuseBody(ec, b.bytes, web, f)
+		return httpserver.NewProblem(http.StatusRequestEntityTooLarge, "too_large", "the body "+f.Message+"; send fewer events at once")
+	}
+	if err != nil {
+		return err
+	}
+	env, err := event.DecodeEnvelope(b.bytes, c.cfg.MaxEvents)
+	if err != nil {
+		p, f := explain(err)
+		c.refuseBody(ec, b.bytes, web, f)
+		return p
+	}
+	p, err := c.pixelFor(env.PixelID)
+	if err != nil {
+		return err
+	}
+	if host, ok := c.allowed(ec, &p); !ok {
+		deny(ec)
+		f := event.Fault{Code: "origin_not_allowed", Message: "came from a site that is not among the pixel's domains: " + clip(host, 100)}
+		c.refuse(ec, p.ID, web, f)
+		return httpserver.NewProblem(http.StatusForbidden, f.Code, "this pixel may not be used on that site")
+	}
+	events := make([]candidate, len(env.Events))
+	for i, raw := range env.Events {
+		events[i].raw = raw
+		events[i].fault = events[i].in.Decode(raw)
+	}
+	if env.Identity.AnonymousID == "" {
+		// The browser may have lost what its storage held, and still have this.
+		env.Identity.AnonymousID = cookieID(ec)
+	}
+	answer, err := c.accept(ec, &p, &env, events, web)
+	if err != nil {
+		return err
+	}
+	c.keepCookie(ec, answer.verdict, env.Identity.AnonymousID)
+	if !answer.verdict.State.Allows(event.Partial) {
+		dropCookie(ec)
+	}
+	if answer.accepted == 0 && answer.suppressed == 0 {
+		return ec.Blob(http.StatusBadRequest, "application/problem+json", answer.appendJSON(nil, true))
+	}
+	return ec.Blob(http.StatusAccepted, "application/json", answer.appendJSON(nil, false))
+}
+
+// pixelFor finds an enabled pixel.
+func (c *Collector) pixelFor(id string) (settings.Pixel, error) {
+	p, ok := c.pixels.Pixel(id)
+	if !ok || !p.Enabled {
+		return p, httpserver.NewProblem(http.StatusNotFound, "unknown_pixel", "there is no pixel of this id, or it is switched off")
+	}
+	return p, nil
+}
+
+// explain turns what was wrong with an envelope into an answer and a line for
+// the dead letters.
+func explain(err error) (*httpserver.Problem, event.Fault) {
+	if f, ok := errors.AsType[event.Fault](err); ok {
+		if f.Pointer == "" {
+			f.Pointer = "/events" // the only field that faults from inside the decoder
+		}
+		p := httpserver.NewProblem(http.StatusBadRequest, f.Code, f.Error())
+		p.Errors = []httpserver.FieldError{{Pointer: f.Pointer, Code: f.Code, Detail: f.Message}}
+		return p, f
+	}
+	p := httpserver.BadJSON(err)
+	f := event.Fault{Code: p.Code, Message: p.Detail}
+	if len(p.Errors) > 0 {
+		f.Pointer, f.Message = p.Errors[0].Pointer, p.Errors[0].Detail
+	}
+	return p, f
+}
+
+// answer is what became of the events of a request.
+type answer struct {
+	accepted, rejected, suppressed int
+	results                        []result
+	verdict                        event.Verdict
+}
+
+type result struct {
+	id     string
+	status string
+	fault  event.Fault // of a rejected one
+}
+
+// The statuses of an event.
+const (
+	accepted   = "accepted"
+	rejected   = "rejected"
+	suppressed = "suppressed"
+)
+
+// appendJSON writes the answer by hand, since it is written for every request.
+// As a problem it has a problem's members beside the usual ones.
+func (a *answer) appendJSON(dst []byte, problem bool) []byte {
+	if dst == nil {
+		dst = make([]byte, 0, 64+96*len(a.results))
+	}
+	dst = append(dst, '{')
+	if problem {
+		dst = append(dst, `"title":"Bad Request","status":400,"code":"all_rejected","detail":"none of the events can be accepted",`...)
+	}
+	dst = fmt.Appendf(dst, `"accepted":%d,"rejected":%d,"results":[`, a.accepted, a.rejected)
+	for i, r := range a.results {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = fmt.Appendf(dst, `{"index":%d,"id":`, i)
+		dst = quote(dst, r.id)
+		dst = append(dst, `,"status":"`...)
+		dst = append(dst, r.status...)
+		dst = append(dst, '"')
+		if r.fault.Code != "" {
+			dst = append(dst, `,"code":`...)
+			dst = quote(dst, r.fault.Code)
+			dst = append(dst, `,"message":`...)
+			dst = quote(dst, r.fault.Error())
+		}
+		dst = append(dst, '}')
+	}
+	return append(dst, ']', '}')
+}
+
+func quote(dst []byte, s string) []byte {
+	// The error is about invalid UTF-8, which it has replaced by then.
+	out, _ := jsontext.AppendQuote(dst, s)
+	return out
+}
+
+func clip(s string, n int) string {
+	if len(s) > n {
+		return s[:n] + "…"
+	}
+	return s
+}

@@ -1,0 +1,72 @@
+package collector
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"net/http"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/labstack/echo/v5"
+
+	"github.com/miq/pixel/modules/httpserver"
+	"github.com/miq/pixel/modules/settings"
+)
+
+// tagConfig is what the tag may know of its pixel, and with it everybody.
+type tagConfig struct {
+	PixelID     string               `json:"pixel_id"`
+	Enabled     bool                 `json:"enabled"`
+	ConsentMode settings.ConsentMode `json:"consent_mode"`
+	TCFVendorID int                  `json:"tcf_vendor_id"`
+	Banner      tagBanner            `json:"banner"`
+	Batch       tagBatch             `json:"batch"`
+}
+
+type tagBanner struct {
+	PrivacyURL string `json:"privacy_url"`
+	// Texts replace the banner's own, by language.
+	Texts map[string]map[string]string `json:"texts"`
+}
+
+type tagBatch struct {
+	MaxEvents int `json:"max_events"`
+	MaxWaitMS int `json:"max_wait_ms"`
+}
+
+// config answers GET /config/{pixel_id}.json. A pixel that is switched off says
+// so; its tag then does nothing.
+func (c *Collector) config(ec *echo.Context) error {
+	public(ec)
+	id, ok := strings.CutSuffix(ec.Param("file"), ".json")
+	p, known := c.pixels.Pixel(id)
+	if !ok || !known {
+		return httpserver.NewProblem(http.StatusNotFound, "unknown_pixel", "there is no pixel of this id")
+	}
+	body, err := json.Marshal(tagConfig{
+		PixelID: p.ID, Enabled: p.Enabled, ConsentMode: p.ConsentMode, TCFVendorID: c.vendorID,
+		Banner: tagBanner{PrivacyURL: p.PrivacyURL, Texts: map[string]map[string]string{}},
+		Batch:  tagBatch{MaxEvents: min(10, c.cfg.MaxEvents), MaxWaitMS: 2000},
+	}, json.Deterministic(true))
+	if err != nil {
+		return err
+	}
+	ec.Response().Header().Set("Cache-Control", "public, max-age=60, stale-while-revalidate=86400")
+	return tagged(ec, "application/json", body, etag(body))
+}
+
+func etag(body []byte) string {
+	sum := sha256.Sum256(body)
+	return `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`
+}
+
+// tagged sends a body, unless the client has that one already.
+func tagged(ec *echo.Context, contentType string, body []byte, tag string) error {
+	ec.Response().Header().Set("ETag", tag)
+	for known := range strings.SplitSeq(ec.Request().Header.Get("If-None-Match"), ",") {
+		if known = strings.TrimPrefix(strings.TrimSpace(known), "W/"); known == tag || known == "*" {
+			return ec.NoContent(http.StatusNotModified)
+		}
+	}
+	return ec.Blob(http.StatusOK, contentType, body)
+}

@@ -1,0 +1,90 @@
+package collector
+
+import (
+	"net/http"
+	"net/url"
+
+	"github.com/labstack/echo/v5"
+
+	"github.com/miq/pixel/modules/settings"
+)
+
+// cors lets the page that sent the request read the answer. It names the exact
+// origin, since the request carries the visitor's cookie, with which browsers
+// take no wildcard.
+func cors(ec *echo.Context) {
+	h := ec.Response().Header()
+	h.Add("Vary", "Origin")
+	if origin := ec.Request().Header.Get("Origin"); origin != "" {
+		h.Set("Access-Control-Allow-Origin", origin)
+		h.Set("Access-Control-Allow-Credentials", "true")
+		h.Set("Access-Control-Expose-Headers", "Retry-After")
+	}
+}
+
+// deny takes that back, for a site that may not use the pixel.
+func deny(ec *echo.Context) {
+	h := ec.Response().Header()
+	h.Del("Access-Control-Allow-Origin")
+	h.Del("Access-Control-Allow-Credentials")
+}
+
+// public lets any page read the answer, which is the same for all.
+func public(ec *echo.Context) {
+	h := ec.Response().Header()
+	h.Set("Access-Control-Allow-Origin", "*")
+	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
+	h.Set("X-Content-Type-Options", "nosniff")
+}
+
+// preflight answers the question whether a page may send. Which pixel it is
+// about is not known before the request itself, so everybody may ask.
+func preflight(methods string) echo.HandlerFunc {
+	return func(ec *echo.Context) error {
+		cors(ec)
+		h := ec.Response().Header()
+		h.Add("Vary", "Access-Control-Request-Method, Access-Control-Request-Headers")
+		h.Set("Access-Control-Allow-Methods", methods)
+		h.Set("Access-Control-Allow-Headers", "Content-Type, Content-Encoding")
+		h.Set("Access-Control-Max-Age", "86400")
+		return ec.NoContent(http.StatusNoContent)
+	}
+}
+
+func preflightPublic(ec *echo.Context) error {
+	public(ec)
+	h := ec.Response().Header()
+	h.Set("Access-Control-Allow-Methods", "GET")
+	h.Set("Access-Control-Allow-Headers", "If-None-Match")
+	h.Set("Access-Control-Max-Age", "86400")
+	return ec.NoContent(http.StatusNoContent)
+}
+
+// allowed reports whether the site that sent the request may use the pixel, and
+// its host. A request that names no site is not held against the list: browsers
+// always name theirs when they post, and a server could name any.
+func (c *Collector) allowed(ec *echo.Context, p *settings.Pixel) (string, bool) {
+	if len(p.Domains) == 0 {
+		return "", true
+	}
+	h := ec.Request().Header
+	from := h.Get("Origin")
+	if from == "" {
+		from = h.Get("Referer")
+	}
+	if from == "" {
+		return "", true
+	}
+	host := hostOf(from)
+	return host, host != "" && p.Allows(host)
+}
+
+// hostOf is the host name of an address; "" for "null", which is what frames
+// without an origin send.
+func hostOf(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	return u.Hostname()
+}

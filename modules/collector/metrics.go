@@ -1,0 +1,83 @@
+package collector
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/miq/pixel/modules/event"
+)
+
+// metrics are what the collector counts. Labels are bounded: pixels are those
+// that exist, codes and rules are ours.
+type metrics struct {
+	events       *prometheus.CounterVec
+	suppressions *prometheus.CounterVec
+	rejections   *prometheus.CounterVec
+	lostRefusals prometheus.Counter
+	seconds      prometheus.Histogram
+
+	// accepted has the counters of accepted events, found once.
+	accepted map[event.Priority]prometheus.Counter
+}
+
+func newMetrics(reg prometheus.Registerer, r *room) *metrics {
+	m := &metrics{
+		events: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "pixel_collector_events_total", Help: "Events that came in, by status and, of the accepted, by priority.",
+		}, []string{"status", "priority"}),
+		suppressions: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "pixel_collector_suppressed_total", Help: "Events that consent did not allow to keep, by pixel and rule of the decision table.",
+		}, []string{"pixel", "rule"}),
+		rejections: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "pixel_collector_rejected_total", Help: "Events and requests that were wrong, by door and code.",
+		}, []string{"source", "code"}),
+		lostRefusals: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "pixel_collector_dead_letters_lost_total", Help: "Refusals that were not written to the validation dead letters: too many, or the queue was busy.",
+		}),
+		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "pixel_collector_accept_seconds", Help: "Time from a decoded request until its events are durable.",
+			Buckets: []float64{.0005, .001, .002, .003, .005, .0075, .01, .02, .05, .1, .25, .5, 1, 5},
+		}),
+		accepted: map[event.Priority]prometheus.Counter{},
+	}
+	for _, p := range event.Priorities {
+		m.accepted[p] = m.events.WithLabelValues(accepted, string(p))
+	}
+	if reg != nil {
+		reg.MustRegister(m.events, m.suppressions, m.rejections, m.lostRefusals, m.seconds,
+			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+				Name: "pixel_collector_waiting_bytes", Help: "Bytes of requests that are being read or wait to be durable.",
+			}, func() float64 { return float64(r.used.Load()) }))
+	}
+	return m
+}
+
+func (m *metrics) rejected(source, code string) {
+	m.rejections.WithLabelValues(source, code).Inc()
+}
+
+func (m *metrics) suppressed(pixel, rule string) {
+	m.suppressions.WithLabelValues(pixel, rule).Inc()
+}
+
+// answered counts what became of a request's events, once that is certain.
+func (m *metrics) answered(events []candidate, a *answer, priority map[string]event.Priority, took time.Duration) {
+	m.seconds.Observe(took.Seconds())
+	for i := range events {
+		if a.results[i].status != accepted {
+			continue
+		}
+		p, ok := priority[events[i].in.Name]
+		if !ok {
+			p = event.Standard
+		}
+		m.accepted[p].Inc()
+	}
+	if a.rejected > 0 {
+		m.events.WithLabelValues(rejected, "").Add(float64(a.rejected))
+	}
+	if a.suppressed > 0 {
+		m.events.WithLabelValues(suppressed, "").Add(float64(a.suppressed))
+	}
+}
