@@ -5,6 +5,8 @@
   z-index: 2147483647 !important;
   width: min(420px, calc(100vw - 48px)) !important;
   color-scheme: light dark !important;
+}
+section {
   --paper: #fff;
   --ink: #14161a;
   --soft: #545b66;
@@ -14,8 +16,6 @@
   --hover: #2e333b;
   --tint: #f3f4f6;
   --focus: #2563eb;
-}
-section {
   box-sizing: border-box;
   position: relative;
   max-height: calc(100vh - 48px);
@@ -100,7 +100,7 @@ button[aria-pressed="true"]::before {
   outline-offset: 2px;
 }
 @media (prefers-color-scheme: dark) {
-  :host {
+  section {
     --paper: #1b1e24;
     --ink: #f3f4f6;
     --soft: #a9b1bd;
