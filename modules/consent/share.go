@@ -2,6 +2,7 @@ package consent
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/miq/pixel/modules/event"
@@ -28,6 +29,24 @@ func level(p event.Permission) int {
 		return 1
 	}
 	return 0
+}
+
+// Again decides anew from an event's own signals, under what the site says now and
+// by the clock of now, and never allows more than the verdict that the event was
+// accepted with. Where the visitor was is not kept with an event; the verdict says
+// which law that led to.
+func (d *Decider) Again(v event.Verdict, signals event.Consent, site Site, now time.Time) event.Verdict {
+	reg := regimeOf(v, signals)
+	f, _ := d.find(reg, signals, site, now)
+	if f.state.Allows(v.State) {
+		return v
+	}
+	place, _, _ := strings.Cut(v.Rule, "/")
+	return event.Verdict{
+		State: f.state, Regime: reg.name,
+		Rule:   place + "/" + f.rule,
+		Reason: "Decided again after the event was accepted: " + f.why + ".",
+	}
 }
 
 // Share says what one partner may do with an event, and why in a sentence.

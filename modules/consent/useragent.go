@@ -31,7 +31,7 @@ func ReduceUserAgent(ua string) string {
 		if !slices.Contains(products, name) {
 			continue
 		}
-		if v := major(version); v != "" && name != "Mobile" {
+		if v := major(version); v != "" {
 			name += "/" + v + ".0"
 		}
 		out = append(out, name)
