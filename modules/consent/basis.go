@@ -17,28 +17,46 @@ const (
 // declaration, as the publisher restricted it, with the bits of both the purpose
 // and the vendor. Purpose 1 that was not asked counts as not granted.
 func (t *TCString) Basis(v Vendor, purpose int) bool {
-	return t.ask(v).about(purpose, false) == granted
+	q := t.ask(v)
+	return q.about(purpose, false) == granted
 }
 
-// question is a vendor's place in a string, looked up once for all purposes.
+// question is a vendor's place in a string, looked up once for all purposes, so
+// that thousands of restrictions are gone through once.
 type question struct {
 	t                      *TCString
 	v                      Vendor
 	disclosed, consent, li bool
+	limits                 [1 << 6]uint8 // by purpose: the strictest restriction
 }
 
 func (t *TCString) ask(v Vendor) question {
-	return question{
+	q := question{
 		t: t, v: v,
 		disclosed: t.Disclosed == nil || t.Disclosed.Contains(v.ID),
 		consent:   t.VendorConsents.Contains(v.ID),
 		li:        t.VendorLI.Contains(v.ID),
 	}
+	for i := range q.limits {
+		q.limits[i] = unlimited
+	}
+	for i := range t.restrictions {
+		x := &t.restrictions[i]
+		kind := x.kind
+		if kind > requireLI {
+			// The fourth kind has no meaning, and so the strictest one.
+			kind = forbid
+		}
+		if kind < q.limits[x.purpose] && within(t.restricted[x.from:x.to], x.sorted, v.ID) {
+			q.limits[x.purpose] = kind
+		}
+	}
+	return q
 }
 
 // about answers for one purpose. free says that the publisher's country needs no
 // consent for purpose 1, so that its not being asked is no refusal.
-func (q question) about(purpose int, free bool) ground {
+func (q *question) about(purpose int, free bool) ground {
 	byConsent, byLI := q.v.Consent.Has(purpose), q.v.LI.Has(purpose) && !q.v.Consent.Has(purpose)
 	flexible := q.v.Flexible.Has(purpose)
 	switch {
@@ -47,7 +65,7 @@ func (q question) about(purpose int, free bool) ground {
 	case !q.disclosed:
 		return undisclosed
 	}
-	if kind, ok := q.t.restriction(purpose, q.v.ID); ok {
+	if kind := q.limits[purpose]; kind != unlimited {
 		switch {
 		case kind == requireConsent && (byConsent || flexible):
 			byConsent, byLI = true, false
@@ -82,23 +100,4 @@ func (q question) about(purpose int, free bool) ground {
 		return vendorRefused
 	}
 	return granted
-}
-
-// restriction is the strictest one for the pair. The undefined fourth kind counts
-// as forbidding.
-func (t *TCString) restriction(purpose, vendor int) (kind uint8, ok bool) {
-	for i := range t.restrictions {
-		x := &t.restrictions[i]
-		if int(x.purpose) != purpose || !within(t.restricted[x.from:x.to], x.sorted, vendor) {
-			continue
-		}
-		k := x.kind
-		if k > requireLI {
-			k = forbid
-		}
-		if !ok || k < kind {
-			kind, ok = k, true
-		}
-	}
-	return kind, ok
 }

@@ -1,6 +1,7 @@
 package consent
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/miq/pixel/modules/event"
 	"github.com/miq/pixel/modules/partner"
@@ -91,7 +93,7 @@ func load(ctx context.Context, keys state.Keys, visitors []Visitor) ([][]byte, e
 
 func decodeNewest(b []byte) (*Newest, error) {
 	n := new(Newest)
-	if err := json.Unmarshal(b, n); err != nil {
+	if err := json.Unmarshal(b, n, jsontext.AllowInvalidUTF8(true)); err != nil {
 		return nil, fmt.Errorf("decode the newest consent: %w", err)
 	}
 	return n, nil
@@ -160,7 +162,7 @@ func write(ctx context.Context, keys state.Keys, key string, old []byte, changes
 		if !changed {
 			return nil
 		}
-		b, err := json.Marshal(n, json.Deterministic(true))
+		b, err := json.Marshal(n, jsontext.AllowInvalidUTF8(true))
 		if err != nil {
 			return fmt.Errorf("encode the newest consent: %w", err)
 		}
@@ -195,7 +197,7 @@ func merge(before *Newest, c Change) (Newest, bool) {
 	if before == nil {
 		return after, true
 	}
-	same := before.Verdict.State == after.Verdict.State && fingerprint(before.Signals) == fingerprint(after.Signals)
+	same := before.Verdict.State == after.Verdict.State && alike(before.Signals, after.Signals)
 	if same && after.Verdict.State == event.Full && c.At.Sub(before.At) < refresh {
 		return *before, false
 	}
@@ -215,13 +217,11 @@ func merge(before *Newest, c Change) (Newest, bool) {
 	return after, true
 }
 
-// fingerprint tells whether two sets of signals are the same.
-func fingerprint(c event.Consent) string {
-	b, err := json.Marshal(c, json.Deterministic(true))
-	if err != nil {
-		return ""
-	}
-	return string(b)
+// alike tells whether two sets of signals say the same.
+func alike(a, b event.Consent) bool {
+	x, errX := json.Marshal(a, jsontext.AllowInvalidUTF8(true))
+	y, errY := json.Marshal(b, jsontext.AllowInvalidUTF8(true))
+	return errX == nil && errY == nil && bytes.Equal(x, y)
 }
 
 // Drops reports whether the visitor withdrew everything after the event: then it

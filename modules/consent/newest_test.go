@@ -161,6 +161,17 @@ func TestUnchangedFullConsentCostsOneRoundTrip(t *testing.T) {
 	assert.True(t, at(3).Equal(newest(t, m).At), "but its time is not left to grow old")
 }
 
+func TestSignalsThatAreNoTextAreKeptToo(t *testing.T) {
+	m := new(memory)
+	c := change(event.Full, 1)
+	c.Signals.GPP = "caf\xe9"
+	require.NoError(t, Record(t.Context(), m, c))
+	assert.Equal(t, "caf\uFFFD", newest(t, m).Signals.GPP)
+	m.trips = 0
+	require.NoError(t, Record(t.Context(), m, c))
+	assert.Equal(t, 1, m.trips)
+}
+
 func TestAWithdrawalIsNotLostBetweenReplicas(t *testing.T) {
 	m := new(memory)
 	require.NoError(t, Record(t.Context(), m, change(event.Full, 1)))

@@ -232,6 +232,8 @@ func TestAReducedUserAgentReadsAsTheSameBrowser(t *testing.T) {
 		"Safari on a Mac":     {"Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.1 Safari/605.1.15", "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.0 Version/18.0 Safari/605.0"},
 		"Firefox on Linux":    {"Mozilla/5.0 (X11; Ubuntu; Linux x86_64; rv:132.0) Gecko/20100101 Firefox/132.0", "Mozilla/5.0 (X11; Linux x86_64) Gecko/2010.0 Firefox/132.0"},
 		"Headless":            {"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) HeadlessChrome/131.0.0.0 Safari/537.36", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.0 HeadlessChrome/131.0 Safari/537.0"},
+		"Windows 7":           {"Mozilla/5.0 (Windows NT 6.1; WOW64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/109.0.0.0 Safari/537.36", "Mozilla/5.0 (Windows NT 6.1) AppleWebKit/537.0 Chrome/109.0 Safari/537.0"},
+		"a Chromebook":        {"Mozilla/5.0 (X11; CrOS x86_64 14541.0.0) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36", "Mozilla/5.0 (X11; CrOS x86_64 0.0) AppleWebKit/537.0 Chrome/131.0 Safari/537.0"},
 		"an iPad":             {"Mozilla/5.0 (iPad; CPU OS 17_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) CriOS/131.0.6778.73 Mobile/15E148 Safari/604.1", "Mozilla/5.0 (iPad; CPU OS 17_0 like Mac OS X) AppleWebKit/605.0 CriOS/131.0 Mobile/15.0 Safari/604.0"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -247,4 +249,22 @@ func TestAReducedUserAgentReadsAsTheSameBrowser(t *testing.T) {
 	assert.Empty(t, ReduceUserAgent("AnnsHomePhone/1"))
 	assert.Empty(t, ReduceUserAgent(""))
 	assert.Less(t, len(ReduceUserAgent(strings.Repeat("Chrome/1 ", 9000))), 200)
+}
+
+func BenchmarkStrip(b *testing.B) {
+	e := event.Event{
+		Context: event.Context{
+			Page:      event.Page{URL: "https://shop.example/basket/done?utm_source=mail&gclid=x", Referrer: "https://www.google.com/"},
+			UserAgent: "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.6778.86 Safari/537.36",
+			IP:        "203.0.113.77",
+		},
+		Order:      event.Order{ID: "A-1", Value: "99.5", Currency: "GBP"},
+		Properties: jsontext.Value(`{"order_id":"A-1","value":99.50,"currency":"GBP","items":[{"item_id":"SKU1","item_name":"Shoe"}]}`),
+	}
+	salt := []byte("salt")
+	b.ReportAllocs()
+	for b.Loop() {
+		x := e
+		Strip(&x, event.Partial, salt)
+	}
 }

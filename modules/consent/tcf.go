@@ -65,6 +65,7 @@ const (
 	forbid         = 0
 	requireConsent = 1
 	requireLI      = 2
+	unlimited      = 255 // no restriction
 )
 
 // The segment types that are read; others are skipped.

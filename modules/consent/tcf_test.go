@@ -193,6 +193,37 @@ func TestParseSkipsSegmentsOfOtherTypes(t *testing.T) {
 	assert.Nil(t, got.Publisher)
 }
 
+func TestManyCustomPurposes(t *testing.T) {
+	var p writer
+	p.put(3, segmentPublisher)
+	p.purposes(PurposesOf(1, 24))
+	p.purposes(0)
+	p.put(6, 63)
+	for i := 1; i <= 126; i++ {
+		on := int64(0)
+		if i == 1 || i == 40 || i == 63 || i == 63+33 {
+			on = 1
+		}
+		p.put(1, on)
+	}
+	got, err := Parse(build(tc{}) + "." + p.segment())
+	require.NoError(t, err)
+	assert.Equal(t, []int{1, 24}, flagList(got.Publisher.PurposeConsents))
+	assert.Equal(t, []int{1, 40, 63}, flagList(got.Publisher.CustomConsents))
+	assert.Equal(t, []int{33}, flagList(got.Publisher.CustomLI))
+}
+
+func TestRestrictionsAreCheckedAsVendorsAre(t *testing.T) {
+	reversed := build(tc{restrictions: []limit{{7, 0, []span{{200, 100}}}}})
+	_, err := Parse(reversed)
+	require.ErrorIs(t, err, errReversed)
+	whole, _, _ := strings.Cut(build(tc{restrictions: []limit{{7, 0, []span{{100, 200}, {300, 400}}}}}), ".")
+	for cut := 3; cut < 18; cut++ {
+		_, err = Parse(whole[:len(whole)-cut])
+		require.ErrorIs(t, err, errShort, cut)
+	}
+}
+
 func TestHostileStringsCostLittle(t *testing.T) {
 	type hostile struct {
 		ID        string `json:"id"`

@@ -86,7 +86,7 @@ func systemOf(ua string) string {
 	case strings.Contains(ua, "Macintosh"):
 		return "Macintosh; Intel Mac OS X 10_15_7"
 	case strings.Contains(ua, "CrOS"):
-		return "X11; CrOS x86_64"
+		return "X11; CrOS x86_64 0.0"
 	case strings.Contains(ua, "Linux"):
 		return "X11; Linux x86_64"
 	}
