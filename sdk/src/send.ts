@@ -51,8 +51,9 @@ export function newSender(source: Source, transport: Transport, max = 10, wait =
     const state = source.state();
     const identity = source.identity();
     const make = (events: Held[]): Batch => ({ events, identity, state, tries: 0 });
-    // Measured, not guessed: a consent string alone may weigh 16 KB.
-    const overhead = bytes(body(make(events.slice(0, 1))));
+    // A consent string alone may weigh 16 KB. The page is counted with each
+    // event; the rest of an envelope stays well under the thousand.
+    const overhead = 1000 + bytes(JSON.stringify([identity, source.signals()]));
     return split(events, maxBody, overhead, (event) => JSON.stringify(event.page)).map(make);
   };
 

@@ -1,0 +1,191 @@
+import assert from "node:assert/strict";
+import { afterEach, mock, test } from "node:test";
+import { listen } from "../src/notices";
+import { newSender } from "../src/send";
+import { split } from "../src/split";
+import { type Answer, retryAfter } from "../src/transport";
+import type { State } from "../src/types";
+import { event } from "./page";
+
+mock.timers.enable({ apis: ["setTimeout"] });
+afterEach(() => {
+  mock.timers.reset();
+  mock.timers.enable({ apis: ["setTimeout"] });
+});
+
+const errors: string[] = [];
+listen("error", ({ message }) => errors.push(message));
+
+const turn = () => new Promise<void>((done) => queueMicrotask(done));
+const turns = async () => {
+  for (let i = 0; i < 10; i++) await turn();
+};
+
+function setup(answers: (Answer | "down")[] = []) {
+  const world = {
+    state: "full" as State,
+    posted: [] as Record<string, any>[],
+    left: [] as Record<string, any>[],
+    images: [] as string[],
+    beacons: true,
+  };
+  const sender = newSender(
+    {
+      endpoint: "https://px.example",
+      pixelID: "px_demo",
+      state: () => world.state,
+      identity: () => ({ anonymous_id: "anon", email: "me@example.com", click_ids: { gclid: "1" } }),
+      signals: () => ({ gdpr_applies: true, tcf: "CP" }),
+    },
+    {
+      async post(_, body) {
+        world.posted.push(JSON.parse(body));
+        const answer = answers.shift() || { status: 202, wait: 0 };
+        if (answer == "down") throw new Error("network");
+        return answer;
+      },
+      leave(_, body) {
+        if (world.beacons) world.left.push(JSON.parse(body));
+        return world.beacons;
+      },
+      image: (url) => void world.images.push(url),
+    },
+  );
+  return { sender, world };
+}
+
+const names = (body: Record<string, any>) => body.events.map((one: { name: string }) => one.name).join();
+
+test("ten events make a batch, two seconds make one of fewer", async () => {
+  const { sender, world } = setup();
+  for (let i = 0; i < 11; i++) sender.add(event("scroll"));
+  assert.equal(world.posted.length, 1);
+  assert.equal(world.posted[0].events.length, 10);
+  mock.timers.tick(2000);
+  assert.equal(world.posted[1].events.length, 1);
+});
+
+for (const name of ["purchase", "generate_lead", "sign_up"])
+  test(name + " waits for nothing", () => {
+    const { sender, world } = setup();
+    sender.add(event("page_view"));
+    sender.add(event(name));
+    assert.equal(names(world.posted[0]), "page_view," + name);
+  });
+
+test("each page has its own envelope", () => {
+  const { sender, world } = setup();
+  sender.add(event("page_view", {}, "https://shop.example/a"));
+  sender.add(event("page_view", {}, "https://shop.example/b"));
+  sender.flush();
+  assert.deepEqual(
+    world.posted.map((body) => body.context.page.url),
+    ["https://shop.example/a", "https://shop.example/b"],
+  );
+});
+
+test("no body weighs more than a keepalive request may", () => {
+  const { sender, world } = setup();
+  for (let i = 0; i < 9; i++) sender.add(event("big", { text: "é".repeat(10_000) }));
+  sender.flush(true);
+  assert.equal(world.left.length, 5);
+  for (const body of world.left) assert.ok(new TextEncoder().encode(JSON.stringify(body)).length <= 60_000);
+  assert.equal(world.left.reduce((n, body) => n + body.events.length, 0), 9);
+});
+
+test("an item too big for any body travels alone", () => {
+  assert.deepEqual(split(["aa", "b".repeat(100), "c"], 50, 10, () => ""), [["aa"], ["b".repeat(100)], ["c"]]);
+});
+
+test("flushing twice sends once", () => {
+  const { sender, world } = setup();
+  sender.add(event("page_view"));
+  sender.flush(true);
+  sender.flush(true);
+  assert.equal(world.left.length, 1);
+});
+
+test("where the browser takes no more, each event becomes an image", () => {
+  const { sender, world } = setup();
+  world.beacons = false;
+  sender.add(event("page_view", { value: 5, order_id: "A-1", colour: "red" }));
+  sender.flush(true);
+  const query = new URL(world.images[0]).searchParams;
+  for (const [key, want] of Object.entries({ pid: "px_demo", e: "page_view", v: "5", oid: "A-1", "p.colour": "red", gdpr: "1", gdpr_consent: "CP", cid: "anon" }))
+    assert.equal(query.get(key), want, key);
+});
+
+test("a failure is tried again, not before the server said", async () => {
+  const { sender, world } = setup([{ status: 503, wait: 30_000 }]);
+  sender.add(event("purchase"));
+  await turns();
+  mock.timers.tick(29_000);
+  assert.equal(world.posted.length, 1);
+  mock.timers.tick(1_000);
+  assert.equal(world.posted.length, 2);
+  assert.equal(world.posted[1].events[0].id, world.posted[0].events[0].id);
+});
+
+test("a refusal is not tried again", async () => {
+  const { sender, world } = setup([{ status: 400, wait: 0 }]);
+  sender.add(event("purchase"));
+  await turns();
+  mock.timers.tick(600_000);
+  assert.equal(world.posted.length, 1);
+  assert.equal(errors.pop(), "refused with 400");
+});
+
+test("after ten tries it gives up", async () => {
+  const { sender, world } = setup(Array(20).fill("down"));
+  sender.add(event("purchase"));
+  for (let i = 0; i < 15; i++) {
+    await turns();
+    mock.timers.tick(60_000);
+  }
+  assert.equal(world.posted.length, 10);
+  assert.match(errors.pop()!, /^gave up/);
+});
+
+test("what waits for a retry goes along when the page leaves, cut to the state of then", async () => {
+  const { sender, world } = setup(["down"]);
+  sender.add(event("purchase"));
+  await turns();
+  world.state = "partial";
+  sender.flush(true);
+  assert.equal(world.left[0].consent.state, "partial");
+  assert.deepEqual(world.left[0].identity, { anonymous_id: "anon" });
+});
+
+test("a batch made under partial stays partial", async () => {
+  const { sender, world } = setup(["down"]);
+  world.state = "partial";
+  sender.add(event("purchase"));
+  await turns();
+  world.state = "full";
+  mock.timers.tick(60_000);
+  assert.equal(world.posted[1].consent.state, "partial");
+  assert.equal(world.posted[1].identity.email, undefined);
+});
+
+test("nothing leaves under none, and what was cleared never does", async () => {
+  const { sender, world } = setup(["down"]);
+  sender.add(event("purchase"));
+  await turns();
+  world.state = "none";
+  sender.flush(true);
+  mock.timers.tick(60_000);
+  sender.clear();
+  world.state = "full";
+  mock.timers.tick(600_000);
+  sender.flush(true);
+  assert.equal(world.posted.length, 1);
+  assert.equal(world.left.length, 0);
+});
+
+test("Retry-After is seconds or a date", () => {
+  assert.equal(retryAfter("3"), 3000);
+  assert.equal(retryAfter("Thu, 01 Jan 1970 00:00:10 GMT", 4000), 6000);
+  assert.equal(retryAfter("Thu, 01 Jan 1970 00:00:10 GMT", 40_000), 0);
+  assert.equal(retryAfter("soon"), 0);
+  assert.equal(retryAfter(null), 0);
+});
