@@ -2,6 +2,8 @@ package partner
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"net/netip"
 	"net/url"
 	"regexp"
@@ -10,6 +12,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/miq/pixel/modules/event"
@@ -18,6 +21,23 @@ import (
 // Refuse is the result for a delivery that Encode leaves out.
 func Refuse(d event.Delivery, o event.Outcome, code, message string) *Result {
 	return &Result{EventID: d.Event.ID, Outcome: o, Code: code, Message: message}
+}
+
+// Read decodes settings or parameters, refusing unknown members, and says what
+// is wrong without naming our types. What is absent leaves into as it is.
+func Read(v jsontext.Value, into any) error {
+	if len(v) == 0 {
+		return nil
+	}
+	err := json.Unmarshal(v, into, json.RejectUnknownMembers(true))
+	if se, ok := errors.AsType[*json.SemanticError](err); ok {
+		reason := "has the wrong type"
+		if errors.Is(err, json.ErrUnknownName) {
+			reason = "is unknown"
+		}
+		return fmt.Errorf("%s %s", se.JSONPointer, reason)
+	}
+	return err
 }
 
 var (

@@ -125,7 +125,9 @@ func convert(d event.Delivery, s settings, p params, now time.Time) (conversion,
 func (c *conversion) setValue(d event.Delivery, p params) *partner.Result {
 	o := d.Event.Order
 	value := number(o.Value)
-	c.Value = jsontext.Value(value)
+	if value != "" {
+		c.Value = jsontext.Value(value)
+	}
 	if c.Description.Type != purchase {
 		return nil
 	}
@@ -150,6 +152,10 @@ func (c *conversion) setValue(d event.Delivery, p params) *partner.Result {
 
 // number is an amount with two decimals at most and none to spare: 99.5.
 func number(a event.Amount) string {
+	a, err := event.ParseAmount(string(a))
+	if err != nil {
+		return ""
+	}
 	v := strings.TrimSuffix(strings.TrimRight(a.Fixed(), "0"), ".")
 	if v == "-0" {
 		return "0"

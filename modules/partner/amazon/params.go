@@ -6,8 +6,9 @@ import (
 	"regexp"
 	"time"
 
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/miq/pixel/modules/partner"
 )
 
 // settings are what is set once, by settings.schema.json.
@@ -22,10 +23,7 @@ type settings struct {
 
 func readSettings(v jsontext.Value) (settings, error) {
 	s := settings{LimitedDataUse: "consent", MaxAgeDays: 7}
-	if len(v) == 0 {
-		return s, nil
-	}
-	if err := json.Unmarshal(v, &s, json.RejectUnknownMembers(true)); err != nil {
+	if err := partner.Read(v, &s); err != nil {
 		return s, fmt.Errorf("read the settings of Amazon: %w", err)
 	}
 	return s, nil
@@ -54,7 +52,7 @@ func readParams(v jsontext.Value) (params, error) {
 	if len(v) == 0 {
 		return p, errors.New("the route has no parameters")
 	}
-	if err := json.Unmarshal(v, &p, json.RejectUnknownMembers(true)); err != nil {
+	if err := partner.Read(v, &p); err != nil {
 		return p, fmt.Errorf("the route's parameters cannot be read: %w", err)
 	}
 	if !visible.MatchString(p.AccountID) {

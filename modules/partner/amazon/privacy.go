@@ -1,15 +1,8 @@
 package amazon
 
 import (
-	"regexp"
-
 	"github.com/miq/pixel/modules/event"
 	"github.com/miq/pixel/modules/partner"
-)
-
-var (
-	tcString  = regexp.MustCompile(`^C[A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*$`)
-	gppString = regexp.MustCompile(`^D[A-Za-z0-9_-]*(~[A-Za-z0-9_.-]+)*$`)
 )
 
 // signals are the one consent signal of an event and the flag for limited data
@@ -19,16 +12,15 @@ func signals(d event.Delivery, s settings, p params) (*consent, bool, *partner.R
 	if d.Permission != event.Allowed && d.Permission != event.Measure {
 		return nil, false, partner.Refuse(d, event.NotSent, "consent", "not sent: consent does not allow it")
 	}
-	us := e.Verdict.Regime == "us"
-	gdpr := e.Verdict.Regime == "gdpr" || (e.Consent.GDPRApplies != nil && *e.Consent.GDPRApplies)
-	limited := p.LimitedDataUse || (us && s.LimitedDataUse == "us")
+	gdpr, tcf, gpp := partner.GDPR(e), partner.TCF(e.Consent), partner.GPP(e.Consent)
+	limited := p.LimitedDataUse || (partner.US(e) && s.LimitedDataUse == "us")
 	c := e.Consent
 	out := (*consent)(nil)
 	switch {
-	case gdpr && tcString.MatchString(c.TCF):
-		out = &consent{TCF: c.TCF}
-	case gppString.MatchString(c.GPP):
-		out = &consent{GPP: c.GPP}
+	case gdpr && tcf != "":
+		out = &consent{TCF: tcf}
+	case gpp != "":
+		out = &consent{GPP: gpp}
 	case c.GCM.AdUserData == "granted":
 		out = &consent{Amazon: &amazonConsent{UserData: "GRANTED", AdStorage: status(c.GCM.AdStorage)}}
 	case c.GCM.AdUserData == "denied":

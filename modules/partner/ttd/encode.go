@@ -150,8 +150,8 @@ func gather(d event.Delivery, s settings) (facts, *partner.Result) {
 		return f, partner.Refuse(d, event.NotSent, "no_tc_string", "not sent: GDPR applies and there is no readable TC string, which The Trade Desk needs")
 	}
 	if p.TrackerID != "" {
-		if f.name = eventName(p, e.Name); f.name == "" {
-			return f, partner.Refuse(d, event.Rejected, "missing_event_name", "the event has no name")
+		if f.name = eventName(p, e.Name); !nameShape.MatchString(f.name) {
+			return f, partner.Refuse(d, event.Rejected, "bad_event_name", "the event's name is missing, or holds what no name may hold")
 		}
 	}
 	f.order = partner.Text(e.Order.ID, maxText)
@@ -169,20 +169,32 @@ func gather(d event.Delivery, s settings) (facts, *partner.Result) {
 	for _, i := range e.Order.Items {
 		if code := partner.Text(i.ID, maxText); code != "" {
 			f.items = append(f.items, item{
-				Code: code, Name: partner.Text(i.Name, maxText), Qty: string(i.Quantity), Price: money(i.Price), Cat: partner.Text(i.Category, maxText),
+				Code: code, Name: partner.Text(i.Name, maxText), Qty: string(amount(i.Quantity)), Price: money(i.Price), Cat: partner.Text(i.Category, maxText),
 			})
 		}
 	}
 	return f, nil
 }
 
-// money is a decimal string, with two decimals unless there are more.
+// money is a decimal string, with two decimals unless there are more; "" if it
+// is no amount.
 func money(a event.Amount) string {
+	a = amount(a)
 	if _, decimals, _ := strings.Cut(string(a), "."); len(decimals) > 2 {
 		return string(a)
 	}
 	return a.Fixed()
 }
+
+func amount(a event.Amount) event.Amount {
+	out, err := event.ParseAmount(string(a))
+	if err != nil {
+		return ""
+	}
+	return out
+}
+
+var nameShape = regexp.MustCompile(`^[A-Za-z0-9_.:-]{1,64}$`)
 
 var iso4217 = regexp.MustCompile(`^[A-Z]{3}$`)
 

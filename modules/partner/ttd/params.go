@@ -5,8 +5,9 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/miq/pixel/modules/partner"
 )
 
 // settings are what is set once, by settings.schema.json.
@@ -23,10 +24,7 @@ type settings struct {
 
 func readSettings(v jsontext.Value) (settings, error) {
 	s := settings{Identifiers: "all", OnPartial: "resend", LimitedDataUse: "consent", LDURegion: "US-CA", OfflineAgeDays: 30, ItemNumberFrom: 1}
-	if len(v) == 0 {
-		return s, nil
-	}
-	if err := json.Unmarshal(v, &s, json.RejectUnknownMembers(true)); err != nil {
+	if err := partner.Read(v, &s); err != nil {
 		return s, fmt.Errorf("read the settings of The Trade Desk: %w", err)
 	}
 	return s, nil
@@ -66,7 +64,7 @@ func readParams(v jsontext.Value) (params, error) {
 	if len(v) == 0 {
 		return p, errors.New("the route has no parameters")
 	}
-	if err := json.Unmarshal(v, &p, json.RejectUnknownMembers(true)); err != nil {
+	if err := partner.Read(v, &p); err != nil {
 		return p, fmt.Errorf("the route's parameters cannot be read: %w", err)
 	}
 	return p, nil

@@ -1,22 +1,15 @@
 package ttd
 
 import (
-	"regexp"
 	"strconv"
 
 	"github.com/miq/pixel/modules/event"
 	"github.com/miq/pixel/modules/partner"
 )
 
-var (
-	tcString  = regexp.MustCompile(`^C[A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*$`)
-	gppString = regexp.MustCompile(`^D[A-Za-z0-9_-]*(~[A-Za-z0-9_.-]+)*$`)
-	usPrivacy = regexp.MustCompile(`^1[YN][YN][YN-]$`)
-)
-
 // may says whether consent lets the event go, and whether for limited use only.
 func may(d event.Delivery, s settings) (limited bool, no *partner.Result) {
-	us := d.Event.Verdict.Regime == "us"
+	us := partner.US(d.Event)
 	switch {
 	case d.Permission == event.Allowed:
 		return us && s.LimitedDataUse == "us", nil
@@ -32,26 +25,25 @@ func may(d event.Delivery, s settings) (limited bool, no *partner.Result) {
 // there is no TC string, the one signal that The Trade Desk reads then.
 func signals(e event.Event) (out []privacy[int], ok bool) {
 	c := e.Consent
-	gdpr := e.Verdict.Regime == "gdpr" || (c.GDPRApplies != nil && *c.GDPRApplies)
-	switch readable := tcString.MatchString(c.TCF); {
-	case gdpr && !readable:
+	switch gdpr, tcf := partner.GDPR(e), partner.TCF(c); {
+	case gdpr && tcf == "":
 		return nil, false
 	case gdpr:
-		out = append(out, privacy[int]{"GDPR", 1, c.TCF})
-	case readable:
-		out = append(out, privacy[int]{"GDPR", 0, c.TCF})
+		out = append(out, privacy[int]{"GDPR", 1, tcf})
+	case tcf != "":
+		out = append(out, privacy[int]{"GDPR", 0, tcf})
 	}
-	if gppString.MatchString(c.GPP) {
+	if gpp := partner.GPP(c); gpp != "" {
 		applicable := 1
 		for _, id := range c.GPPSID {
 			if id <= 0 {
 				applicable = 0
 			}
 		}
-		out = append(out, privacy[int]{"GPP", applicable, c.GPP})
+		out = append(out, privacy[int]{"GPP", applicable, gpp})
 	}
-	if usPrivacy.MatchString(c.USPrivacy) {
-		out = append(out, privacy[int]{"CCPA", 1, c.USPrivacy})
+	if usp := partner.USPrivacy(c); usp != "" {
+		out = append(out, privacy[int]{"CCPA", 1, usp})
 	}
 	return out, true
 }

@@ -1,0 +1,9 @@
+package amazon
+
+import (
+	"testing"
+
+	"github.com/miq/pixel/modules/partner/partnertest"
+)
+
+func TestAdapter(t *testing.T) { partnertest.Run(t, New(), "testdata") }

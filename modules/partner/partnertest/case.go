@@ -1,0 +1,347 @@
+package partnertest
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/miq/pixel/modules/event"
+	"github.com/miq/pixel/modules/partner"
+)
+
+// batchFile is a partner.Batch as delivery.json writes it.
+type batchFile struct {
+	Now         time.Time         `json:"now"`
+	Endpoint    string            `json:"endpoint"`
+	Settings    jsontext.Value    `json:"settings"`
+	Credentials map[string]string `json:"credentials"`
+	Token       string            `json:"token"`
+	Deliveries  []event.Delivery  `json:"deliveries"`
+}
+
+type requestFile struct {
+	Method  string            `json:"method"`
+	URL     string            `json:"url"`
+	Headers map[string]string `json:"headers"`
+	Body    jsontext.Value    `json:"body"`
+}
+
+type responseFile struct {
+	Status  int               `json:"status"`
+	Headers map[string]string `json:"headers"`
+	// Body is sent as it is, a JSON string as its text.
+	Body jsontext.Value `json:"body"`
+}
+
+type result struct {
+	EventID string        `json:"event_id"`
+	Outcome event.Outcome `json:"outcome"`
+	Code    string        `json:"code,omitempty"`
+	Message string        `json:"message,omitempty"`
+}
+
+type receiptFile struct {
+	Refused []result     `json:"refused,omitempty"`
+	Receipt *receiptPart `json:"receipt,omitempty"`
+	Sandbox *sandboxPart `json:"sandbox,omitempty"`
+}
+
+type receiptPart struct {
+	Results    []result `json:"results"`
+	RetryAfter string   `json:"retry_after,omitempty"`
+	Halve      bool     `json:"halve,omitzero"`
+	Alone      bool     `json:"alone,omitzero"`
+	NewToken   bool     `json:"new_token,omitzero"`
+	Pause      string   `json:"pause,omitempty"`
+	RequestID  string   `json:"request_id,omitempty"`
+}
+
+type sandboxPart struct {
+	Status  int      `json:"status"`
+	Results []result `json:"results"`
+}
+
+func readBase(t *testing.T, dir string) partner.Batch {
+	t.Helper()
+	b := decodeBatch(t, read(t, filepath.Join(dir, "base.json")))
+	if len(b.Deliveries) != 1 {
+		t.Fatalf("base.json holds %d deliveries: it must hold one", len(b.Deliveries))
+	}
+	return b
+}
+
+func decodeBatch(t *testing.T, raw []byte) partner.Batch {
+	t.Helper()
+	var f batchFile
+	if err := json.Unmarshal(raw, &f, json.RejectUnknownMembers(true)); err != nil {
+		t.Fatalf("read the batch: %v", err)
+	}
+	return partner.Batch{Endpoint: f.Endpoint, Settings: f.Settings, Credentials: f.Credentials, Token: f.Token, Now: f.Now, Deliveries: f.Deliveries}
+}
+
+// readCase patches the base with the case's delivery.json.
+func readCase(t *testing.T, dir string) partner.Batch {
+	t.Helper()
+	var base, patch map[string]any
+	for path, into := range map[string]*map[string]any{filepath.Join(filepath.Dir(dir), "base.json"): &base, filepath.Join(dir, "delivery.json"): &patch} {
+		if err := json.Unmarshal(read(t, path), into); err != nil {
+			t.Fatalf("%s: %v", path, err)
+		}
+	}
+	one := base["deliveries"].([]any)[0]
+	merged := merge(base, patch).(map[string]any)
+	if list, ok := patch["deliveries"].([]any); ok {
+		all := make([]any, len(list))
+		for i, p := range list {
+			all[i] = merge(one, p)
+		}
+		merged["deliveries"] = all
+	}
+	raw, err := json.Marshal(merged)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return decodeBatch(t, raw)
+}
+
+// merge is RFC 7396; it never writes into target.
+func merge(target, patch any) any {
+	p, ok := patch.(map[string]any)
+	if !ok {
+		return patch
+	}
+	out := map[string]any{}
+	if m, ok := target.(map[string]any); ok {
+		for k, v := range m {
+			out[k] = v
+		}
+	}
+	for k, v := range p {
+		if v == nil {
+			delete(out, k)
+		} else {
+			out[k] = merge(out[k], v)
+		}
+	}
+	return out
+}
+
+func runCase(t *testing.T, a partner.Adapter, base partner.Batch, dir string) {
+	b := readCase(t, dir)
+	req, refused, err := a.Encode(context.Background(), b)
+	if err != nil {
+		t.Fatalf("Encode: %v", err)
+	}
+	golden(t, filepath.Join(dir, "request.json"), requestOf(t, req))
+	sent := remaining(t, b.Deliveries, refused)
+	if (req == nil) != (len(sent) == 0) {
+		t.Fatalf("%d deliveries are left, and the request is %v", len(sent), req)
+	}
+
+	got := receiptFile{Refused: results(refused)}
+	response := filepath.Join(dir, "response.json")
+	switch raw, err := os.ReadFile(response); {
+	case err == nil:
+		answer := answerOf(t, raw, b)
+		r := a.Decode(answer, sent)
+		complete(t, sent, r.Results)
+		got.Receipt = &receiptPart{Results: results(r.Results), Halve: r.Halve, Alone: r.Alone, NewToken: r.NewToken, Pause: r.Pause, RequestID: r.RequestID}
+		if r.RetryAfter != 0 {
+			got.Receipt.RetryAfter = r.RetryAfter.String()
+		}
+	case req != nil:
+		t.Errorf("%s is missing", response)
+	}
+	if req != nil {
+		status, r := throughSandbox(t, a, b)
+		got.Sandbox = &sandboxPart{Status: status, Results: results(r.Results)}
+	}
+	golden(t, filepath.Join(dir, "receipt.json"), got)
+}
+
+func requestOf(t *testing.T, req *http.Request) any {
+	t.Helper()
+	if req == nil {
+		return nil
+	}
+	body, err := io.ReadAll(req.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := requestFile{Method: req.Method, URL: req.URL.String(), Headers: map[string]string{}, Body: body}
+	for k := range req.Header {
+		f.Headers[k] = req.Header.Get(k)
+	}
+	return f
+}
+
+func answerOf(t *testing.T, raw []byte, b partner.Batch) partner.Answer {
+	t.Helper()
+	var f responseFile
+	if err := json.Unmarshal(raw, &f, json.RejectUnknownMembers(true)); err != nil {
+		t.Fatalf("read response.json: %v", err)
+	}
+	body := []byte(f.Body)
+	if f.Body.Kind() == '"' {
+		body, _ = jsontext.AppendUnquote(nil, f.Body)
+	}
+	h := http.Header{}
+	for k, v := range f.Headers {
+		h.Set(k, v)
+	}
+	return partner.Answer{Status: f.Status, Header: h, Body: body, Now: b.Now, Settings: b.Settings}
+}
+
+// throughSandbox sends a batch to the adapter's own sandbox.
+func throughSandbox(t *testing.T, a partner.Adapter, b partner.Batch) (int, partner.Receipt) {
+	t.Helper()
+	var received []partner.Received
+	h := a.Sandbox(func(r partner.Received) { received = append(received, r) })
+	spec := a.Spec()
+	endpoint, err := url.Parse(spec.Endpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Endpoint = "http://sandbox" + endpoint.Path
+	if spec.Auth == partner.RefreshToken {
+		b.Token = fetchToken(t, h, spec, b.Credentials)
+	}
+	req, refused, err := a.Encode(context.Background(), b)
+	if err != nil {
+		t.Fatalf("Encode for the sandbox: %v", err)
+	}
+	if req.URL.Host != "sandbox" {
+		t.Fatalf("a redirected adapter sends to %s", req.URL.Host)
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, req)
+	if len(received) != 1 || received[0].Status != w.Code || received[0].Partner != spec.Name || received[0].Path != req.URL.Path {
+		t.Errorf("the sandbox answered %d and recorded %+v", w.Code, received)
+	}
+	sent := remaining(t, b.Deliveries, refused)
+	r := a.Decode(partner.Answer{Status: w.Code, Header: w.Header(), Body: w.Body.Bytes(), Now: b.Now, Settings: b.Settings}, sent)
+	complete(t, sent, r.Results)
+	return w.Code, r
+}
+
+func fetchToken(t *testing.T, h http.Handler, spec partner.Spec, credentials map[string]string) string {
+	t.Helper()
+	at, err := url.Parse(spec.TokenURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	form := url.Values{"grant_type": {"refresh_token"}}
+	for k, v := range credentials {
+		form.Set(k, v)
+	}
+	req := httptest.NewRequest(http.MethodPost, "http://sandbox"+at.Path, strings.NewReader(form.Encode()))
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, req)
+	var answer struct {
+		AccessToken string `json:"access_token"`
+		ExpiresIn   int    `json:"expires_in"`
+	}
+	if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil || answer.AccessToken == "" || answer.ExpiresIn <= 0 {
+		t.Fatalf("the sandbox gave no token: %d %s", w.Code, w.Body)
+	}
+	return answer.AccessToken
+}
+
+// remaining are the deliveries that Encode did not refuse, in their order.
+func remaining(t *testing.T, all []event.Delivery, refused []partner.Result) []event.Delivery {
+	t.Helper()
+	left := map[string]int{}
+	for _, r := range refused {
+		left[r.EventID]++
+		if r.Outcome != event.Rejected && r.Outcome != event.NotSent {
+			t.Errorf("Encode refuses %s with outcome %q", r.EventID, r.Outcome)
+		}
+		if r.Code == "" || r.Message == "" {
+			t.Errorf("Encode refuses %s without a code and a message", r.EventID)
+		}
+	}
+	var out []event.Delivery
+	for _, d := range all {
+		if left[d.Event.ID] > 0 {
+			left[d.Event.ID]--
+			continue
+		}
+		out = append(out, d)
+	}
+	for id, n := range left {
+		if n > 0 {
+			t.Errorf("Encode refuses %q, which was not in the batch", id)
+		}
+	}
+	return out
+}
+
+// complete checks that each delivery has exactly one result.
+func complete(t *testing.T, sent []event.Delivery, rs []partner.Result) {
+	t.Helper()
+	count := map[string]int{}
+	for _, d := range sent {
+		count[d.Event.ID]++
+	}
+	for _, r := range rs {
+		count[r.EventID]--
+		switch r.Outcome {
+		case event.Accepted, event.Retry, event.Rejected, event.NotSent:
+		default:
+			t.Errorf("%q has the outcome %q", r.EventID, r.Outcome)
+		}
+	}
+	for id, n := range count {
+		if n != 0 {
+			t.Errorf("%q lacks %d results", id, n)
+		}
+	}
+}
+
+func results(in []partner.Result) []result {
+	var out []result
+	for _, r := range in {
+		out = append(out, result(r))
+	}
+	return out
+}
+
+func read(t *testing.T, path string) []byte {
+	t.Helper()
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
+}
+
+// golden compares v as indented JSON with a file, or writes the file.
+func golden(t *testing.T, path string, v any) {
+	t.Helper()
+	got, err := json.Marshal(v, json.Deterministic(true), jsontext.WithIndent("  "))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got = append(got, '\n')
+	if *update {
+		if err := os.WriteFile(path, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if want := read(t, path); !bytes.Equal(got, want) {
+		t.Errorf("%s differs (-update rewrites it)\n--- want\n%s--- got\n%s", path, want, got)
+	}
+}

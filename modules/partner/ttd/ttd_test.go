@@ -1,0 +1,9 @@
+package ttd
+
+import (
+	"testing"
+
+	"github.com/miq/pixel/modules/partner/partnertest"
+)
+
+func TestAdapter(t *testing.T) { partnertest.Run(t, New(), "testdata") }
