@@ -55,17 +55,19 @@ func (a Account) Missing(spec partner.Spec) string {
 // Exchange is a request and what came of it. Secrets in it are masked.
 type Exchange struct {
 	// Method is empty if no request was made: Receipt says why.
-	Method         string
-	URL            string
-	RequestHeader  http.Header
-	RequestBody    []byte
-	Payload        string // SHA-256 of the body that was sent, hex
-	Status         int    // 0 if no answer came
-	AnswerHeader   http.Header
-	Answer         []byte
-	Latency        time.Duration
-	At             time.Time
-	Receipt        partner.Receipt
+	Method        string
+	URL           string
+	RequestHeader http.Header
+	RequestBody   []byte
+	Payload       string // SHA-256 of the body that was sent, hex
+	Status        int    // 0 if no answer came
+	AnswerHeader  http.Header
+	Answer        []byte
+	Latency       time.Duration
+	At            time.Time
+	Receipt       partner.Receipt
+	// Refused are the events that the adapter left out of the request.
+	Refused        map[string]bool
 	TooLargeToSend bool // the body is over the partner's limit, so it was not sent
 }
 

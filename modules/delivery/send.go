@@ -105,7 +105,11 @@ func (s *Sender) once(ctx context.Context, a Account, token string, deliveries [
 		x.Receipt.Results = partner.All(deliveries, event.Rejected, "encode_failed", m.text(err.Error()))
 		return x, nil
 	}
-	rest := without(deliveries, refused)
+	x.Refused = make(map[string]bool, len(refused))
+	for _, r := range refused {
+		x.Refused[r.EventID] = true
+	}
+	rest := without(deliveries, x.Refused)
 	if req == nil {
 		x.Receipt.Results = complete(refused, deliveries)
 		return x, nil
@@ -229,18 +233,14 @@ func paused(deliveries []event.Delivery, code, reason string) partner.Receipt {
 	return partner.Receipt{Pause: reason, Results: partner.All(deliveries, event.Retry, code, reason)}
 }
 
-// without returns the deliveries that have no result.
-func without(deliveries []event.Delivery, results []partner.Result) []event.Delivery {
-	if len(results) == 0 {
+// without returns the deliveries that are not left out.
+func without(deliveries []event.Delivery, out map[string]bool) []event.Delivery {
+	if len(out) == 0 {
 		return deliveries
-	}
-	has := make(map[string]bool, len(results))
-	for _, r := range results {
-		has[r.EventID] = true
 	}
 	rest := make([]event.Delivery, 0, len(deliveries))
 	for _, d := range deliveries {
-		if !has[d.Event.ID] {
+		if !out[d.Event.ID] {
 			rest = append(rest, d)
 		}
 	}

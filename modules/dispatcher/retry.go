@@ -1,0 +1,30 @@
+package dispatcher
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"github.com/miq/pixel/config"
+)
+
+// delay is the wait after the nth attempt: doubled each time, and anywhere in
+// its upper half, so that what failed together does not come back together.
+func delay(c config.Retry, n int) time.Duration {
+	d := max(c.Min, time.Millisecond)
+	for range n - 1 {
+		if d *= 2; d >= c.Max {
+			break
+		}
+	}
+	d = min(d, max(c.Max, c.Min))
+	return d/2 + rand.N(d/2+1)
+}
+
+// rest keeps the lane quiet for a moment because something of ours is down.
+func (l *lane) rest(d time.Duration) {
+	l.mood.mu.Lock()
+	defer l.mood.mu.Unlock()
+	if at := time.Now().Add(d); at.After(l.mood.wait) {
+		l.mood.wait = at
+	}
+}
