@@ -1,0 +1,112 @@
+package redisqueue
+
+import "github.com/redis/go-redis/v9"
+
+// claimScript hands out messages.
+//
+//	KEYS  1 ready list  2 out  3 leases  4 delayed
+//	ARGV  1 how many  2 lease in ms  3 most deliveries
+//	→     {elements handed out, ids of poison, ms until a message comes back by itself (-1: never)}
+//
+// First it puts back, in front of the list, what was held too long and what has
+// waited for its time: of each as many as are asked for at most, so that no call
+// takes long. Poison was handed out often enough; it is leased like the others
+// and not handed out, for the caller to bury: the dead letters live in another
+// slot.
+var claimScript = redis.NewScript(`
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local want = tonumber(ARGV[1])
+for _, from in ipairs({KEYS[4], KEYS[3]}) do
+  local ids = redis.call('ZRANGEBYSCORE', from, '-inf', now, 'LIMIT', 0, want)
+  if #ids > 0 then
+    local elements = redis.call('HMGET', KEYS[2], unpack(ids))
+    for i = #ids, 1, -1 do
+      if elements[i] then redis.call('LPUSH', KEYS[1], elements[i]) end
+    end
+    redis.call('HDEL', KEYS[2], unpack(ids))
+    redis.call('ZREM', from, unpack(ids))
+  end
+end
+local out, poison = {}, {}
+local elements = redis.call('LPOP', KEYS[1], want)
+if elements and #elements > 0 then
+  local most = tonumber(ARGV[3])
+  local ends = now + ARGV[2]
+  local hold, lease = {}, {}
+  for i, e in ipairs(elements) do
+    local n, id = string.byte(e, 1, 1), string.sub(e, 2, 17)
+    if n >= most then
+      poison[#poison + 1] = id
+    else
+      e = string.char(n + 1) .. string.sub(e, 2)
+      out[#out + 1] = e
+    end
+    hold[2 * i - 1], hold[2 * i] = id, e
+    lease[2 * i - 1], lease[2 * i] = ends, id
+  end
+  redis.call('HSET', KEYS[2], unpack(hold))
+  redis.call('ZADD', KEYS[3], unpack(lease))
+  return {out, poison, -1}
+end
+local next = -1
+for _, from in ipairs({KEYS[4], KEYS[3]}) do
+  local first = redis.call('ZRANGE', from, 0, 0, 'WITHSCORES')
+  if #first > 0 then
+    local wait = math.max(0, first[2] - now)
+    if next < 0 or wait < next then next = wait end
+  end
+end
+return {out, poison, next}
+`)
+
+// retryScript hands messages back for a time, those still held.
+//
+//	KEYS  1 ready list  2 out  3 leases  4 delayed
+//	ARGV  1 in how many ms  2… ids
+//	→     how many
+//
+// Those whose time is now go in front of the list, where waiting pullers see
+// them.
+var retryScript = redis.NewScript(`
+local t = redis.call('TIME')
+local at = t[1] * 1000 + math.floor(t[2] / 1000) + ARGV[1]
+local now = tonumber(ARGV[1]) <= 0
+local n = 0
+for i = #ARGV, 2, -1 do
+  local id = ARGV[i]
+  if redis.call('ZREM', KEYS[3], id) == 1 then
+    n = n + 1
+    if now then
+      local e = redis.call('HGET', KEYS[2], id)
+      redis.call('HDEL', KEYS[2], id)
+      if e then redis.call('LPUSH', KEYS[1], e) end
+    else
+      redis.call('ZADD', KEYS[4], at, id)
+    end
+  end
+end
+return n
+`)
+
+// releaseScript puts messages back in front of the list, those still held, as if
+// they had not been handed out.
+//
+//	KEYS  1 ready list  2 out  3 leases
+//	ARGV  ids
+//	→     how many
+var releaseScript = redis.NewScript(`
+local n = 0
+for i = #ARGV, 1, -1 do
+  local id = ARGV[i]
+  if redis.call('ZREM', KEYS[3], id) == 1 then
+    local e = redis.call('HGET', KEYS[2], id)
+    redis.call('HDEL', KEYS[2], id)
+    if e then
+      n = n + 1
+      redis.call('LPUSH', KEYS[1], string.char(math.max(0, string.byte(e, 1, 1) - 1)) .. string.sub(e, 2))
+    end
+  end
+end
+return n
+`)
