@@ -1,0 +1,264 @@
+// Package redisstate keeps the shared state in Redis, for any number of
+// replicas. A key is a Redis key of the same name; a collection of documents is
+// a hash and a counter that share a slot:
+//
+//	docs:{pixels}          hash of document id → "revision:body"
+//	docs:{pixels}:version  counter
+//
+// Batches are pipelines of commands on one key each, so they are one round trip
+// and work on a cluster. How well writes survive a crash of Redis itself is what
+// its AOF is set to. Needs Redis 7.0.
+package redisstate
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/miq/pixel/modules/state"
+)
+
+// Store is a state.Store.
+type Store struct {
+	redis redis.UniversalClient
+}
+
+// New keeps the state on client, which stays its owner's to close.
+func New(client redis.UniversalClient) *Store { return &Store{redis: client} }
+
+// Check reports whether Redis answers.
+func (s *Store) Check(ctx context.Context) error {
+	if err := s.redis.Ping(ctx).Err(); err != nil {
+		return fmt.Errorf("redis does not answer: %w", err)
+	}
+	return nil
+}
+
+// Get is a pipeline of GET.
+func (s *Store) Get(ctx context.Context, keys ...string) ([][]byte, error) {
+	if len(keys) == 0 {
+		return nil, ctx.Err()
+	}
+	pipe := s.redis.Pipeline()
+	cmds := make([]*redis.StringCmd, len(keys))
+	for i, k := range keys {
+		cmds[i] = pipe.Get(ctx, k)
+	}
+	if err := exec(ctx, pipe); err != nil {
+		return nil, fmt.Errorf("get keys: %w", err)
+	}
+	out := make([][]byte, len(keys))
+	for i, c := range cmds {
+		if c.Err() == nil {
+			out[i] = []byte(c.Val())
+		}
+	}
+	return out, nil
+}
+
+// Set is a pipeline of SET.
+func (s *Store) Set(ctx context.Context, entries ...state.Entry) error {
+	if len(entries) == 0 {
+		return ctx.Err()
+	}
+	pipe := s.redis.Pipeline()
+	for _, e := range entries {
+		pipe.Do(ctx, command(e)...)
+	}
+	if err := exec(ctx, pipe); err != nil {
+		return fmt.Errorf("set keys: %w", err)
+	}
+	return nil
+}
+
+// Claim is a pipeline of SET NX GET, which answers what was there before.
+func (s *Store) Claim(ctx context.Context, entries ...state.Entry) ([][]byte, error) {
+	if len(entries) == 0 {
+		return nil, ctx.Err()
+	}
+	pipe := s.redis.Pipeline()
+	cmds := make([]*redis.Cmd, len(entries))
+	for i, e := range entries {
+		cmds[i] = pipe.Do(ctx, append(command(e), "NX", "GET")...)
+	}
+	if err := exec(ctx, pipe); err != nil {
+		return nil, fmt.Errorf("claim keys: %w", err)
+	}
+	out := make([][]byte, len(entries))
+	for i, c := range cmds {
+		if standing, err := c.Text(); err == nil {
+			out[i] = []byte(standing)
+		} else {
+			out[i] = append([]byte{}, entries[i].Value...)
+		}
+	}
+	return out, nil
+}
+
+// command is the SET of an entry.
+func command(e state.Entry) []any {
+	args := make([]any, 0, 7)
+	args = append(args, "SET", e.Key, e.Value)
+	if e.Value == nil {
+		args[2] = ""
+	}
+	if e.TTL > 0 {
+		args = append(args, "PX", (e.TTL + time.Millisecond - 1).Milliseconds())
+	}
+	return args
+}
+
+// swapScript writes a key that holds what is expected.
+//
+//	KEYS  1 the key
+//	ARGV  1 expected  2 new value  3 expiry in ms, 0 for ever
+//	→     1 if it was written
+var swapScript = redis.NewScript(`
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+if ARGV[3] == '0' then
+  redis.call('SET', KEYS[1], ARGV[2])
+else
+  redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+end
+return 1
+`)
+
+// Swap is a SET NX where the key must be absent, else a script.
+func (s *Store) Swap(ctx context.Context, old []byte, e state.Entry) (swapped bool, err error) {
+	if old == nil {
+		err = s.redis.Do(ctx, append(command(e), "NX")...).Err()
+		if swapped = err == nil; errors.Is(err, redis.Nil) {
+			err = nil
+		}
+	} else {
+		ms := (max(0, e.TTL) + time.Millisecond - 1).Milliseconds()
+		swapped, err = swapScript.Run(ctx, s.redis, []string{e.Key}, old, string(e.Value), ms).Bool()
+	}
+	if err != nil {
+		return false, fmt.Errorf("swap a key: %w", err)
+	}
+	return swapped, nil
+}
+
+// Delete is a pipeline of UNLINK.
+func (s *Store) Delete(ctx context.Context, keys ...string) error {
+	if len(keys) == 0 {
+		return ctx.Err()
+	}
+	pipe := s.redis.Pipeline()
+	for _, k := range keys {
+		pipe.Unlink(ctx, k)
+	}
+	if err := exec(ctx, pipe); err != nil {
+		return fmt.Errorf("delete keys: %w", err)
+	}
+	return nil
+}
+
+// exec sends a pipeline, for which an absent key is no error.
+func exec(ctx context.Context, pipe redis.Pipeliner) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	cmds, err := pipe.Exec(ctx)
+	if err == nil {
+		return nil
+	}
+	// Exec returns the first error, which may be an absent key before a real one.
+	for _, c := range cmds {
+		if err := c.Err(); err != nil && !errors.Is(err, redis.Nil) {
+			return err
+		}
+	}
+	if errors.Is(err, redis.Nil) {
+		return nil
+	}
+	return err
+}
+
+func docs(collection string) string    { return "docs:{" + collection + "}" }
+func version(collection string) string { return "docs:{" + collection + "}:version" }
+
+// List reads the documents and the version in one transaction.
+func (s *Store) List(ctx context.Context, collection string) ([]state.Document, int64, error) {
+	pipe := s.redis.TxPipeline()
+	all, v := pipe.HGetAll(ctx, docs(collection)), pipe.Get(ctx, version(collection))
+	if err := exec(ctx, pipe); err != nil {
+		return nil, 0, fmt.Errorf("list %s: %w", collection, err)
+	}
+	var out []state.Document
+	for id, stored := range all.Val() {
+		revision, body, _ := bytes.Cut([]byte(stored), []byte(":"))
+		n, err := strconv.ParseInt(string(revision), 10, 64)
+		if err != nil {
+			return nil, 0, fmt.Errorf("list %s: document %s has no revision", collection, id)
+		}
+		out = append(out, state.Document{ID: id, Body: body, Revision: n})
+	}
+	slices.SortFunc(out, func(a, b state.Document) int { return strings.Compare(a.ID, b.ID) })
+	n, _ := v.Int64() // absent: 0
+	return out, n, nil
+}
+
+// Version is a GET.
+func (s *Store) Version(ctx context.Context, collection string) (int64, error) {
+	n, err := s.redis.Get(ctx, version(collection)).Int64()
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return 0, fmt.Errorf("read the version of %s: %w", collection, err)
+	}
+	return n, nil
+}
+
+// putScript writes a document that has not changed.
+//
+//	KEYS  1 documents  2 version
+//	ARGV  1 id  2 the revision it must have, 0 if it must be absent  3 body
+//	→     the new revision, 0 if it had another
+var putScript = redis.NewScript(`
+local stored = redis.call('HGET', KEYS[1], ARGV[1])
+local revision = '0'
+if stored then revision = string.match(stored, '^(%d+):') end
+if revision ~= ARGV[2] then return 0 end
+local next = tonumber(revision) + 1
+redis.call('HSET', KEYS[1], ARGV[1], string.format('%d', next) .. ':' .. ARGV[3])
+redis.call('INCR', KEYS[2])
+return next
+`)
+
+// Put is a script.
+func (s *Store) Put(ctx context.Context, collection string, doc state.Document) (int64, error) {
+	revision, err := putScript.Run(ctx, s.redis, []string{docs(collection), version(collection)}, doc.ID, doc.Revision, string(doc.Body)).Int64()
+	if err == nil && revision == 0 {
+		err = state.ErrConflict
+	}
+	if err != nil {
+		return 0, fmt.Errorf("put %s in %s: %w", doc.ID, collection, err)
+	}
+	return revision, nil
+}
+
+// removeScript deletes a document.
+//
+//	KEYS  1 documents  2 version
+//	ARGV  1 id
+//	→     1 if it was there
+var removeScript = redis.NewScript(`
+if redis.call('HDEL', KEYS[1], ARGV[1]) == 0 then return 0 end
+redis.call('INCR', KEYS[2])
+return 1
+`)
+
+// Remove is a script.
+func (s *Store) Remove(ctx context.Context, collection, id string) error {
+	if err := removeScript.Run(ctx, s.redis, []string{docs(collection), version(collection)}, id).Err(); err != nil {
+		return fmt.Errorf("remove %s from %s: %w", id, collection, err)
+	}
+	return nil
+}
