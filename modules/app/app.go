@@ -12,6 +12,7 @@ import (
 	"github.com/miq/pixel/config"
 	"github.com/miq/pixel/modules/admin"
 	"github.com/miq/pixel/modules/collector"
+	"github.com/miq/pixel/modules/consent"
 	"github.com/miq/pixel/modules/dispatcher"
 	"github.com/miq/pixel/modules/ops"
 	"github.com/miq/pixel/modules/settings"
@@ -54,6 +55,7 @@ func options(c config.Config, log *slog.Logger) fx.Option {
 		storage(c),
 		partners,
 		settings.Module,
+		consent.Module,
 	}
 	for _, r := range roles {
 		if wanted[r.name] {
@@ -66,5 +68,9 @@ func options(c config.Config, log *slog.Logger) fx.Option {
 
 // sections gives each module its own part of the configuration.
 func sections(c config.Config) fx.Option {
-	return fx.Supply(c.Collector, c.Worker, c.Dispatcher, c.Admin, c.Ops, c.Queue, c.Consent, c.Partners)
+	partners := make(map[string]config.Partner, len(c.Partners))
+	for name, p := range c.Partners {
+		partners[name] = *p
+	}
+	return fx.Supply(c.Collector, c.Worker, c.Dispatcher, c.Admin, c.Ops, c.Queue, c.Consent, partners)
 }
