@@ -3,6 +3,7 @@ package event
 import (
 	"time"
 
+	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
 
@@ -44,7 +45,7 @@ type Sync struct {
 	Message string `json:"message,omitempty"`
 	// Status is the answer's HTTP status; 0 where none came.
 	Status  int           `json:"status,omitempty"`
-	Latency time.Duration `json:"latency_ns,omitempty,format:nano"`
+	Latency time.Duration `json:"-"` // "latency_ns": see MarshalJSONTo
 	// RequestID is the partner's own, for a support ticket.
 	RequestID string `json:"request_id,omitempty"`
 	// Payload is the SHA-256 of the body that was sent.
@@ -52,4 +53,29 @@ type Sync struct {
 	// Answer is the beginning of what the partner answered.
 	Answer  string `json:"answer,omitempty"`
 	OrderID string `json:"order_id,omitempty"`
+}
+
+// A Duration has no JSON of its own, so Latency takes a detour.
+type syncFields Sync
+
+type syncJSON struct {
+	syncFields `json:",embed"`
+
+	Latency int64 `json:"latency_ns,omitzero"`
+}
+
+// MarshalJSONTo writes Latency as nanoseconds, "latency_ns".
+func (s Sync) MarshalJSONTo(e *jsontext.Encoder) error {
+	return json.MarshalEncode(e, syncJSON{syncFields(s), int64(s.Latency)})
+}
+
+// UnmarshalJSONFrom reads what MarshalJSONTo wrote.
+func (s *Sync) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	var j syncJSON
+	if err := json.UnmarshalDecode(d, &j); err != nil {
+		return err
+	}
+	*s = Sync(j.syncFields)
+	s.Latency = time.Duration(j.Latency)
+	return nil
 }
