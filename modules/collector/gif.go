@@ -18,7 +18,7 @@ import (
 
 // transparent is the smallest GIF that all mail clients and browsers take: one
 // pixel, see-through, 43 bytes.
-const transparent = "GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff\x21\xf9\x04\x01\x00\x00\x00\x00\x2c\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x01\x44\x00\x3b"
+const transparent = "GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff\x21\xf9\x04\x01\x00\x00\x00\x00\x2c\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02\x44\x01\x00\x3b"
 
 // maxPixelProperties bounds the p.{name} parameters.
 const maxPixelProperties = 64
@@ -105,9 +105,14 @@ func fromQuery(q url.Values, referer string) (event.Envelope, candidate, event.F
 	if f.Code != "" {
 		return env, one, f
 	}
-	one.in = event.Incoming{ID: q.Get("eid"), Name: q.Get("e"), Properties: properties}
-	one.raw = properties
-	one.fault = one.in.Check()
+	// As JSON, so that there is one reader with one set of limits.
+	raw := quote([]byte(`{"name":`), q.Get("e"))
+	raw = quote(append(raw, `,"id":`...), q.Get("eid"))
+	if properties != nil {
+		raw = append(append(raw, `,"properties":`...), properties...)
+	}
+	one.raw = append(raw, '}')
+	one.fault = one.in.Decode(one.raw)
 	return env, one, event.Fault{}
 }
 

@@ -145,7 +145,10 @@ func shapeValue(d *jsontext.Decoder, e *jsontext.Encoder, name string, depth int
 			if err := d.SkipValue(); err != nil {
 				return err
 			}
-			return e.WriteToken(jsontext.String("[" + kind.String() + "]"))
+			if kind == '{' {
+				return e.WriteToken(jsontext.String("[object]"))
+			}
+			return e.WriteToken(jsontext.String("[array]"))
 		}
 		return shapeInside(d, e, kind, name, depth+1)
 	case '"', '0':
