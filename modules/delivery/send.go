@@ -67,30 +67,54 @@ func (s *Sender) Send(ctx context.Context, a Account, deliveries []event.Deliver
 		x.Receipt = paused(deliveries, "credentials_missing", missing)
 		return x, nil
 	}
-	for try := 1; ; try++ {
-		token := ""
-		if s.spec.Auth == partner.RefreshToken {
-			if token, err = s.tokens.get(ctx, a); err != nil {
-				var gone *Disconnected
-				if errors.As(err, &gone) {
-					x.Receipt = paused(deliveries, "disconnected", gone.Reason)
-					return x, nil
-				}
-				x.Receipt = partner.Receipt{Results: partner.All(deliveries, event.Retry, "no_token", describe(err))}
-				return x, err
-			}
-		}
-		x, err = s.once(ctx, a, token, deliveries)
-		if !x.Receipt.NewToken || s.spec.Auth == partner.NoAuth {
-			return x, err
-		}
-		s.tokens.drop(token)
-		if try == 2 {
-			x.Receipt.NewToken = false
-			x.Receipt.Pause = "the partner refused a fresh access token (HTTP 401): check the credentials and the account's rights"
-			return x, err
+	x, err = s.authorised(ctx, a, deliveries)
+	if !x.Receipt.NewToken || s.spec.Auth != partner.RefreshToken {
+		return x, err
+	}
+	// Once more with a fresh token, and only what the first request left open.
+	first := x.Receipt.Results
+	open := make(map[string]bool, len(first))
+	for _, r := range first {
+		open[r.EventID] = r.Outcome == event.Retry
+	}
+	again := make([]event.Delivery, 0, len(deliveries))
+	for _, d := range deliveries {
+		if open[d.Event.ID] {
+			again = append(again, d)
 		}
 	}
+	x, err = s.authorised(ctx, a, again)
+	if x.Receipt.NewToken {
+		x.Receipt.NewToken = false
+		x.Receipt.Pause = "the partner refused a fresh access token (HTTP 401): check the credentials and the account's rights"
+	}
+	for _, r := range first {
+		if !open[r.EventID] {
+			x.Receipt.Results = append(x.Receipt.Results, r)
+		}
+	}
+	return x, err
+}
+
+// authorised makes one request with a token, where the partner wants one. A
+// token that it refuses is forgotten.
+func (s *Sender) authorised(ctx context.Context, a Account, deliveries []event.Delivery) (Exchange, error) {
+	if s.spec.Auth != partner.RefreshToken {
+		return s.once(ctx, a, "", deliveries)
+	}
+	token, err := s.tokens.get(ctx, a)
+	var gone *Disconnected
+	if errors.As(err, &gone) {
+		return Exchange{At: s.now(), Receipt: paused(deliveries, "disconnected", gone.Reason)}, nil
+	}
+	if err != nil {
+		return Exchange{At: s.now(), Receipt: partner.Receipt{Results: partner.All(deliveries, event.Retry, "no_token", err.Error())}}, err
+	}
+	x, err := s.once(ctx, a, token, deliveries)
+	if x.Receipt.NewToken {
+		s.tokens.drop(token)
+	}
+	return x, err
 }
 
 // once makes, sends and reads one request.
