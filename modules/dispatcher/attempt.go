@@ -44,7 +44,7 @@ func (l *lane) send(b *batch) {
 	a.age = partner.AgeLimit(l.adapter, account.Batch(now))
 	a.keep = l.keepRecords(a.age)
 
-	ctx, span, traces := l.begin(b)
+	ctx, span, traces := l.traced(b)
 	defer func() { traces.end(span, b) }()
 
 	jobs, err := a.check(ctx, b.jobs, now)
@@ -110,6 +110,7 @@ func (a *attempt) request(ctx context.Context, jobs []*job, again bool) {
 	x, out := a.lane.client.send(ctx, a.account, deliveries(jobs))
 	if !out {
 		a.untried = append(a.untried, jobs...)
+		a.lane.rest(look)
 		return
 	}
 	a.last = x
@@ -169,6 +170,8 @@ func (a *attempt) heed(x delivery.Exchange) {
 		a.lane.throttle(x.Receipt.RetryAfter, now)
 	case x.Status >= 200 && x.Status < 300:
 		a.lane.unpause()
+	default:
+		a.lane.postpone(now)
 	}
 	a.wait = max(a.wait, x.Receipt.RetryAfter)
 }

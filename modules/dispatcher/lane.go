@@ -88,12 +88,7 @@ func (l *lane) stop(ctx context.Context) {
 func (l *lane) run() {
 	failing := false
 	for l.pulling.Err() == nil {
-		gate := l.gate(time.Now())
-		if gate == shut {
-			l.sleep(look)
-			continue
-		}
-		if gate == careful && !l.idle() {
+		if !l.ready(0) {
 			l.sleep(look)
 			continue
 		}
@@ -105,39 +100,45 @@ func (l *lane) run() {
 			l.log.Warn("the partner's queue cannot be pulled from", "error", err)
 		}
 		failing = err != nil
-		if len(messages) == 0 {
-			l.give()
-			if err != nil {
-				l.sleep(time.Second)
-			}
+		l.begin(l.sort(messages))
+		if failing {
+			l.sleep(time.Second)
+		}
+	}
+}
+
+// ready reports whether a batch may be begun now, beside so many slots that the
+// asker holds: a batch that finds something out does so alone.
+func (l *lane) ready(holding int) bool {
+	switch l.gate(time.Now()) {
+	case open:
+		return true
+	case careful:
+		return len(l.slots) <= holding
+	}
+	return false
+}
+
+// begin sends batches; it is called with one slot taken, which it gives back.
+func (l *lane) begin(batches []*batch) {
+	holding := true
+	for _, b := range batches {
+		if !holding {
+			holding = l.take()
+		}
+		// What was pulled may have waited, and meanwhile the lane been stopped.
+		if !holding || l.pulling.Err() != nil || !l.ready(1) {
+			l.release(b)
 			continue
 		}
-		batches := l.sort(messages)
-		if len(batches) == 0 {
-			l.give()
-			continue
-		}
-		for i, b := range batches {
-			if i > 0 && !l.take() {
-				l.release(b)
-				continue
-			}
-			if l.pulling.Err() != nil || i > 0 && l.gate(time.Now()) != open {
-				l.give()
-				l.release(b)
-				continue
-			}
-			if gate == careful {
-				// The one request that finds out whether it works again.
-				l.send(b)
-				l.give()
-				continue
-			}
-			l.done.Go(func() {
-				defer l.give()
-				l.send(b)
-			})
-		}
+		holding = false
+		l.done.Go(func() {
+			defer l.give()
+			l.send(b)
+		})
+	}
+	if holding {
+		l.give()
 	}
 }
 
@@ -175,9 +176,6 @@ func (l *lane) take() bool {
 }
 
 func (l *lane) give() { <-l.slots }
-
-// idle reports whether no request is under way.
-func (l *lane) idle() bool { return len(l.slots) == 0 }
 
 func (l *lane) sleep(d time.Duration) {
 	timer := time.NewTimer(d)

@@ -31,6 +31,8 @@ type mood struct {
 	// in a row it did.
 	wait      time.Time
 	throttled int
+	// quiet is until when the lane rests because something of ours is down.
+	quiet time.Time
 
 	answers         []lanestatus.Answer
 	inFlight        int
@@ -66,11 +68,9 @@ func (l *lane) gate(now time.Time) gate {
 			l.log.Info("lane goes on: its settings changed")
 		case now.Before(l.mood.probeAt):
 			return shut
-		default:
-			return careful
 		}
 	}
-	if now.Before(l.mood.wait) {
+	if now.Before(l.mood.wait) || now.Before(l.mood.quiet) {
 		return shut
 	}
 	switch l.client.breaker.State() {
@@ -80,6 +80,9 @@ func (l *lane) gate(now time.Time) gate {
 		}
 		return careful
 	case circuitbreaker.HalfOpenState:
+		return careful
+	}
+	if l.mood.paused != "" {
 		return careful
 	}
 	return open
@@ -93,6 +96,13 @@ func (l *lane) pause(reason string, revision int64, now time.Time) {
 		l.log.Error("lane paused: nothing is sent until somebody acts", "cause", reason)
 	}
 	l.mood.paused, l.mood.revision, l.mood.probeAt = reason, revision, now.Add(probe)
+}
+
+// postpone puts off the next try of a paused lane: the last one told nothing.
+func (l *lane) postpone(now time.Time) {
+	l.mood.mu.Lock()
+	defer l.mood.mu.Unlock()
+	l.mood.probeAt = now.Add(probe)
 }
 
 // unpause ends a pause: a request went through.
@@ -117,6 +127,13 @@ func (l *lane) throttle(after time.Duration, now time.Time) {
 	if at := now.Add(min(after, time.Hour)); at.After(l.mood.wait) {
 		l.mood.wait = at
 	}
+}
+
+// rest keeps the lane quiet for a moment because something of ours is down.
+func (l *lane) rest(d time.Duration) {
+	l.mood.mu.Lock()
+	defer l.mood.mu.Unlock()
+	l.mood.quiet = time.Now().Add(d)
 }
 
 func (l *lane) breakerChanged(state circuitbreaker.State) {
@@ -162,7 +179,7 @@ func (l *lane) status(now time.Time) lanestatus.Status {
 		InFlight: l.mood.inFlight, Success: l.mood.success, Failed: l.mood.failed,
 	}
 	if s.Paused == "" && mode != settings.Off && now.Before(l.mood.wait) {
-		s.Paused = "the partner asked to wait until " + l.mood.wait.UTC().Format(time.RFC3339)
+		s.Paused = "the partner takes no more for now (HTTP 429 or Retry-After); the lane waits until " + l.mood.wait.UTC().Format(time.RFC3339)
 	}
 	return s
 }

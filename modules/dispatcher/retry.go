@@ -19,12 +19,3 @@ func delay(c config.Retry, n int) time.Duration {
 	d = min(d, max(c.Max, c.Min))
 	return d/2 + rand.N(d/2+1)
 }
-
-// rest keeps the lane quiet for a moment because something of ours is down.
-func (l *lane) rest(d time.Duration) {
-	l.mood.mu.Lock()
-	defer l.mood.mu.Unlock()
-	if at := time.Now().Add(d); at.After(l.mood.wait) {
-		l.mood.wait = at
-	}
-}

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/miq/pixel/modules/event"
+	"github.com/miq/pixel/modules/partner"
 	"github.com/miq/pixel/modules/queue"
 	"github.com/miq/pixel/modules/state"
 )
@@ -181,14 +181,7 @@ func (j *job) unlogged(name string, now time.Time) event.Sync {
 
 // head is the beginning of an answer, as text.
 func head(answer []byte) string {
-	s := string(answer)
-	if len(s) > maxAnswer {
-		s = s[:maxAnswer]
-		for len(s) > 0 && !utf8.RuneStart(s[len(s)-1]) {
-			s = s[:len(s)-1]
-		}
-	}
-	return strings.ToValidUTF8(s, "\uFFFD")
+	return partner.Cut(strings.ToValidUTF8(string(answer[:min(len(answer), 2*maxAnswer)]), "?"), maxAnswer)
 }
 
 // cause is why a delivery is among the dead letters.

@@ -17,9 +17,9 @@ const maxLinks = 32
 // spans are the parts of the events' traces that a batch makes.
 type spans []trace.Span
 
-// begin starts a span for a batch, and one in the trace of each event that is
+// traced starts a span for a batch, and one in the trace of each event that is
 // traced.
-func (l *lane) begin(b *batch) (context.Context, trace.Span, spans) {
+func (l *lane) traced(b *batch) (context.Context, trace.Span, spans) {
 	ctx, whole := l.tracer.Start(l.running, "deliver batch",
 		trace.WithAttributes(attribute.String("partner", l.name), attribute.Int("events", len(b.jobs))))
 	list := make(spans, len(b.jobs))
