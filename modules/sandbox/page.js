@@ -94,7 +94,7 @@ function refresh(p, inputs) {
   if (inputs) {
     for (const i of c.querySelectorAll("[data-name]")) {
       if (i.type === "checkbox") i.checked = p[i.dataset.name];
-      else i.value = p[i.dataset.name];
+      else i.value = p[i.dataset.name] || "";
     }
   }
 }
