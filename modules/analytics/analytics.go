@@ -16,8 +16,14 @@ import (
 	"github.com/miq/pixel/modules/event"
 )
 
-// ErrNotFound says that no such event is stored.
-var ErrNotFound = errors.New("no such event is stored")
+// Errors that a caller must tell apart.
+var (
+	// ErrNotFound says that no such event is stored.
+	ErrNotFound = errors.New("no such event is stored")
+	// ErrInvalid says that a question cannot be answered as it was asked; the
+	// error that wraps it says why.
+	ErrInvalid = errors.New("the question is not valid")
+)
 
 // Writer stores what happened.
 type Writer interface {
@@ -56,8 +62,10 @@ type EventFilter struct {
 	OrderID   string
 	// Query is found in the name, the page's address, its title, or is the
 	// beginning of an event, order or visitor id; letter case is ignored.
-	Query        string
-	Since, Until time.Time // of receipt, Until exclusive
+	Query string
+	// Since and Until bound the time of receipt, Until exclusive. All times are
+	// compared in whole microseconds.
+	Since, Until time.Time
 	// After asks for events stored after the one with this cursor, oldest first:
 	// what a live view has not shown yet. It excludes Cursor.
 	After  string
@@ -65,8 +73,9 @@ type EventFilter struct {
 	Limit  int // 1–1000; 0: 50
 }
 
-// EventPage is a page of a list. Newest is the cursor of the newest event
-// stored, for EventFilter.After; it is set even when the page is empty.
+// EventPage is a page of a list. Newest is what to ask for as EventFilter.After
+// next time; it is set even when the page is empty. It stands for the newest
+// event stored, or for the last of this page where After found more than fit.
 type EventPage struct {
 	Events []event.Event
 	Next   string // empty at the end
@@ -85,7 +94,8 @@ type SyncFilter struct {
 	Limit        int // 1–1000; 0: 50
 }
 
-// SyncPage is a page of the sync log.
+// SyncPage is a page of the sync log, newest first by the time of the attempt. A
+// line that is replaced with another time meanwhile may move.
 type SyncPage struct {
 	Syncs []event.Sync
 	Next  string
@@ -99,7 +109,7 @@ type Metric string
 const (
 	MetricEvents   Metric = "events"
 	MetricVisitors Metric = "visitors" // distinct visitor ids
-	MetricRevenue  Metric = "revenue"  // sum of order values
+	MetricRevenue  Metric = "revenue"  // sum of the order values of purchases
 	MetricSyncs    Metric = "syncs"    // attempts and decisions in the sync log
 )
 
@@ -109,11 +119,15 @@ var (
 	SyncDimensions  = []string{"pixel_id", "partner", "outcome", "code"}
 )
 
-// SeriesQuery asks for counts over time.
+// SeriesQuery asks for counts over time. Steps begin at multiples of Step since
+// the year 1 (time.Time.Truncate), so that days begin at midnight UTC and weeks
+// on Mondays; what lies outside Since and Until is not counted, even where it
+// shares a step. Without GroupBy there is always exactly one answer; groups come
+// greatest first, and those that come to zero are left out.
 type SeriesQuery struct {
 	Metric       Metric
 	PixelID      string
-	Name         string
+	Name         string // of events; not for MetricSyncs
 	Partner      string // only for MetricSyncs
 	Since, Until time.Time
 	Step         time.Duration // at least a minute; at most 2,000 steps
@@ -132,12 +146,14 @@ type Point struct {
 	Value float64   `json:"value"`
 }
 
-// TopQuery asks for the greatest groups.
+// TopQuery asks for the greatest groups; equal ones come by name, and those that
+// come to zero are left out. Zero times do not bound.
 type TopQuery struct {
 	Metric       Metric
 	Dimension    string
 	PixelID      string
-	Partner      string
+	Name         string // of events; not for MetricSyncs
+	Partner      string // only for MetricSyncs
 	Since, Until time.Time
 	Limit        int // 1–1000; 0: 10
 }

@@ -1,0 +1,37 @@
+package sqliteanalytics
+
+import (
+	"go.uber.org/fx"
+
+	"github.com/miq/pixel/modules/analytics"
+	"github.com/miq/pixel/modules/health"
+	"github.com/miq/pixel/modules/sqlitedb"
+)
+
+// Module keeps events and the sync log in the embedded store.
+var Module = fx.Module("sqliteanalytics", fx.Provide(provide))
+
+// Params are what the store needs.
+type Params struct {
+	fx.In
+
+	DB *sqlitedb.DB `name:"analytics_db"`
+}
+
+// Result is what the store offers.
+type Result struct {
+	fx.Out
+
+	Store  analytics.Store
+	Writer analytics.Writer
+	Reader analytics.Reader
+	Health health.Check `group:"health"`
+}
+
+func provide(p Params) (Result, error) {
+	s, err := New(p.DB)
+	if err != nil {
+		return Result{}, err
+	}
+	return Result{Store: s, Writer: s, Reader: s, Health: health.Check{Name: "analytics", Check: s.Check}}, nil
+}

@@ -1,0 +1,125 @@
+// Package sqliteanalytics keeps stored events and the sync log in one SQLite
+// file, and answers the console's questions from it.
+//
+// It promises what the port does, exactly: no answer is sampled or rounded. A
+// call's events are one transaction, on the disk when the call returns, so its
+// caller should bring them by the hundred. The events' whole JSON is compressed
+// and lies apart from the columns that questions select and group by.
+package sqliteanalytics
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/miq/pixel/migrations"
+	"github.com/miq/pixel/modules/analytics"
+	"github.com/miq/pixel/modules/sqlitedb"
+)
+
+// Store is an analytics.Store.
+type Store struct {
+	db        *sqlitedb.DB
+	bodies    *codec
+	putEvent  *sql.Stmt
+	putBody   *sql.Stmt
+	putSync   *sql.Stmt
+	dimension []string
+}
+
+var _ analytics.Store = (*Store)(nil)
+
+// New brings the database's schema up to date and makes a store of it. The
+// database stays the caller's to close.
+func New(db *sqlitedb.DB) (*Store, error) {
+	// Nothing is there yet that could want to cancel this.
+	ctx := context.Background()
+	if _, err := migrations.SQLite(ctx, db.Durable); err != nil {
+		return nil, fmt.Errorf("bring the analytics store up to date: %w", err)
+	}
+	bodies, err := newCodec()
+	if err != nil {
+		return nil, fmt.Errorf("make the codec for events: %w", err)
+	}
+	s := &Store{db: db, bodies: bodies, dimension: columns()}
+	for _, p := range []struct {
+		stmt **sql.Stmt
+		text string
+	}{
+		{&s.putEvent, insertEvent(s.dimension)},
+		{&s.putBody, `INSERT INTO event_bodies (seq, codec, body) VALUES (?, ?, ?)`},
+		{&s.putSync, insertSync},
+	} {
+		if *p.stmt, err = db.Durable.PrepareContext(ctx, p.text); err != nil {
+			return nil, fmt.Errorf("prepare to write to the analytics store: %w", err)
+		}
+	}
+	return s, nil
+}
+
+// Check reports whether the store can be read.
+func (s *Store) Check(ctx context.Context) error {
+	var n int
+	if err := s.db.Read.QueryRowContext(ctx, `SELECT count(*) FROM (SELECT 1 FROM events LIMIT 1)`).Scan(&n); err != nil {
+		return fmt.Errorf("read the analytics store: %w", err)
+	}
+	return nil
+}
+
+// snapshot runs f on one state of the store. Where the context ended f, its
+// error says so in place of the driver's "interrupted".
+func (s *Store) snapshot(ctx context.Context, what string, f func(*sql.Tx) error) error {
+	err := func() error {
+		tx, err := s.db.Read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+		if err != nil {
+			return err
+		}
+		defer tx.Rollback()
+		return f(tx)
+	}()
+	return told(ctx, what, err)
+}
+
+func told(ctx context.Context, what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if cause := context.Cause(ctx); cause != nil {
+		err = cause
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}
+
+// where collects conditions and their arguments.
+type where struct {
+	conds []string
+	args  []any
+}
+
+func (w *where) add(cond string, args ...any) {
+	w.conds, w.args = append(w.conds, cond), append(w.args, args...)
+}
+
+func (w *where) equal(column, value string) {
+	if value != "" {
+		w.add(column+" = ?", value)
+	}
+}
+
+func (w *where) between(column string, since, until time.Time) {
+	if !since.IsZero() {
+		w.add(column+" >= ?", since.UnixMicro())
+	}
+	if !until.IsZero() {
+		w.add(column+" < ?", until.UnixMicro())
+	}
+}
+
+func (w *where) String() string {
+	if len(w.conds) == 0 {
+		return ""
+	}
+	return " WHERE " + strings.Join(w.conds, " AND ")
+}

@@ -1,0 +1,64 @@
+package sqliteanalytics
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/miq/pixel/modules/analytics"
+	"github.com/miq/pixel/modules/event"
+)
+
+// Syncs lists the sync log.
+func (s *Store) Syncs(ctx context.Context, f analytics.SyncFilter) (page analytics.SyncPage, err error) {
+	f, err = f.Check()
+	if err != nil {
+		return page, err
+	}
+	w := where{}
+	w.equal("pixel_id", f.PixelID)
+	w.equal("event_id", f.EventID)
+	w.equal("partner", f.Partner)
+	w.equal("outcome", string(f.Outcome))
+	if f.OrderID != "" {
+		w.add("order_id = ? AND order_id <> ''", f.OrderID)
+	}
+	w.between("at", f.Since, f.Until)
+	if f.Cursor != "" {
+		at, seq, err := parseCursor(f.Cursor)
+		if err != nil {
+			return page, err
+		}
+		w.add("at <= ? AND (at, seq) < (?, ?)", at, at, seq)
+	}
+	err = s.snapshot(ctx, "list syncs", func(tx *sql.Tx) error {
+		rows, err := tx.QueryContext(ctx, `SELECT at, seq, body FROM syncs`+w.String()+` ORDER BY at DESC, seq DESC LIMIT ?`, append(w.args, f.Limit+1)...)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		var at, seq int64
+		for rows.Next() {
+			if len(page.Syncs) == f.Limit {
+				page.Next = cursor(at, seq)
+				break
+			}
+			var body []byte
+			if err := rows.Scan(&at, &seq, &body); err != nil {
+				return err
+			}
+			var l event.Sync
+			if err := json.Unmarshal(body, &l, lenient); err != nil {
+				return fmt.Errorf("read line %d: %w", seq, err)
+			}
+			page.Syncs = append(page.Syncs, l)
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		return analytics.SyncPage{}, err
+	}
+	return page, nil
+}
