@@ -230,11 +230,11 @@ func (n *Newest) Drops(e *event.Event) bool {
 	if n == nil || n.Revoked.IsZero() {
 		return false
 	}
-	return !e.ReceivedAt.After(n.Revoked) || !happened(e).After(n.Revoked)
+	return !happened(e).After(n.Revoked)
 }
 
-// happened is when an event happened by our clock: a late one says by its sending
-// time how far the client's clock is off.
+// happened is when an event happened by our clock, and never after it was received:
+// the client's clock may be off, but how long it held an event it can tell.
 func happened(e *event.Event) time.Time {
 	if e.Time.IsZero() || e.SentAt.IsZero() {
 		return e.ReceivedAt

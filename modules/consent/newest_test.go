@@ -161,6 +161,18 @@ func TestUnchangedFullConsentCostsOneRoundTrip(t *testing.T) {
 	assert.True(t, at(3).Equal(newest(t, m).At), "but its time is not left to grow old")
 }
 
+func TestLessThanFullConsentIsKeptExact(t *testing.T) {
+	m := new(memory)
+	soon := func(c Change, seconds int) Change {
+		c.At = c.At.Add(time.Duration(seconds) * time.Second)
+		return c
+	}
+	require.NoError(t, Record(t.Context(), m, soon(change(event.Partial, 1), 0)))
+	require.NoError(t, Record(t.Context(), m, soon(change(event.Partial, 1), 20)))
+	require.NoError(t, Record(t.Context(), m, soon(change(event.Full, 1), 10)))
+	assert.Equal(t, event.Partial, newest(t, m).Verdict.State)
+}
+
 func TestSignalsThatAreNoTextAreKeptToo(t *testing.T) {
 	m := new(memory)
 	c := change(event.Full, 1)

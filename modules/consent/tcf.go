@@ -11,6 +11,9 @@ import (
 // between 200 bytes and 2 KB.
 const maxString = 16 << 10
 
+// maxSegments leaves room for types to come; four are defined.
+const maxSegments = 16
+
 // TCString is a decoded TC string, version 2 (TCF 2.0 to 2.3). That it decodes
 // does not make it acceptable: see Refusal.
 type TCString struct {
@@ -82,6 +85,7 @@ var (
 	errGPP      = errors.New("it is a GPP string")
 	errTwice    = errors.New("a segment occurs twice")
 	errSegment  = errors.New("a segment is empty")
+	errSegments = fmt.Errorf("it has more than %d segments", maxSegments)
 )
 
 // Unfilled reports whether a page sent a placeholder instead of a value, such
@@ -120,7 +124,10 @@ func parse(s string) (*TCString, error) {
 	if err := t.readCore(core); err != nil {
 		return nil, err
 	}
-	for more {
+	for n := 2; more; n++ {
+		if n > maxSegments {
+			return nil, errSegments
+		}
 		var segment string
 		segment, rest, more = strings.Cut(rest, ".")
 		if err := t.readSegment(segment); err != nil {

@@ -167,6 +167,7 @@ func TestParseRefusesWhatOnlyLooksLikeATCString(t *testing.T) {
 		"a second core segment":    {good + "." + good, "twice"},
 		"two disclosed segments":   {good + ".IAAA.IAAA", "twice"},
 		"two publisher segments":   {good + ".YAAAAAAAAAAA.YAAAAAAAAAAA", "twice"},
+		"too many segments":        {good + strings.Repeat(".g", maxSegments), "segments"},
 		"a dot at the end":         {good + ".", "empty"},
 		"dots alone":               {strings.Repeat(".", 9000), "version"},
 		"padding with =":           {good + "=", "base64url"},
@@ -221,6 +222,31 @@ func TestRestrictionsAreCheckedAsVendorsAre(t *testing.T) {
 	for cut := 3; cut < 18; cut++ {
 		_, err = Parse(whole[:len(whole)-cut])
 		require.ErrorIs(t, err, errShort, cut)
+	}
+}
+
+func TestACountWithNothingBehindItAllocatesNothing(t *testing.T) {
+	core, _, _ := strings.Cut(build(tc{max: 65535, ranges: []span{}}), ".")
+	// Up to the vendors' NumEntries, and up to NumPubRestrictions.
+	for name, bits := range map[string]int{"range entries": 213 + 17, "restrictions": 213 + 17 + 12 + 17} {
+		t.Run(name, func(t *testing.T) {
+			var w writer
+			for _, c := range core[:bits/6+1] {
+				w.put(6, int64(sextets[c]))
+			}
+			cut := writer{}
+			cut.WriteString(w.String()[:bits])
+			cut.put(12, 4095)
+			s := cut.segment()
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			for range 100 {
+				_, err := Parse(s)
+				require.ErrorIs(t, err, errShort)
+			}
+			runtime.ReadMemStats(&after)
+			assert.Less(t, (after.TotalAlloc-before.TotalAlloc)/100, uint64(4<<10))
+		})
 	}
 }
 
