@@ -1,0 +1,257 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+)
+
+const token = "bench-token-of-enough-characters-1"
+
+// side is one of what is compared.
+type side struct {
+	name   string
+	url    string     // POST /collect
+	admin  string     // the console's API; the product alone has one
+	paid   []*process // whose CPU time counts
+	rps    []float64
+	batch  []float64 // events a second, ten to a request
+	cpu    []float64 // microseconds an event
+	half   load
+	stored int // 202'd events, by what the load tool counted
+}
+
+// bench holds what was started.
+type bench struct {
+	dir, pixel, ref, wrk string
+	processes            []*process
+	sides                []*side
+}
+
+func collect(ctx context.Context, rounds, seconds int) (err error) {
+	dir, err := os.MkdirTemp("", "pixel-bench-")
+	if err != nil {
+		return err
+	}
+	b := &bench{dir: dir, pixel: filepath.Join(dir, "pixel"), ref: filepath.Join(dir, "ref")}
+	defer func() {
+		for _, p := range slices.Backward(b.processes) {
+			p.stop()
+		}
+		err = errors.Join(err, os.RemoveAll(dir))
+	}()
+	if err := b.prepare(ctx); err != nil {
+		return err
+	}
+	var run int64
+	for round := range rounds {
+		order := slices.Clone(b.sides)
+		if round%2 == 1 {
+			slices.Reverse(order)
+		}
+		for _, s := range order {
+			for _, batch := range []int{1, 10} {
+				run++
+				if err := b.measure(ctx, s, batch, seconds, run); err != nil {
+					return fmt.Errorf("%s: %w", s.name, err)
+				}
+			}
+		}
+		fmt.Fprintf(os.Stderr, "round %d of %d is done\n", round+1, rounds)
+	}
+	for _, s := range b.sides {
+		if s.half, err = steady(ctx, b.ref, s.url, median(s.rps)/2, seconds); err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+		s.stored += s.half.requests - s.half.failed
+	}
+	return b.report(ctx)
+}
+
+// measure takes one figure of one side.
+func (b *bench) measure(ctx context.Context, s *side, batch, seconds int, run int64) error {
+	before := spent(s.paid)
+	l, err := saturate(ctx, b.wrk, s.url, batch, seconds, run)
+	if err != nil {
+		return err
+	}
+	if l.failed > l.requests/100 {
+		return fmt.Errorf("%d of %d requests failed", l.failed, l.requests)
+	}
+	events := float64((l.requests - l.failed) * batch)
+	s.stored += int(events)
+	if batch > 1 {
+		s.batch = append(s.batch, events/l.took.Seconds())
+		return nil
+	}
+	s.rps = append(s.rps, l.rps())
+	s.cpu = append(s.cpu, float64((spent(s.paid)-before).Microseconds())/events)
+	return nil
+}
+
+func spent(list []*process) (d time.Duration) {
+	for _, p := range list {
+		d += p.cpu()
+	}
+	return d
+}
+
+// prepare builds and starts all sides.
+func (b *bench) prepare(ctx context.Context) error {
+	for path, pkg := range map[string]string{b.pixel: ".", b.ref: "./bench/ref"} {
+		build := exec.CommandContext(ctx, "go", "build", "-o", path, pkg)
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := build.CombinedOutput(); err != nil {
+			return fmt.Errorf("build %s: %w: %s", pkg, err, out)
+		}
+	}
+	var err error
+	if b.wrk, err = tool(ctx, "wrk"); err != nil {
+		return err
+	}
+	for _, name := range []string{"echo", "echo again"} {
+		if err := b.anchor(ctx, name, "echo"); err != nil {
+			return err
+		}
+	}
+	redis, err := tool(ctx, "redis-server")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "without Redis there is neither the naive collector nor ours on Redis:", err)
+		return b.product(ctx, "embedded", nil)
+	}
+	addr, err := freeAddr()
+	if err != nil {
+		return err
+	}
+	_, port, _ := strings.Cut(addr, ":")
+	store, err := b.run("redis", nil, redis, "--port", port, "--bind", "127.0.0.1", "--dir", b.dir,
+		"--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--maxmemory-policy", "noeviction")
+	if err != nil {
+		return err
+	}
+	if err := store.listens(ctx, addr); err != nil {
+		return err
+	}
+	if err := b.anchor(ctx, "naive", "naive", "-redis", "redis://"+addr+"/1"); err != nil {
+		return err
+	}
+	b.sides[len(b.sides)-1].paid = append(b.sides[len(b.sides)-1].paid, store)
+	if err := b.product(ctx, "redis", []string{"PIXEL_REDIS_URL=redis://" + addr + "/0"}, store); err != nil {
+		return err
+	}
+	return b.product(ctx, "embedded", nil)
+}
+
+func (b *bench) run(name string, env []string, path string, args ...string) (*process, error) {
+	p, err := start(name, env, path, args...)
+	if err == nil {
+		b.processes = append(b.processes, p)
+	}
+	return p, err
+}
+
+// anchor starts one of the servers in ref.
+func (b *bench) anchor(ctx context.Context, name, mode string, args ...string) error {
+	addr, err := freeAddr()
+	if err != nil {
+		return err
+	}
+	p, err := b.run(name, nil, b.ref, append([]string{"-mode", mode, "-addr", addr}, args...)...)
+	if err != nil {
+		return err
+	}
+	b.sides = append(b.sides, &side{name: name, url: "http://" + addr + "/collect", paid: []*process{p}})
+	return p.listens(ctx, addr)
+}
+
+// product starts our collector, with the console to make the pixel by.
+func (b *bench) product(ctx context.Context, name string, env []string, store ...*process) error {
+	var addr [3]string
+	for i := range addr {
+		var err error
+		if addr[i], err = freeAddr(); err != nil {
+			return err
+		}
+	}
+	key := make([]byte, 32)
+	rand.Read(key)
+	env = append(env, "PIXEL_ADMIN_TOKEN="+token, "PIXEL_SECRET_KEY="+base64.StdEncoding.EncodeToString(key))
+	p, err := b.run(name, env, b.pixel, "serve", "--role", "collector,admin", "--data_dir="+filepath.Join(b.dir, name),
+		"--collector.addr="+addr[0], "--admin.addr="+addr[1], "--ops.addr="+addr[2])
+	if err != nil {
+		return err
+	}
+	if err := p.ready(ctx, "http://"+addr[0]+"/readyz"); err != nil {
+		return err
+	}
+	s := &side{name: name, url: "http://" + addr[0] + "/collect", admin: "http://" + addr[1], paid: append(store, p)}
+	b.sides = append(b.sides, s)
+	return s.api(ctx, "POST", "/api/v1/pixels", `{"id":"px_demo","name":"bench","enabled":true,"consent_mode":"implied"}`, nil)
+}
+
+// api calls the console's API.
+func (s *side) api(ctx context.Context, method, path, body string, into any) error {
+	r, err := http.NewRequestWithContext(ctx, method, s.admin+path, strings.NewReader(body))
+	if err != nil {
+		return err
+	}
+	r.Header.Set("Authorization", "Bearer "+token)
+	r.Header.Set("Content-Type", "application/json")
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	var answer bytes.Buffer
+	if _, err := answer.ReadFrom(res.Body); err != nil {
+		return err
+	}
+	if res.StatusCode > 299 {
+		return fmt.Errorf("%s %s: %s: %s", method, path, res.Status, &answer)
+	}
+	if into == nil {
+		return nil
+	}
+	return json.Unmarshal(answer.Bytes(), into)
+}
+
+// lost is how many events were answered 202 and are in no queue. A request that
+// the end of a run cut off may be stored without having been counted.
+func (s *side) lost(ctx context.Context) (int, error) {
+	var queues struct {
+		Items []struct {
+			Queue string `json:"queue"`
+			Ready int    `json:"ready"`
+		} `json:"items"`
+	}
+	if err := s.api(ctx, "GET", "/api/v1/queues", "", &queues); err != nil {
+		return 0, err
+	}
+	there := 0
+	for _, q := range queues.Items {
+		if strings.HasPrefix(q.Queue, "ingest:") {
+			there += q.Ready
+		}
+	}
+	return max(0, s.stored-there), nil
+}
+
+func median(list []float64) float64 {
+	if len(list) == 0 {
+		return 0
+	}
+	s := slices.Sorted(slices.Values(list))
+	return (s[(len(s)-1)/2] + s[len(s)/2]) / 2
+}
