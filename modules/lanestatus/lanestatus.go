@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/miq/pixel/modules/state"
 )
@@ -48,9 +49,33 @@ type Answer struct {
 	At      time.Time     `json:"at"`
 	Status  int           `json:"status"` // 0: none came
 	Events  int           `json:"events"`
-	Latency time.Duration `json:"latency_ns,format:nano"`
+	Latency time.Duration `json:"-"` // "latency_ns": see MarshalJSONTo
 	// Note is what went wrong, empty if nothing did.
 	Note string `json:"note,omitempty"`
+}
+
+type answerFields Answer
+
+// answerJSON gives Latency a form, since a Duration has none in JSON.
+type answerJSON struct {
+	answerFields
+	Latency int64 `json:"latency_ns"`
+}
+
+// MarshalJSONTo writes Latency as nanoseconds, "latency_ns".
+func (a Answer) MarshalJSONTo(e *jsontext.Encoder) error {
+	return json.MarshalEncode(e, answerJSON{answerFields(a), int64(a.Latency)})
+}
+
+// UnmarshalJSONFrom reads what MarshalJSONTo wrote.
+func (a *Answer) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	var j answerJSON
+	if err := json.UnmarshalDecode(d, &j); err != nil {
+		return err
+	}
+	*a = Answer(j.answerFields)
+	a.Latency = time.Duration(j.Latency)
+	return nil
 }
 
 const (
