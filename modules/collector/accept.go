@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -29,6 +30,9 @@ const (
 	web   = "web"
 	image = "pixel"
 )
+
+// pushTimeout is how long a request waits to be durable.
+const pushTimeout = 10 * time.Second
 
 // maxStored bounds what one request may become: what the events share is stored
 // with each of them.
@@ -115,7 +119,7 @@ func (c *Collector) shared(ec *echo.Context, p *settings.Pixel, env *event.Envel
 		e.Subject.AnonymousID = env.Identity.AnonymousID
 	}
 	e.Context.IP = ec.RealIP()
-	e.Context.UserAgent = clip(r.UserAgent(), maxUserAgent)
+	e.Context.UserAgent = header(r.UserAgent(), maxUserAgent)
 	e.Context.ClientHints = hints(r.Header)
 	return e
 }
@@ -148,6 +152,10 @@ func (c *Collector) push(ctx context.Context, items []queue.Item, needed bool) e
 	if len(items) == 0 {
 		return nil
 	}
+	// A page that sends while it closes does not wait for the answer. What came
+	// whole is stored all the same.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), pushTimeout)
+	defer cancel()
 	err := c.group.Push(ctx, items...)
 	switch {
 	case err == nil:
@@ -155,8 +163,6 @@ func (c *Collector) push(ctx context.Context, items []queue.Item, needed bool) e
 	case !needed:
 		c.metrics.lostRefusals.Add(float64(len(items)))
 		return nil
-	case errors.Is(err, context.Canceled):
-		return err // the client left
 	case errors.Is(err, queue.ErrBusy), errors.Is(err, queue.ErrClosed):
 		return busy()
 	}
@@ -230,10 +236,18 @@ func hints(h http.Header) map[string]string {
 			if m == nil {
 				m = make(map[string]string, len(hintHeaders))
 			}
-			m[name[1]] = v[0]
+			m[name[1]] = header(v[0], maxHint)
 		}
 	}
 	return m
+}
+
+// header is a header's value as text: HTTP lets any byte pass.
+func header(s string, most int) string {
+	if len(s) > most {
+		s = s[:most]
+	}
+	return strings.ToValidUTF8(s, "")
 }
 
 // country is where the edge in front of us says the visitor is. Only a proxy

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/labstack/echo/v5"
@@ -123,12 +124,18 @@ func (a *answer) appendJSON(dst []byte, problem bool) []byte {
 	if problem {
 		dst = append(dst, `"title":"Bad Request","status":400,"code":"all_rejected","detail":"none of the events can be accepted",`...)
 	}
-	dst = fmt.Appendf(dst, `"accepted":%d,"rejected":%d,"results":[`, a.accepted, a.rejected)
+	dst = append(dst, `"accepted":`...)
+	dst = strconv.AppendInt(dst, int64(a.accepted), 10)
+	dst = append(dst, `,"rejected":`...)
+	dst = strconv.AppendInt(dst, int64(a.rejected), 10)
+	dst = append(dst, `,"results":[`...)
 	for i, r := range a.results {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = fmt.Appendf(dst, `{"index":%d,"id":`, i)
+		dst = append(dst, `{"index":`...)
+		dst = strconv.AppendInt(dst, int64(i), 10)
+		dst = append(dst, `,"id":`...)
 		dst = quote(dst, r.id)
 		dst = append(dst, `,"status":"`...)
 		dst = append(dst, r.status...)

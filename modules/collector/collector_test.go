@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -438,6 +439,33 @@ func TestWhenTooMuchWaitsTheAnswerIs503(t *testing.T) {
 	if used := f.room.used.Load(); used != 0 {
 		t.Errorf("%d bytes are still reserved", used)
 	}
+}
+
+func TestAPageThatIsGoneStillCounts(t *testing.T) {
+	f := newFixture(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	r := httptest.NewRequestWithContext(ctx, "POST", "/collect", strings.NewReader(`{"pixel_id":"px_demo","events":[{"name":"page_view"}]}`))
+	cancel()
+	f.echo.ServeHTTP(httptest.NewRecorder(), r)
+	if got := len(f.everything()); got != 1 {
+		t.Errorf("%d events", got)
+	}
+}
+
+func TestAQueueThatNeverAnswersIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := slowQueue{make(chan struct{}, 10), make(chan struct{})}
+		c, err := New(Options{Config: config.Default().Collector, Pixels: somePixels(), Queue: slow, Consent: consent.New(consent.Options{})})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := httptest.NewRecorder()
+		c.echo.ServeHTTP(w, httptest.NewRequest("POST", "/collect", strings.NewReader(`{"pixel_id":"px_demo","events":[{"name":"page_view"}]}`)))
+		if w.Code != http.StatusServiceUnavailable {
+			t.Errorf("%d %s", w.Code, w.Body)
+		}
+		close(slow.release)
+	})
 }
 
 func TestStopAnswersWhatRuns(t *testing.T) {

@@ -75,7 +75,7 @@ func (c *Collector) allowed(ec *echo.Context, p *settings.Pixel) (string, bool) 
 	if from == "" {
 		return "", true
 	}
-	host := hostOf(from)
+	host := header(hostOf(from), 253)
 	return host, host != "" && p.Allows(host)
 }
 

@@ -1,7 +1,9 @@
 package collector
 
 import (
+	"bytes"
 	"context"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -48,17 +50,20 @@ func (r *recording) check(t *testing.T) (accepted int) {
 	return accepted
 }
 
-// fuzzed is a collector without a store or a limit to its dead letters.
-func fuzzed(f *testing.F, q queue.Pusher) *Collector {
+// fuzzed is a collector without a store or a limit to its dead letters. Whatever
+// it logs is a failure of ours.
+func fuzzed(f *testing.F, q queue.Pusher) (*Collector, *bytes.Buffer) {
+	var said bytes.Buffer
 	c, err := New(Options{
 		Config: config.Default().Collector, Pixels: somePixels(), Queue: q, Consent: consent.New(consent.Options{}),
 		Salt: func(string) []byte { return []byte("salt") },
+		Log:  slog.New(slog.NewTextHandler(&said, nil)),
 	})
 	if err != nil {
 		f.Fatal(err)
 	}
 	c.refusals.SetLimit(rate.Inf)
-	return c
+	return c, &said
 }
 
 // FuzzCollect looks for an envelope that panics, is answered unclearly, or leaves
@@ -66,17 +71,17 @@ func fuzzed(f *testing.F, q queue.Pusher) *Collector {
 func FuzzCollect(f *testing.F) {
 	for _, tt := range hostile {
 		if len(tt.body) < 64<<10 {
-			f.Add(tt.body, "", "")
+			f.Add(tt.body, "", "", "")
 		}
 	}
-	f.Add(`{"pixel_id":"px_demo","sent_at":"2026-11-22T10:00:00Z","consent":{"gdpr_applies":false,"gcm":{"ad_storage":"granted"},"gpp_sid":[7]},"identity":{"anonymous_id":"a","email":"A@b.c","phone":"+442079460123","address":{"country":"GB"},"click_ids":{"gclid":"x"}},"context":{"page":{"url":"https://a.b/?c=d"},"screen":{"width":1}},"events":[{"id":"e","name":"purchase","time":"2026-11-22T09:59:59.5Z","properties":{"order_id":1,"value":"5.00","currency":"GBP","items":[{"item_id":"x","price":1,"quantity":1}]}},{"name":"?"}]}`, "https://shop.example.com", "")
-	f.Add(`{"pixel_id":"px_demo","consent":{"state":"partial"},"events":[{"name":"purchase","properties":{"order_id":"A"}}]}`, "null", "text/plain;charset=UTF-8")
+	f.Add(`{"pixel_id":"px_demo","sent_at":"2026-11-22T10:00:00Z","consent":{"gdpr_applies":false,"gcm":{"ad_storage":"granted"},"gpp_sid":[7]},"identity":{"anonymous_id":"a","email":"A@b.c","phone":"+442079460123","address":{"country":"GB"},"click_ids":{"gclid":"x"}},"context":{"page":{"url":"https://a.b/?c=d"},"screen":{"width":1}},"events":[{"id":"e","name":"purchase","time":"2026-11-22T09:59:59.5Z","properties":{"order_id":1,"value":"5.00","currency":"GBP","items":[{"item_id":"x","price":1,"quantity":1}]}},{"name":"?"}]}`, "https://shop.example.com", "", "Mozilla/5.0")
+	f.Add(`{"pixel_id":"px_demo","consent":{"state":"partial"},"events":[{"name":"purchase","properties":{"order_id":"A"}}]}`, "null", "text/plain;charset=UTF-8", "\xff")
 	seen := &recording{}
-	c := fuzzed(f, seen)
-	f.Fuzz(func(t *testing.T, body, origin, kind string) {
+	c, said := fuzzed(f, seen)
+	f.Fuzz(func(t *testing.T, body, origin, kind, agent string) {
 		seen.items = nil
 		r := httptest.NewRequest("POST", "/collect", strings.NewReader(body))
-		r.Header = http.Header{"Origin": {origin}, "Content-Type": {kind}}
+		r.Header = http.Header{"Origin": {origin}, "Content-Type": {kind}, "User-Agent": {agent}, "Sec-Ch-Ua": {agent}}
 		w := httptest.NewRecorder()
 		c.echo.ServeHTTP(w, r)
 		switch w.Code {
@@ -97,9 +102,10 @@ func FuzzCollect(f *testing.F) {
 		if n := seen.check(t); n != any.Accepted {
 			t.Errorf("%d were pushed, %d are said to be accepted", n, any.Accepted)
 		}
-		if used := c.room.used.Load(); used != 0 {
-			t.Errorf("%d bytes stay reserved", used)
+		if used := c.room.used.Load(); used != 0 || said.Len() > 0 {
+			t.Errorf("%d bytes stay reserved; the log says %s", used, said)
 		}
+		said.Reset()
 	})
 }
 
@@ -114,7 +120,7 @@ func FuzzPixel(f *testing.F) {
 	}
 	f.Add("pid=px_site&e=x", "https://example.com/")
 	seen := &recording{}
-	c := fuzzed(f, seen)
+	c, said := fuzzed(f, seen)
 	f.Fuzz(func(t *testing.T, query, referer string) {
 		seen.items = nil
 		r := httptest.NewRequest("GET", "/pixel.gif", nil)
@@ -126,8 +132,9 @@ func FuzzPixel(f *testing.F) {
 			t.Errorf("%d, %d bytes", w.Code, w.Body.Len())
 		}
 		seen.check(t)
-		if used := c.room.used.Load(); used != 0 {
-			t.Errorf("%d bytes stay reserved", used)
+		if used := c.room.used.Load(); used != 0 || said.Len() > 0 {
+			t.Errorf("%d bytes stay reserved; the log says %s", used, said)
 		}
+		said.Reset()
 	})
 }

@@ -1,6 +1,7 @@
 package collector
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -14,14 +15,18 @@ import (
 	"github.com/labstack/echo/v5"
 
 	"github.com/miq/pixel/modules/event"
+	"github.com/miq/pixel/modules/httpserver"
 )
 
 // transparent is the smallest GIF that all mail clients and browsers take: one
 // pixel, see-through, 43 bytes.
 const transparent = "GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff\x21\xf9\x04\x01\x00\x00\x00\x00\x2c\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02\x44\x01\x00\x3b"
 
-// maxPixelProperties bounds the p.{name} parameters.
-const maxPixelProperties = 64
+const (
+	// maxPixelProperties bounds the p.{name} parameters.
+	maxPixelProperties = 64
+	maxReferer         = 8 << 10
+)
 
 // gif answers GET /pixel.gif: one event. The answer is always the image, since a
 // page must not show a broken one; what was wrong is counted and goes into the
@@ -53,7 +58,7 @@ func (c *Collector) take(ec *echo.Context) {
 		c.refuse(ec, p.ID, image, event.Fault{Code: "origin_not_allowed", Message: "came from a site that is not among the pixel's domains: " + clip(host, 100)})
 		return
 	}
-	env, one, fault := fromQuery(q, ec.Request().Referer())
+	env, one, fault := fromQuery(q, header(ec.Request().Referer(), maxReferer))
 	if malformed != nil && fault.Code == "" {
 		fault = event.Fault{Code: "malformed_query", Message: "must be percent-encoded"}
 	}
@@ -73,6 +78,9 @@ func (c *Collector) take(ec *echo.Context) {
 	if err != nil {
 		// There is nobody to try again.
 		c.metrics.rejected(image, "not_stored")
+		if _, told := errors.AsType[*httpserver.Problem](err); !told {
+			c.log.Error("an event of the image pixel was lost", "error", err)
+		}
 		return
 	}
 	c.keepCookie(ec, answer.verdict, env.Identity.AnonymousID)

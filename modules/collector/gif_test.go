@@ -129,6 +129,15 @@ func manyProperties(n int) string {
 	return b.String()
 }
 
+func TestHeadersThatAreNoTextCostNothingButThemselves(t *testing.T) {
+	f := newFixture(t)
+	f.image("pid=px_demo&e=page_view", "Referer", "https://shop.example.com/\xff", "User-Agent", "\xfe agent", "Sec-CH-UA", "\xfd hint")
+	events := f.everything()
+	if len(events) != 1 || events[0].Context.Page.URL != "https://shop.example.com/" || events[0].Context.UserAgent != " agent" || events[0].Context.ClientHints["sec-ch-ua"] != " hint" {
+		t.Errorf("%+v", events)
+	}
+}
+
 func TestTheImageOfAStrangePageIsRefused(t *testing.T) {
 	f := newFixture(t)
 	f.image("pid=px_site&e=x", "Referer", "https://evil.test/")
