@@ -1,0 +1,72 @@
+package admin
+
+import (
+	"encoding/csv"
+	"net/http"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/labstack/echo/v5"
+
+	"github.com/miq/pixel/modules/httpserver"
+)
+
+// page is how the API answers lists.
+type page[T any] struct {
+	Items []T    `json:"items"`
+	Next  string `json:"next"`
+}
+
+func items[T any](list []T, next string) page[T] { return page[T]{nonNil(list), next} }
+
+func nonNil[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}
+
+// decode reads a JSON body and refuses members that it does not know.
+func decode(c *echo.Context, v any) error {
+	kind, _, _ := strings.Cut(c.Request().Header.Get("Content-Type"), ";")
+	switch strings.TrimSpace(strings.ToLower(kind)) {
+	case "application/json", "application/merge-patch+json":
+	default:
+		return httpserver.NewProblem(http.StatusUnsupportedMediaType, "unsupported_media_type", "send application/json")
+	}
+	if err := json.UnmarshalRead(c.Request().Body, v, json.RejectUnknownMembers(true)); err != nil {
+		return httpserver.BadJSON(err)
+	}
+	return nil
+}
+
+// writeCSV answers a table. A cell that a spreadsheet would run as a formula is
+// made text by a leading apostrophe.
+func writeCSV(c *echo.Context, name string, rows [][]string) error {
+	h := c.Response().Header()
+	h.Set("Content-Type", "text/csv; charset=utf-8")
+	h.Set("Content-Disposition", `attachment; filename="`+name+`.csv"`)
+	c.Response().WriteHeader(http.StatusOK)
+	w := csv.NewWriter(c.Response())
+	for _, row := range rows {
+		for i, cell := range row {
+			row[i] = defused(cell)
+		}
+		if err := w.Write(row); err != nil {
+			return err
+		}
+	}
+	w.Flush()
+	return w.Error()
+}
+
+func defused(cell string) string {
+	if cell == "" || !strings.ContainsRune("=+-@\t\r", rune(cell[0])) {
+		return cell
+	}
+	// A negative number is one.
+	if strings.Trim(cell, "0123456789.-") == "" && strings.Count(cell, "-") == 1 {
+		return cell
+	}
+	return "'" + cell
+}

@@ -1,0 +1,144 @@
+package admin
+
+import (
+	"net/http"
+	"slices"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/labstack/echo/v5"
+
+	"github.com/miq/pixel/modules/analytics"
+	"github.com/miq/pixel/modules/event"
+	"github.com/miq/pixel/modules/queue"
+)
+
+func (a *Admin) listEvents(c *echo.Context) error {
+	q := a.query(c)
+	f := analytics.EventFilter{
+		PixelID: q.text("pixel_id"), ID: q.text("id"), Name: q.text("name"), VisitorID: q.text("visitor_id"), OrderID: q.text("order_id"),
+		Query: q.text("q"), Since: q.time("since"), Until: q.time("until"), Cursor: q.text("cursor"), Limit: q.number("limit", 1, 1000, 50),
+	}
+	if err := q.err(); err != nil {
+		return err
+	}
+	ctx, cancel := a.bounded(c)
+	defer cancel()
+	p, err := a.o.Events.Events(ctx, f)
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, items(p.Events, p.Next))
+}
+
+func (a *Admin) getEvent(c *echo.Context) error {
+	q := a.query(c)
+	pixel := q.text("pixel_id")
+	if err := q.err(); err != nil {
+		return err
+	}
+	ctx, cancel := a.bounded(c)
+	defer cancel()
+	s, err := a.story(ctx, pixel, c.Param("id"))
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, s)
+}
+
+var outcomes = []event.Outcome{event.Accepted, event.Retry, event.Rejected, event.NotSent}
+
+func (a *Admin) listSyncs(c *echo.Context) error {
+	q := a.query(c)
+	f := analytics.SyncFilter{
+		PixelID: q.text("pixel_id"), EventID: q.text("event_id"), OrderID: q.text("order_id"), Partner: q.text("partner"),
+		Outcome: event.Outcome(q.text("outcome")), Since: q.time("since"), Until: q.time("until"),
+		Cursor: q.text("cursor"), Limit: q.number("limit", 1, 1000, 50),
+	}
+	if f.Outcome != "" && !slices.Contains(outcomes, f.Outcome) {
+		q.fail("outcome", "must be one of accepted, retry, rejected, not_sent")
+	}
+	if err := q.err(); err != nil {
+		return err
+	}
+	ctx, cancel := a.bounded(c)
+	defer cancel()
+	p, err := a.o.Events.Syncs(ctx, f)
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, items(p.Syncs, p.Next))
+}
+
+func (a *Admin) listQueues(c *echo.Context) error {
+	if err := a.query(c).err(); err != nil {
+		return err
+	}
+	list, err := a.queueViews(c.Request().Context())
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, items(list, ""))
+}
+
+// deadView is a dead letter with its body, as JSON where it is some.
+type deadView struct {
+	queue.DeadLetter `json:",embed"`
+	Replayable       bool           `json:"replayable"`
+	Body             jsontext.Value `json:"body,omitempty"`
+	Text             string         `json:"text,omitempty"`
+}
+
+func deadViewOf(d queue.DeadLetter) deadView {
+	v := deadView{DeadLetter: d, Replayable: d.Origin != ""}
+	if body := jsontext.Value(d.Body); len(body) > 0 && body.IsValid() {
+		v.Body = body
+	} else {
+		v.Text = text(d.Body)
+	}
+	return v
+}
+
+func (a *Admin) listDead(c *echo.Context) error {
+	q := a.query(c)
+	cursor, limit := q.text("cursor"), q.number("limit", 1, 1000, 50)
+	if err := q.err(); err != nil {
+		return err
+	}
+	name, err := a.deadQueue(c.Param("queue"))
+	if err != nil {
+		return err
+	}
+	letters, next, err := a.o.Queues.Dead(c.Request().Context(), name, cursor, limit)
+	if err != nil {
+		return err
+	}
+	out := make([]deadView, len(letters))
+	for i, d := range letters {
+		out[i] = deadViewOf(d)
+	}
+	return c.JSON(http.StatusOK, items(out, next))
+}
+
+func (a *Admin) replayDead(c *echo.Context) error {
+	var s selection
+	if err := decode(c, &s); err != nil {
+		return err
+	}
+	m, err := a.replay(c.Request().Context(), me(c), c.Param("queue"), s)
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, m)
+}
+
+func (a *Admin) dropDead(c *echo.Context) error {
+	var s selection
+	if err := decode(c, &s); err != nil {
+		return err
+	}
+	m, err := a.drop(c.Request().Context(), me(c), c.Param("queue"), s)
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, m)
+}

@@ -1,0 +1,233 @@
+package admin
+
+import (
+	"context"
+	_ "embed"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/labstack/echo/v5"
+
+	"github.com/miq/pixel/modules/settings"
+)
+
+//go:embed openapi.yaml
+var openapi []byte
+
+func (a *Admin) openapi(c *echo.Context) error {
+	return c.Blob(http.StatusOK, "application/yaml", openapi)
+}
+
+// userView is a user without secrets.
+type userView struct {
+	ID          string    `json:"id"`
+	Login       string    `json:"login"`
+	Role        Role      `json:"role"`
+	HasPassword bool      `json:"has_password"`
+	CreatedAt   time.Time `json:"created_at"`
+	// Link is a one-time address to set a password with; only in the answer
+	// that made it.
+	Link string `json:"link,omitempty"`
+}
+
+func viewOf(u user) userView {
+	return userView{ID: u.ID, Login: u.Login, Role: u.Role, HasPassword: u.Password != "", CreatedAt: u.CreatedAt}
+}
+
+// tokenView is a token without its digest.
+type tokenView struct {
+	ID        string    `json:"id"`
+	Name      string    `json:"name"`
+	Role      Role      `json:"role"`
+	CreatedBy string    `json:"created_by"`
+	CreatedAt time.Time `json:"created_at"`
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
+	// Token is the secret; only in the answer that made it.
+	Token string `json:"token,omitempty"`
+}
+
+func tokenViewOf(t token) tokenView {
+	return tokenView{ID: t.ID, Name: t.Name, Role: t.Role, CreatedBy: t.CreatedBy, CreatedAt: t.CreatedAt, ExpiresAt: t.ExpiresAt}
+}
+
+// What the console and the API do alike.
+
+// invite adds a user and makes the link that sets the first password, which
+// then nobody but the user ever knows.
+func (a *Admin) invite(ctx context.Context, who principal, login string, role Role) (userView, error) {
+	u, err := a.people.add(ctx, login, role, "")
+	if err != nil {
+		return userView{}, err
+	}
+	v := viewOf(u)
+	if v.Link, err = a.passwordLink(ctx, u.ID); err != nil {
+		return v, err
+	}
+	return v, a.audit.record(ctx, who, "user.create", u.ID, "", differences(nil, viewOf(u))...)
+}
+
+func (a *Admin) passwordLink(ctx context.Context, id string) (string, error) {
+	secret, err := a.links.make(ctx, setPassword, id)
+	return a.URL() + "/setup?token=" + secret, err
+}
+
+func (a *Admin) changeRole(ctx context.Context, who principal, id string, role Role) (user, error) {
+	if !role.valid() {
+		return user{}, settings.Invalid{{Field: "role", Message: "must be one of viewer, marketer, admin"}}
+	}
+	before, after, err := a.people.change(ctx, id, func(u *user) { u.Role = role })
+	if err != nil {
+		return before, err
+	}
+	return after, a.audit.record(ctx, who, "user.role", id, before.Login, change{"role", string(before.Role), string(after.Role)})
+}
+
+func (a *Admin) dismiss(ctx context.Context, who principal, id string) error {
+	u, err := a.people.removeUser(ctx, id)
+	if err != nil {
+		return err
+	}
+	return a.audit.record(ctx, who, "user.delete", id, u.Login)
+}
+
+func (a *Admin) issue(ctx context.Context, who principal, name string, role Role, expires time.Time) (tokenView, error) {
+	t, secret, err := a.people.addToken(ctx, name, role, expires, who.Name)
+	if err != nil {
+		return tokenView{}, err
+	}
+	v := tokenViewOf(t)
+	if err := a.audit.record(ctx, who, "token.create", t.ID, "", differences(nil, v)...); err != nil {
+		return v, err
+	}
+	v.Token = secret
+	return v, nil
+}
+
+func (a *Admin) revoke(ctx context.Context, who principal, id string) error {
+	t, err := a.people.removeToken(ctx, id)
+	if err != nil {
+		return err
+	}
+	return a.audit.record(ctx, who, "token.revoke", id, t.Name)
+}
+
+func (a *Admin) listUsers(c *echo.Context) error {
+	list, err := a.people.list(c.Request().Context())
+	if err != nil {
+		return err
+	}
+	out := make([]userView, len(list))
+	for i, u := range list {
+		out[i] = viewOf(u)
+	}
+	return c.JSON(http.StatusOK, items(out, ""))
+}
+
+func (a *Admin) createUser(c *echo.Context) error {
+	var in struct {
+		Login string `json:"login"`
+		Role  Role   `json:"role"`
+	}
+	if err := decode(c, &in); err != nil {
+		return err
+	}
+	v, err := a.invite(c.Request().Context(), me(c), in.Login, in.Role)
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusCreated, v)
+}
+
+func (a *Admin) patchUser(c *echo.Context) error {
+	var in struct {
+		Role Role `json:"role"`
+	}
+	if err := decode(c, &in); err != nil {
+		return err
+	}
+	u, err := a.changeRole(c.Request().Context(), me(c), c.Param("id"), in.Role)
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, viewOf(u))
+}
+
+func (a *Admin) deleteUser(c *echo.Context) error {
+	if err := a.dismiss(c.Request().Context(), me(c), c.Param("id")); err != nil {
+		return err
+	}
+	return c.NoContent(http.StatusNoContent)
+}
+
+func (a *Admin) listTokens(c *echo.Context) error {
+	list, err := a.people.listTokens(c.Request().Context())
+	if err != nil {
+		return err
+	}
+	out := make([]tokenView, len(list))
+	for i, t := range list {
+		out[i] = tokenViewOf(t)
+	}
+	return c.JSON(http.StatusOK, items(out, ""))
+}
+
+func (a *Admin) createToken(c *echo.Context) error {
+	var in struct {
+		Name      string    `json:"name"`
+		Role      Role      `json:"role"`
+		ExpiresAt time.Time `json:"expires_at"`
+	}
+	if err := decode(c, &in); err != nil {
+		return err
+	}
+	v, err := a.issue(c.Request().Context(), me(c), in.Name, in.Role, in.ExpiresAt)
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusCreated, v)
+}
+
+func (a *Admin) deleteToken(c *echo.Context) error {
+	if err := a.revoke(c.Request().Context(), me(c), c.Param("id")); err != nil {
+		return err
+	}
+	return c.NoContent(http.StatusNoContent)
+}
+
+func (a *Admin) listAudit(c *echo.Context) error {
+	q := a.query(c)
+	cursor, limit := q.text("cursor"), q.number("limit", 1, 1000, 50)
+	if err := q.err(); err != nil {
+		return err
+	}
+	list, err := a.audit.list(c.Request().Context())
+	if err != nil {
+		return err
+	}
+	list, next := after(list, cursor, limit)
+	return c.JSON(http.StatusOK, items(list, next))
+}
+
+// after is the page of a log, newest first, behind an entry.
+func after(list []entry, cursor string, limit int) ([]entry, string) {
+	for i, e := range list {
+		if cursor != "" && e.ID >= cursor {
+			continue
+		}
+		list = list[i:]
+		if len(list) > limit {
+			return list[:limit], list[limit-1].ID
+		}
+		return list, ""
+	}
+	return nil, ""
+}
+
+func atoi(s string) int {
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		return -1
+	}
+	return n
+}

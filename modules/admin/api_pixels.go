@@ -1,0 +1,137 @@
+package admin
+
+import (
+	"net/http"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/labstack/echo/v5"
+
+	"github.com/miq/pixel/modules/settings"
+)
+
+// pixelBody is what may be written of a pixel. Revision, where given, is the
+// one that the change was made upon.
+type pixelBody struct {
+	ID          string                  `json:"id"`
+	Name        string                  `json:"name"`
+	Advertiser  string                  `json:"advertiser"`
+	Domains     []string                `json:"domains"`
+	Enabled     *bool                   `json:"enabled"`
+	ConsentMode settings.ConsentMode    `json:"consent_mode"`
+	Consent     settings.ConsentOptions `json:"consent"`
+	PrivacyURL  string                  `json:"privacy_url"`
+	Country     string                  `json:"country"`
+	Routes      []settings.Route        `json:"routes"`
+	Revision    int64                   `json:"revision"`
+}
+
+func bodyOf(p settings.Pixel) pixelBody {
+	return pixelBody{p.ID, p.Name, p.Advertiser, p.Domains, &p.Enabled, p.ConsentMode, p.Consent, p.PrivacyURL, p.Country, p.Routes, p.Revision}
+}
+
+func (b pixelBody) pixel() settings.Pixel {
+	return settings.Pixel{
+		ID: b.ID, Name: b.Name, Advertiser: b.Advertiser, Domains: b.Domains, Enabled: b.Enabled == nil || *b.Enabled,
+		ConsentMode: b.ConsentMode, Consent: b.Consent, PrivacyURL: b.PrivacyURL, Country: b.Country, Routes: b.Routes, Revision: b.Revision,
+	}
+}
+
+func (a *Admin) listPixels(c *echo.Context) error {
+	if err := a.query(c).err(); err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, items(a.o.Settings.Pixels(), ""))
+}
+
+func (a *Admin) createPixel(c *echo.Context) error {
+	var in pixelBody
+	if err := decode(c, &in); err != nil {
+		return err
+	}
+	p, err := a.addPixel(c.Request().Context(), me(c), in.pixel())
+	if err != nil {
+		return err
+	}
+	c.Response().Header().Set("Location", base+"/pixels/"+p.ID)
+	return c.JSON(http.StatusCreated, p)
+}
+
+func (a *Admin) getPixel(c *echo.Context) error {
+	p, err := a.pixel(c.Param("id"))
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, p)
+}
+
+func (a *Admin) patchPixel(c *echo.Context) error {
+	p, err := a.pixel(c.Param("id"))
+	if err != nil {
+		return err
+	}
+	// The patch alone must be of the right shape, so that a mistake is reported
+	// where it was made.
+	var change jsontext.Value
+	if err := decode(c, &change); err != nil {
+		return err
+	}
+	if change.Kind() != '{' {
+		return settings.Invalid{{Field: "", Message: "must be an object"}}
+	}
+	was, err := json.Marshal(bodyOf(p))
+	if err != nil {
+		return err
+	}
+	merged, err := mergePatch(was, change)
+	if err != nil {
+		return err
+	}
+	var b pixelBody
+	if err := json.Unmarshal(merged, &b, json.RejectUnknownMembers(true)); err != nil {
+		return badPatch(err)
+	}
+	if b.ID != p.ID {
+		return settings.Invalid{{Field: "id", Message: "cannot be changed, since tags on pages name it"}}
+	}
+	if b.ConsentMode == "" {
+		b.ConsentMode = settings.CMP
+	}
+	saved, err := a.changePixel(c.Request().Context(), me(c), "pixel.update", b.pixel())
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, saved)
+}
+
+func (a *Admin) deletePixel(c *echo.Context) error {
+	if err := a.removePixel(c.Request().Context(), me(c), c.Param("id")); err != nil {
+		return err
+	}
+	return c.NoContent(http.StatusNoContent)
+}
+
+func (a *Admin) getSnippet(c *echo.Context) error {
+	p, err := a.pixel(c.Param("id"))
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, a.tag(c, p.ID))
+}
+
+func (a *Admin) putRoutes(c *echo.Context) error {
+	p, err := a.pixel(c.Param("id"))
+	if err != nil {
+		return err
+	}
+	var routes []settings.Route
+	if err := decode(c, &routes); err != nil {
+		return err
+	}
+	p.Routes = nonNil(routes)
+	saved, err := a.changePixel(c.Request().Context(), me(c), "pixel.routes", p)
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, saved.Routes)
+}

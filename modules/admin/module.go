@@ -1,0 +1,55 @@
+package admin
+
+import (
+	"log/slog"
+	"os"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
+	"go.uber.org/fx"
+
+	"github.com/miq/pixel/config"
+	"github.com/miq/pixel/modules/analytics"
+	"github.com/miq/pixel/modules/health"
+	"github.com/miq/pixel/modules/partner"
+	"github.com/miq/pixel/modules/queue"
+	"github.com/miq/pixel/modules/settings"
+	"github.com/miq/pixel/modules/state"
+)
+
+// Module runs the console.
+var Module = fx.Module("admin", fx.Provide(provide), fx.Invoke(func(*Admin) {}))
+
+// Params are what the console asks of the program.
+type Params struct {
+	fx.In
+
+	Lifecycle fx.Lifecycle
+	Config    config.Admin
+	Collector config.Collector
+	Partners  map[string]config.Partner
+	Settings  *settings.Store
+	State     state.Store
+	Events    analytics.Reader
+	Queues    queue.Inspector
+	Adapters  []partner.Adapter `group:"adapters"`
+	Checks    []health.Check    `group:"health"`
+	Tracing   trace.TracerProvider
+	Metrics   prometheus.Registerer
+	Log       *slog.Logger
+}
+
+func provide(p Params) (*Admin, error) {
+	a, err := New(Options{
+		Config: p.Config, Collector: p.Collector, Partners: p.Partners,
+		Settings: p.Settings, State: p.State, Events: p.Events, Queues: p.Queues, Adapters: p.Adapters,
+		Checks: p.Checks, Tracer: p.Tracing.Tracer("admin"), Metrics: p.Metrics, Log: p.Log,
+		// Standard output is where people look on a first start; logs go elsewhere.
+		Out: os.Stdout,
+	})
+	if err != nil {
+		return nil, err
+	}
+	p.Lifecycle.Append(fx.StartStopHook(a.Start, a.Stop))
+	return a, nil
+}

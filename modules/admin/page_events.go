@@ -1,0 +1,127 @@
+package admin
+
+import (
+	"net/http"
+	"net/url"
+
+	"github.com/labstack/echo/v5"
+
+	"github.com/miq/pixel/modules/analytics"
+	"github.com/miq/pixel/modules/event"
+	"github.com/miq/pixel/modules/settings"
+)
+
+type liveData struct {
+	Pixels  []settings.Pixel
+	PixelID string
+	Name    string
+	Stream  string
+	Recent  []event.Event
+}
+
+func (a *Admin) livePage(c *echo.Context) error {
+	ctx, cancel := a.bounded(c)
+	defer cancel()
+	d := liveData{Pixels: a.o.Settings.Pixels(), PixelID: c.QueryParam("pixel_id"), Name: c.QueryParam("name")}
+	d.Stream = base + "/events/live" + asQuery("pixel_id", d.PixelID, "name", d.Name)
+	p, err := a.o.Events.Events(ctx, analytics.EventFilter{PixelID: d.PixelID, Name: d.Name, Limit: 25})
+	if err != nil {
+		return err
+	}
+	d.Recent = p.Events
+	return a.show(c, http.StatusOK, "live", view{Title: "Live", Nav: "live", Data: d})
+}
+
+// asQuery makes the part of an address behind the path, of what is not empty.
+func asQuery(pairs ...string) string {
+	v := url.Values{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if pairs[i+1] != "" {
+			v.Set(pairs[i], pairs[i+1])
+		}
+	}
+	if len(v) == 0 {
+		return ""
+	}
+	return "?" + v.Encode()
+}
+
+type eventsData struct {
+	Pixels  []settings.Pixel
+	Filter  map[string]string
+	Errors  []httpFieldError
+	Events  []event.Event
+	Next    string // the address of the next page
+	First   string // that of the first, where this is another
+	Filters bool   // any is set
+}
+
+type httpFieldError struct{ Field, Message string }
+
+// eventsPage answers a search. The words that are searched for travel in the
+// address, so e-mail addresses are not taken: no stored event holds one.
+func (a *Admin) eventsPage(c *echo.Context) error {
+	q := a.query(c)
+	f := analytics.EventFilter{
+		PixelID: q.text("pixel_id"), Name: q.text("name"), VisitorID: q.text("visitor_id"), OrderID: q.text("order_id"),
+		Query: q.text("q"), Since: q.time("since"), Until: q.time("until"), Cursor: q.text("cursor"), Limit: 50,
+	}
+	d := eventsData{Pixels: a.o.Settings.Pixels(), Filter: map[string]string{}}
+	for _, name := range []string{"pixel_id", "name", "visitor_id", "order_id", "q", "since", "until"} {
+		d.Filter[name] = c.QueryParam(name)
+		d.Filters = d.Filters || c.QueryParam(name) != ""
+	}
+	for _, p := range q.bad {
+		d.Errors = append(d.Errors, httpFieldError{p.Field, p.Message})
+	}
+	status := http.StatusOK
+	if len(d.Errors) > 0 {
+		status = http.StatusBadRequest
+	} else {
+		ctx, cancel := a.bounded(c)
+		defer cancel()
+		page, err := a.o.Events.Events(ctx, f)
+		if err != nil {
+			return err
+		}
+		d.Events = page.Events
+		values := c.QueryParams()
+		if values.Get("cursor") != "" {
+			first := url.Values{}
+			for k, v := range values {
+				if k != "cursor" {
+					first[k] = v
+				}
+			}
+			d.First = "/events?" + first.Encode()
+		}
+		if page.Next != "" {
+			values.Set("cursor", page.Next)
+			d.Next = "/events?" + values.Encode()
+		}
+	}
+	return a.show(c, status, "events", view{Title: "Events", Nav: "events", Data: d})
+}
+
+type eventData struct {
+	story
+	Pixel      settings.Pixel
+	Unsent     string // why it went to nobody
+	Properties string
+	Raw        string
+}
+
+func (a *Admin) eventPage(c *echo.Context) error {
+	ctx, cancel := a.bounded(c)
+	defer cancel()
+	s, err := a.story(ctx, c.QueryParam("pixel_id"), c.Param("id"))
+	if err != nil {
+		return err
+	}
+	d := eventData{story: s, Properties: indented(s.Event.Properties)}
+	d.Pixel, _ = a.o.Settings.Pixel(s.Event.PixelID)
+	if len(s.Deliveries) == 0 {
+		d.Unsent = a.unsent(s.Event)
+	}
+	return a.show(c, http.StatusOK, "event", view{Title: s.Event.Name, Nav: "events", Data: d})
+}

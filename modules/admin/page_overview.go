@@ -1,0 +1,287 @@
+package admin
+
+import (
+	"cmp"
+	"context"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/labstack/echo/v5"
+
+	"github.com/miq/pixel/modules/analytics"
+	"github.com/miq/pixel/modules/event"
+	"github.com/miq/pixel/modules/settings"
+)
+
+// window of the overview.
+type rangeChoice struct {
+	Key, Title string
+	Span, Step time.Duration
+}
+
+var ranges = []rangeChoice{
+	{"1h", "Last hour", time.Hour, time.Minute},
+	{"24h", "Last 24 hours", 24 * time.Hour, 15 * time.Minute},
+	{"7d", "Last 7 days", 7 * 24 * time.Hour, 2 * time.Hour},
+	{"30d", "Last 30 days", 30 * 24 * time.Hour, 6 * time.Hour},
+}
+
+func chosenRange(key string) rangeChoice {
+	for _, r := range ranges {
+		if r.Key == key {
+			return r
+		}
+	}
+	return ranges[1]
+}
+
+type overviewData struct {
+	Range  rangeChoice
+	Ranges []rangeChoice
+	Pixel  string
+	Pixels []settings.Pixel
+
+	Events   float64
+	Change   *float64 // against the period before; nil where that had none
+	Visitors float64
+	PerMin   float64 // in the last five minutes
+	Revenue  []analytics.TopRow
+	Orders   float64
+	Consent  []share
+	Series   []analytics.Series // by event name
+	Times    []time.Time
+	Names    []analytics.TopRow
+
+	Oldest   float64 // of the ingest queues
+	Waiting  int
+	Partners []partnerView
+	Needs    []need
+}
+
+// need is something that a person should look at.
+type need struct {
+	Level string // bad, warn, info
+	Text  string
+	Link  string
+	Do    string
+}
+
+func (a *Admin) overviewPage(c *echo.Context) error {
+	ctx, cancel := a.bounded(c)
+	defer cancel()
+	d := overviewData{Range: chosenRange(c.QueryParam("range")), Ranges: ranges, Pixel: c.QueryParam("pixel_id"), Pixels: a.o.Settings.Pixels()}
+	if _, ok := a.o.Settings.Pixel(d.Pixel); !ok {
+		d.Pixel = ""
+	}
+	if err := a.overview(ctx, &d); err != nil {
+		return err
+	}
+	return a.show(c, http.StatusOK, "overview", view{Title: "Overview", Nav: "overview", Data: d})
+}
+
+func (a *Admin) overview(ctx context.Context, d *overviewData) error {
+	until := a.now()
+	since := until.Add(-d.Range.Span)
+	series := func(q analytics.SeriesQuery) ([]analytics.Series, error) {
+		q.PixelID, q.Step = d.Pixel, cmp.Or(q.Step, d.Range.Step)
+		if q.Until.IsZero() {
+			q.Since, q.Until = since, until
+		}
+		return a.o.Events.Series(ctx, q)
+	}
+	var err error
+	if d.Series, err = series(analytics.SeriesQuery{Metric: analytics.MetricEvents, GroupBy: "name"}); err != nil {
+		return err
+	}
+	fold(d, 4)
+	for _, s := range d.Series {
+		d.Events += total(s)
+	}
+	before, err := series(analytics.SeriesQuery{Metric: analytics.MetricEvents, Since: since.Add(-d.Range.Span), Until: since})
+	if err != nil {
+		return err
+	}
+	if was := total(before...); was > 0 {
+		change := d.Events/was - 1
+		d.Change = &change
+	}
+	recent, err := series(analytics.SeriesQuery{Metric: analytics.MetricEvents, Since: until.Add(-5 * time.Minute), Until: until, Step: time.Minute})
+	if err != nil {
+		return err
+	}
+	d.PerMin = total(recent...) / 5
+	if d.Revenue, err = a.o.Events.Top(ctx, analytics.TopQuery{Metric: analytics.MetricRevenue, Dimension: "currency", PixelID: d.Pixel, Since: since, Until: until, Limit: 4}); err != nil {
+		return err
+	}
+	if d.Names, err = a.o.Events.Top(ctx, analytics.TopQuery{Metric: analytics.MetricEvents, Dimension: "name", PixelID: d.Pixel, Since: since, Until: until, Limit: 8}); err != nil {
+		return err
+	}
+	for _, r := range d.Names {
+		if r.Group == "purchase" {
+			d.Orders = r.Value
+		}
+	}
+	if d.Consent, err = a.consentShares(ctx, d.Pixel, since, until); err != nil {
+		return err
+	}
+	if d.Partners, err = a.partnerViews(ctx); err != nil {
+		return err
+	}
+	d.Partners = slices.DeleteFunc(d.Partners, func(v partnerView) bool { return !v.Built })
+	queues, err := a.queueViews(ctx)
+	if err != nil {
+		return err
+	}
+	for _, q := range queues {
+		if q.Kind == "ingest" {
+			d.Oldest, d.Waiting = max(d.Oldest, q.Oldest), d.Waiting+q.Depth
+		}
+	}
+	d.Needs, err = a.needs(ctx, d, queues)
+	return err
+}
+
+func total(list ...analytics.Series) float64 {
+	sum := 0.0
+	for _, s := range list {
+		for _, p := range s.Points {
+			sum += p.Value
+		}
+	}
+	return sum
+}
+
+// fold keeps the greatest groups and adds the others up, so that a chart has
+// few enough lines to be read.
+func fold(d *overviewData, keep int) {
+	if len(d.Series) > 0 {
+		for _, p := range d.Series[0].Points {
+			d.Times = append(d.Times, p.Time)
+		}
+	}
+	if len(d.Series) <= keep+1 {
+		return
+	}
+	others := analytics.Series{Group: "others", Points: slices.Clone(d.Series[keep].Points)}
+	for _, s := range d.Series[keep+1:] {
+		for i := range others.Points {
+			others.Points[i].Value += s.Points[i].Value
+		}
+	}
+	d.Series = append(slices.Clone(d.Series[:keep]), others)
+}
+
+const (
+	slow  = 30 * time.Second // how old a waiting event may be before somebody should know
+	quiet = 24 * time.Hour   // how long a pixel may be silent
+)
+
+// needs says what is wrong, in sentences, the worst first.
+func (a *Admin) needs(ctx context.Context, d *overviewData, queues []queueView) ([]need, error) {
+	var out []need
+	add := func(level, text, link, do string) { out = append(out, need{level, text, link, do}) }
+	if d.Oldest > slow.Seconds() {
+		add("bad", "Processing is behind: the oldest of "+count(d.Waiting, "event")+" has waited for "+age(d.Oldest)+".", "/queues", "See the queues")
+	}
+	routed := map[string]bool{}
+	pixels := a.o.Settings.Pixels()
+	for _, p := range pixels {
+		for _, r := range p.Routes {
+			if p.Enabled && r.Enabled {
+				routed[r.Partner] = true
+			}
+		}
+	}
+	for _, v := range d.Partners {
+		link := "/partners/" + v.Name
+		depth := v.Queue.Depth()
+		switch {
+		case v.Lane.Paused != "" && depth > 0:
+			add("bad", sentence(v.Title+" is paused: "+v.Lane.Paused), link, "Put it right")
+		case routed[v.Name] && v.Mode != settings.Off && len(v.Missing()) > 0:
+			add("bad", v.Title+" cannot be sent anything: "+list(v.Missing())+" "+are(len(v.Missing()))+" not set.", link, "Set the credentials")
+		case v.Lane.Open():
+			add("bad", v.Title+" does not answer, so nothing is sent since "+ago(a.now(), v.Lane.Since)+". "+count(depth, "delivery")+" wait and will follow.", link, "See its answers")
+		case v.Mode == settings.Hold && depth > 0:
+			add("warn", v.Title+" is on hold: "+count(depth, "delivery")+" wait, the oldest for "+age(v.Queue.Oldest)+".", link, "Switch it on")
+		case v.Mode == settings.Off && routed[v.Name]:
+			add("warn", v.Title+" is off, though routes name it: events for it are not sent, and never will be.", link, "Open "+v.Title)
+		case v.Queue.Oldest > 10*slow.Seconds():
+			add("warn", "Deliveries to "+v.Title+" are behind: the oldest has waited for "+age(v.Queue.Oldest)+".", link, "See its answers")
+		}
+	}
+	for _, q := range queues {
+		if q.Kind != "dead" || q.Depth == 0 || q.Short == "" {
+			continue
+		}
+		if q.Short == validation {
+			add("warn", "Refused at the door: "+count(q.Depth, "event")+" that "+were(q.Depth)+" not as events must be.", "/dead/validation", "See why")
+		} else {
+			add("warn", a.partners.title(q.Partner)+" will not take "+count(q.Depth, "delivery")+"; "+they(q.Depth)+" in the dead letters.", "/dead/"+q.Short, "See why")
+		}
+	}
+	silent, err := a.silent(ctx, pixels)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range silent {
+		add("info", cmp.Or(p.Name, p.ID)+" has sent nothing for a day.", "/pixels/"+p.ID, "Check the tag")
+	}
+	rank := map[string]int{"bad": 0, "warn": 1, "info": 2}
+	slices.SortStableFunc(out, func(x, y need) int { return cmp.Compare(rank[x.Level], rank[y.Level]) })
+	return out, nil
+}
+
+// silent are enabled pixels that nothing came from for a day.
+func (a *Admin) silent(ctx context.Context, pixels []settings.Pixel) ([]settings.Pixel, error) {
+	now := a.now()
+	rows, err := a.o.Events.Top(ctx, analytics.TopQuery{Metric: analytics.MetricEvents, Dimension: "pixel_id", Since: now.Add(-quiet), Until: now.Add(time.Minute), Limit: 1000})
+	if err != nil {
+		return nil, err
+	}
+	heard := map[string]bool{}
+	for _, r := range rows {
+		heard[r.Group] = r.Value > 0
+	}
+	var out []settings.Pixel
+	for _, p := range pixels {
+		if p.Enabled && !heard[p.ID] && now.Sub(p.CreatedAt) > quiet {
+			out = append(out, p)
+		}
+	}
+	return out, nil
+}
+
+// Accepted and its kin are for templates.
+func (v partnerView) Accepted() int { return v.Last24h[string(event.Accepted)] }
+
+// Rejected counts what the partner refused within 24 hours.
+func (v partnerView) Rejected() int { return v.Last24h[string(event.Rejected)] }
+
+// NotSent counts what we chose not to send within 24 hours.
+func (v partnerView) NotSent() int { return v.Last24h[string(event.NotSent)] }
+
+// Retried counts attempts within 24 hours that will be repeated.
+func (v partnerView) Retried() int { return v.Last24h[string(event.Retry)] }
+
+func are(n int) string {
+	if n == 1 {
+		return "is"
+	}
+	return "are"
+}
+
+func were(n int) string {
+	if n == 1 {
+		return "was"
+	}
+	return "were"
+}
+
+func they(n int) string {
+	if n == 1 {
+		return "it is"
+	}
+	return "they are"
+}

@@ -1,0 +1,153 @@
+package admin
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/labstack/echo/v5"
+
+	"github.com/miq/pixel/modules/analytics"
+	"github.com/miq/pixel/modules/event"
+	"github.com/miq/pixel/modules/settings"
+)
+
+func (a *Admin) partnersPage(c *echo.Context) error {
+	ctx, cancel := a.bounded(c)
+	defer cancel()
+	list, err := a.partnerViews(ctx)
+	if err != nil {
+		return err
+	}
+	return a.show(c, http.StatusOK, "partners", view{Title: "Partners", Nav: "partners", Data: list})
+}
+
+type partnerData struct {
+	partnerView
+	Syncs  []event.Sync
+	Fields []field
+	Errors map[string]string
+	Tests  []testChoice
+	Test   *testResult
+	Routes int
+}
+
+// testChoice is a route that a test event can be sent by.
+type testChoice struct{ PixelID, Pixel, Event string }
+
+func (a *Admin) partnerPage(c *echo.Context) error {
+	return a.partnerShow(c, http.StatusOK, partnerData{})
+}
+
+func (a *Admin) partnerShow(c *echo.Context, status int, d partnerData) error {
+	ctx, cancel := a.bounded(c)
+	defer cancel()
+	var err error
+	if d.partnerView, err = a.partnerView(ctx, c.Param("name")); err != nil {
+		return err
+	}
+	if d.Built {
+		page, err := a.o.Events.Syncs(ctx, analytics.SyncFilter{Partner: d.Name, Limit: 15})
+		if err != nil {
+			return err
+		}
+		d.Syncs = page.Syncs
+		if d.Fields == nil {
+			d.Fields = a.forms.settings[d.Name].filled(d.Settings)
+		}
+		for _, p := range a.o.Settings.Pixels() {
+			for _, r := range p.Routes {
+				if r.Partner != d.Name {
+					continue
+				}
+				d.Routes++
+				name := r.Event
+				if name == "*" {
+					name = "purchase"
+				}
+				t := testChoice{p.ID, p.Name, name}
+				if !slices.Contains(d.Tests, t) {
+					d.Tests = append(d.Tests, t)
+				}
+			}
+		}
+	}
+	return a.show(c, status, "partner", view{Title: d.Title, Nav: "partners", Data: d})
+}
+
+func (a *Admin) partnerModeForm(c *echo.Context) error {
+	name, mode := c.Param("name"), settings.Mode(c.FormValue("mode"))
+	if err := a.changePartner(c.Request().Context(), me(c), name, partnerChange{Mode: &mode}); err != nil {
+		return err
+	}
+	said := map[settings.Mode]string{
+		settings.On:   " is on. What waits is sent from now on.",
+		settings.Hold: " is on hold. Events wait in its queue until you switch it on.",
+		settings.Off:  " is off. Events are not sent to it, and never will be.",
+	}
+	return a.done(c, local(c.FormValue("back")), a.partners.title(name)+said[mode])
+}
+
+func (a *Admin) partnerSettingsForm(c *echo.Context) error {
+	name := c.Param("name")
+	form, ok := a.forms.settings[name]
+	if !ok {
+		if _, announced := a.partners.specs[name]; announced {
+			return errNotBuilt
+		}
+		return errNoPartner
+	}
+	posted, err := c.FormValues()
+	if err != nil {
+		return err
+	}
+	body, fields, err := form.read(posted, "settings")
+	if err == nil {
+		// The form shows everything there is, so it replaces everything.
+		var all jsontext.Value
+		if all, err = nulled(a.o.Settings.Partner(name).Settings, body); err == nil {
+			rev := revision(c)
+			err = a.changePartner(c.Request().Context(), me(c), name, partnerChange{Settings: all, Revision: &rev})
+		}
+	}
+	if bad, ok := fieldErrors(err, ""); err != nil && ok {
+		return a.partnerShow(c, http.StatusUnprocessableEntity, partnerData{Fields: fields, Errors: bad})
+	}
+	if err != nil {
+		return err
+	}
+	return a.done(c, "/partners/"+name, "Settings saved. They take effect in about a second.")
+}
+
+func (a *Admin) partnerCredentialsForm(c *echo.Context) error {
+	name := c.Param("name")
+	posted, err := c.FormValues()
+	if err != nil {
+		return err
+	}
+	in := partnerChange{Credentials: map[string]*string{}}
+	for _, s := range a.partners.specs[name].Credentials {
+		if posted.Get("forget."+s.Name) == "true" {
+			in.Credentials[s.Name] = nil
+		} else if v := strings.TrimSpace(posted.Get("c." + s.Name)); v != "" {
+			in.Credentials[s.Name] = &v
+		}
+	}
+	if err := a.changePartner(c.Request().Context(), me(c), name, in); err != nil {
+		return err
+	}
+	return a.done(c, "/partners/"+name, "Credentials saved, encrypted. Nobody can read them here again.")
+}
+
+func (a *Admin) partnerTestForm(c *echo.Context) error {
+	pixel, name, _ := strings.Cut(c.FormValue("route"), " ")
+	result, err := a.sendTest(c.Request().Context(), me(c), c.Param("name"), testInput{PixelID: pixel, Event: name})
+	if bad, ok := fieldErrors(err, "test/"); err != nil && ok {
+		return a.partnerShow(c, http.StatusUnprocessableEntity, partnerData{Errors: bad})
+	}
+	if err != nil {
+		return err
+	}
+	return a.partnerShow(c, http.StatusOK, partnerData{Test: &result})
+}

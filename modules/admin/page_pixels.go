@@ -1,0 +1,457 @@
+package admin
+
+import (
+	"cmp"
+	"context"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v5"
+
+	"github.com/miq/pixel/modules/analytics"
+	"github.com/miq/pixel/modules/settings"
+	"github.com/miq/pixel/sdk"
+)
+
+// tag is what goes onto a page.
+type tag struct {
+	Origin string `json:"origin"`
+	HTML   string `json:"html"`
+	Image  string `json:"image"`
+	CSP    string `json:"csp"`
+}
+
+// tag is made for the collector as browsers reach it: as configured, or else on
+// the host that this request came to.
+func (a *Admin) tag(c *echo.Context, pixelID string) tag {
+	origin := strings.TrimRight(a.o.Collector.PublicURL, "/")
+	if origin == "" {
+		host := c.Request().Host
+		if h, _, err := net.SplitHostPort(host); err == nil {
+			host = h
+		}
+		origin = c.Scheme() + "://" + host
+		if _, port, err := net.SplitHostPort(a.o.Collector.Addr); err == nil {
+			origin = c.Scheme() + "://" + net.JoinHostPort(host, port)
+		}
+	}
+	image := origin + "/pixel.gif?pid=" + url.QueryEscape(pixelID) + "&e=page_view"
+	return tag{
+		Origin: origin, HTML: sdk.Snippet(origin, pixelID),
+		Image: `<img src="` + strings.ReplaceAll(image, "&", "&amp;") + `" width="1" height="1" alt="">`,
+		CSP:   "script-src " + origin + "; connect-src " + origin + "; img-src " + origin,
+	}
+}
+
+// health is what was heard of a pixel lately.
+type pixelHealth struct {
+	Last    time.Time
+	Domains []string
+	Day     int  // events in 24 hours
+	Consent bool // any signal came
+}
+
+// Fresh reports whether the pixel is alive just now.
+func (h pixelHealth) Fresh(now time.Time) bool { return now.Sub(h.Last) < 10*time.Minute }
+
+// healthSample is how many of the newest events are looked at.
+const healthSample = 50
+
+func (a *Admin) health(ctx context.Context, id string, day int) (pixelHealth, error) {
+	h := pixelHealth{Day: day}
+	p, err := a.o.Events.Events(ctx, analytics.EventFilter{PixelID: id, Limit: healthSample})
+	if err != nil {
+		return h, err
+	}
+	for i, e := range p.Events {
+		if i == 0 {
+			h.Last = e.ReceivedAt
+		}
+		if u, err := url.Parse(e.Context.Page.URL); err == nil && u.Host != "" && len(h.Domains) < 5 && !slices.Contains(h.Domains, u.Hostname()) {
+			h.Domains = append(h.Domains, u.Hostname())
+		}
+		s := e.Consent
+		h.Consent = h.Consent || s.TCF != "" || s.GPP != "" || s.USPrivacy != "" || s.State != "" || s.GCM.AdStorage != ""
+	}
+	return h, nil
+}
+
+// dayCounts are the events of each pixel in 24 hours.
+func (a *Admin) dayCounts(ctx context.Context) (map[string]int, error) {
+	now := a.now()
+	rows, err := a.o.Events.Top(ctx, analytics.TopQuery{Metric: analytics.MetricEvents, Dimension: "pixel_id", Since: now.Add(-24 * time.Hour), Until: now.Add(time.Minute), Limit: 1000})
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]int{}
+	for _, r := range rows {
+		out[r.Group] = int(r.Value)
+	}
+	return out, nil
+}
+
+type pixelRow struct {
+	settings.Pixel
+	Health   pixelHealth
+	Alive    bool
+	Partners []string
+}
+
+func (a *Admin) pixelsPage(c *echo.Context) error {
+	ctx, cancel := a.bounded(c)
+	defer cancel()
+	counts, err := a.dayCounts(ctx)
+	if err != nil {
+		return err
+	}
+	var rows []pixelRow
+	for _, p := range a.o.Settings.Pixels() {
+		r := pixelRow{Pixel: p}
+		if r.Health, err = a.health(ctx, p.ID, counts[p.ID]); err != nil {
+			return err
+		}
+		r.Alive = r.Health.Fresh(a.now())
+		for _, route := range p.Routes {
+			if title := a.partners.title(route.Partner); route.Enabled && !slices.Contains(r.Partners, title) {
+				r.Partners = append(r.Partners, title)
+			}
+		}
+		rows = append(rows, r)
+	}
+	return a.show(c, http.StatusOK, "pixels", view{Title: "Pixels", Nav: "pixels", Data: rows})
+}
+
+type pixelFormData struct {
+	Pixel   settings.Pixel
+	Domains string
+	Errors  map[string]string
+	Modes   []modeChoice
+}
+
+type modeChoice struct {
+	Mode        settings.ConsentMode
+	Title, Help string
+}
+
+var consentModes = []modeChoice{
+	{settings.CMP, "Consent platform", "The site has a consent platform that speaks TCF, GPP or US Privacy. Choose this when in doubt."},
+	{settings.GCM, "Site's own banner", `Google Consent Mode, or the site calls miq("consent", …) itself.`},
+	{settings.Banner, "Our banner", "The tag shows a small banner and asks. Nothing is sent before the answer."},
+	{settings.Implied, "No opt-in needed", "You vouch that no opt-in law applies to the site's visitors. Opt-outs still count."},
+}
+
+func (a *Admin) newPixelPage(c *echo.Context) error {
+	d := pixelFormData{Pixel: settings.Pixel{ConsentMode: settings.CMP, Enabled: true}, Modes: consentModes}
+	return a.show(c, http.StatusOK, "pixel_new", view{Title: "New pixel", Nav: "pixels", Data: d})
+}
+
+// pixelFrom reads the fields of a pixel's form over what was there.
+func pixelFrom(c *echo.Context, p settings.Pixel) (settings.Pixel, error) {
+	f, err := c.FormValues()
+	if err != nil {
+		return p, err
+	}
+	p.Name, p.Advertiser = f.Get("name"), f.Get("advertiser")
+	p.Domains = strings.FieldsFunc(f.Get("domains"), func(r rune) bool { return r == '\n' || r == ',' || r == ' ' || r == '\r' })
+	p.ConsentMode = settings.ConsentMode(f.Get("consent_mode"))
+	p.PrivacyURL, p.Country = strings.TrimSpace(f.Get("privacy_url")), strings.ToUpper(strings.TrimSpace(f.Get("country")))
+	return p, nil
+}
+
+func (a *Admin) createPixelForm(c *echo.Context) error {
+	p, err := pixelFrom(c, settings.Pixel{ID: strings.TrimSpace(c.FormValue("id")), Enabled: true})
+	if err != nil {
+		return err
+	}
+	saved, err := a.addPixel(c.Request().Context(), me(c), p)
+	if bad, ok := fieldErrors(err, ""); err != nil && ok {
+		if bad[""] != "" {
+			bad["id"] = bad[""]
+		}
+		return a.show(c, http.StatusUnprocessableEntity, "pixel_new", view{Title: "New pixel", Nav: "pixels",
+			Data: pixelFormData{Pixel: p, Domains: strings.Join(p.Domains, "\n"), Errors: domainErrors(bad), Modes: consentModes}})
+	}
+	if err != nil {
+		return err
+	}
+	return a.done(c, "/pixels/"+saved.ID, "The pixel is made. Put the tag on the site, and watch the first event come in.")
+}
+
+// domainErrors gathers the errors of single domains beside the one field that
+// they are entered in.
+func domainErrors(bad map[string]string) map[string]string {
+	for _, key := range sortedKeys(bad) {
+		if strings.HasPrefix(key, "domains/") {
+			bad["domains"] = "one of them " + bad[key]
+		}
+	}
+	return bad
+}
+
+type pixelData struct {
+	pixelFormData
+	Health pixelHealth
+	Alive  bool
+	Tag    tag
+	Routes []routeRow
+}
+
+type routeRow struct {
+	settings.Route
+	N      int
+	Title  string
+	Params []fact
+	Off    string // why nothing goes this way although the route is on
+}
+
+func (a *Admin) pixelPage(c *echo.Context) error {
+	p, err := a.pixel(c.Param("id"))
+	if err != nil {
+		return err
+	}
+	return a.pixelView(c, http.StatusOK, pixelFormData{Pixel: p, Domains: strings.Join(p.Domains, "\n"), Modes: consentModes})
+}
+
+func (a *Admin) pixelView(c *echo.Context, status int, form pixelFormData) error {
+	ctx, cancel := a.bounded(c)
+	defer cancel()
+	d := pixelData{pixelFormData: form, Tag: a.tag(c, form.Pixel.ID)}
+	counts, err := a.dayCounts(ctx)
+	if err != nil {
+		return err
+	}
+	if d.Health, err = a.health(ctx, form.Pixel.ID, counts[form.Pixel.ID]); err != nil {
+		return err
+	}
+	d.Alive = d.Health.Fresh(a.now())
+	for i, r := range form.Pixel.Routes {
+		row := routeRow{Route: r, N: i, Title: a.partners.title(r.Partner)}
+		if f := a.forms.params[r.Partner]; f != nil {
+			for _, e := range f.filled(r.Params) {
+				row.Params = append(row.Params, facts(e.Title, e.Value)...)
+			}
+		}
+		switch a.o.Settings.Partner(r.Partner).Mode {
+		case settings.Off:
+			row.Off = row.Title + " is switched off"
+		case settings.Hold:
+			row.Off = row.Title + " is on hold"
+		}
+		d.Routes = append(d.Routes, row)
+	}
+	return a.show(c, status, "pixel", view{Title: cmp.Or(form.Pixel.Name, form.Pixel.ID), Nav: "pixels", Data: d})
+}
+
+func (a *Admin) updatePixelForm(c *echo.Context) error {
+	before, err := a.pixel(c.Param("id"))
+	if err != nil {
+		return err
+	}
+	p, err := pixelFrom(c, before)
+	if err != nil {
+		return err
+	}
+	p.Enabled = c.FormValue("enabled") == "true"
+	p.Consent.TrustGDPR0 = c.FormValue("trust_gdpr_0") == "true"
+	p.Consent.PartialWithoutSignal = c.FormValue("us_partial_without_signal") == "true"
+	p.Consent.LimitedUse = c.FormValue("us_limited_use") == "true"
+	p.Consent.IgnoreGPCInGDPR = c.FormValue("ignore_gpc_in_gdpr") == "true"
+	p.Revision = revision(c)
+	if _, err = a.changePixel(c.Request().Context(), me(c), "pixel.update", p); err != nil {
+		if bad, ok := fieldErrors(err, ""); ok {
+			return a.pixelView(c, http.StatusUnprocessableEntity, pixelFormData{Pixel: p, Domains: strings.Join(p.Domains, "\n"), Errors: domainErrors(bad), Modes: consentModes})
+		}
+		return err
+	}
+	return a.done(c, "/pixels/"+p.ID, "Saved. Tags use it within a minute.")
+}
+
+func revision(c *echo.Context) int64 {
+	n, err := strconv.ParseInt(c.FormValue("revision"), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+func (a *Admin) deletePixelForm(c *echo.Context) error {
+	p, err := a.pixel(c.Param("id"))
+	if err != nil {
+		return err
+	}
+	if c.FormValue("confirm") != p.ID {
+		return a.pixelView(c, http.StatusUnprocessableEntity, pixelFormData{Pixel: p, Domains: strings.Join(p.Domains, "\n"), Modes: consentModes,
+			Errors: map[string]string{"confirm": "must be exactly " + p.ID}})
+	}
+	if err := a.removePixel(c.Request().Context(), me(c), p.ID); err != nil {
+		return err
+	}
+	return a.done(c, "/pixels", "The pixel is deleted. Tags that still name it are answered 404.")
+}
+
+type routeData struct {
+	Pixel    settings.Pixel
+	Route    settings.Route
+	N        int // -1: a new one
+	Partners []partnerChoice
+	Title    string
+	About    string
+	Fields   []field
+	Ways     []way
+	Names    []string // of events, to choose from
+	Errors   map[string]string
+}
+
+type partnerChoice struct{ Name, Title, About string }
+
+// standardEvents are offered first; any other name may be typed.
+var standardEvents = []string{"purchase", "generate_lead", "sign_up", "add_to_cart", "begin_checkout", "view_item", "page_view", "search"}
+
+func (a *Admin) routeView(c *echo.Context, status int, d routeData) error {
+	for _, s := range a.partners.built() {
+		d.Partners = append(d.Partners, partnerChoice{s.Name, s.Title, s.About})
+	}
+	title := "New route"
+	if d.Route.Partner != "" {
+		spec := a.partners.specs[d.Route.Partner]
+		d.Title, d.About, d.Names = spec.Title, spec.About, slices.Clone(standardEvents)
+		f := a.forms.params[d.Route.Partner]
+		if d.Fields == nil {
+			d.Fields = f.filled(d.Route.Params)
+		}
+		d.Ways = f.ways
+		title = "Route to " + d.Title
+		for _, name := range sortedKeys(spec.EventNames) {
+			if !slices.Contains(d.Names, name) {
+				d.Names = append(d.Names, name)
+			}
+		}
+	}
+	return a.show(c, status, "route", view{Title: title, Nav: "pixels", Data: d})
+}
+
+func (a *Admin) newRoutePage(c *echo.Context) error {
+	p, err := a.pixel(c.Param("id"))
+	if err != nil {
+		return err
+	}
+	name := c.QueryParam("partner")
+	if name != "" {
+		if _, ok := a.partners.adapters[name]; !ok {
+			return errNoPartner
+		}
+	}
+	return a.routeView(c, http.StatusOK, routeData{Pixel: p, N: -1, Route: settings.Route{Partner: name, Event: "purchase", Enabled: true}})
+}
+
+func (a *Admin) route(c *echo.Context) (settings.Pixel, int, error) {
+	p, err := a.pixel(c.Param("id"))
+	if err != nil {
+		return p, 0, err
+	}
+	n := atoi(c.Param("n"))
+	if n < 0 || n >= len(p.Routes) {
+		return p, 0, errNoRoute
+	}
+	if _, ok := a.partners.adapters[p.Routes[n].Partner]; !ok {
+		return p, n, errNoPartner
+	}
+	return p, n, nil
+}
+
+func (a *Admin) routePage(c *echo.Context) error {
+	p, n, err := a.route(c)
+	if err != nil {
+		return err
+	}
+	return a.routeView(c, http.StatusOK, routeData{Pixel: p, N: n, Route: p.Routes[n]})
+}
+
+func (a *Admin) saveRouteForm(c *echo.Context) error {
+	p, err := a.pixel(c.Param("id"))
+	if err != nil {
+		return err
+	}
+	posted, err := c.FormValues()
+	if err != nil {
+		return err
+	}
+	r := settings.Route{Partner: posted.Get("partner"), Event: strings.TrimSpace(posted.Get("event")), Enabled: posted.Get("enabled") == "true"}
+	form, ok := a.forms.params[r.Partner]
+	if !ok {
+		return errNoPartner
+	}
+	d := routeData{Pixel: p, N: atoi(posted.Get("n")), Route: r, Errors: map[string]string{}}
+	if d.N >= len(p.Routes) {
+		return errNoRoute
+	}
+	r.Params, d.Fields, err = form.read(posted, "params")
+	if bad, ok := fieldErrors(err, ""); err != nil {
+		if !ok {
+			return err
+		}
+		// What belongs to no single field stands above the form.
+		d.Errors["params"] = bad["params"]
+		for key, message := range bad {
+			if !slices.ContainsFunc(d.Fields, func(f field) bool { return "params/"+f.Name == key }) && key != "params" {
+				d.Errors["params"] = strings.TrimPrefix(key, "params/") + " " + message
+			}
+		}
+		return a.routeView(c, http.StatusUnprocessableEntity, d)
+	}
+	at := d.N
+	if at < 0 {
+		p.Routes = append(p.Routes, r)
+		at = len(p.Routes) - 1
+	} else {
+		p.Routes[at] = r
+	}
+	p.Revision = revision(c)
+	if _, err := a.changePixel(c.Request().Context(), me(c), "pixel.routes", p); err != nil {
+		bad, ok := fieldErrors(err, "")
+		if !ok {
+			return err
+		}
+		prefix := "routes/" + strconv.Itoa(at) + "/"
+		for key, message := range bad {
+			d.Errors[strings.TrimPrefix(key, prefix)] = message
+		}
+		return a.routeView(c, http.StatusUnprocessableEntity, d)
+	}
+	return a.done(c, "/pixels/"+p.ID+"#routes", "The route is saved. It takes effect in about a second.")
+}
+
+func (a *Admin) switchRouteForm(c *echo.Context) error {
+	p, n, err := a.route(c)
+	if err != nil {
+		return err
+	}
+	p.Routes[n].Enabled = c.FormValue("enabled") == "true"
+	p.Revision = revision(c)
+	if _, err := a.changePixel(c.Request().Context(), me(c), "pixel.routes", p); err != nil {
+		return err
+	}
+	return c.Redirect(http.StatusSeeOther, "/pixels/"+p.ID+"#routes")
+}
+
+func (a *Admin) deleteRouteForm(c *echo.Context) error {
+	p, err := a.pixel(c.Param("id"))
+	if err != nil {
+		return err
+	}
+	n := atoi(c.Param("n"))
+	if n < 0 || n >= len(p.Routes) {
+		return errNoRoute
+	}
+	p.Routes = slices.Delete(p.Routes, n, n+1)
+	p.Revision = revision(c)
+	if _, err := a.changePixel(c.Request().Context(), me(c), "pixel.routes", p); err != nil {
+		return err
+	}
+	return a.done(c, "/pixels/"+p.ID+"#routes", "The route is deleted. What is queued already is still delivered.")
+}

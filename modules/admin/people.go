@@ -1,0 +1,233 @@
+package admin
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/miq/pixel/modules/settings"
+	"github.com/miq/pixel/modules/state"
+)
+
+// user is somebody who signs in. It never leaves the package whole.
+type user struct {
+	ID        string    `json:"id"`
+	Login     string    `json:"login"`
+	Role      Role      `json:"role"`
+	Password  string    `json:"password,omitempty"` // argon2id; empty until the first is set
+	CreatedAt time.Time `json:"created_at"`
+	// Generation ends all sessions of an older one: it grows with each change of
+	// password or role.
+	Generation int `json:"generation"`
+}
+
+// token is an API token; only its digest is kept.
+type token struct {
+	ID        string    `json:"id"`
+	Name      string    `json:"name"`
+	Role      Role      `json:"role"`
+	Digest    string    `json:"digest"`
+	CreatedBy string    `json:"created_by"`
+	CreatedAt time.Time `json:"created_at"`
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
+}
+
+const tokenPrefix = "pxt_"
+
+var (
+	errNoUser    = errors.New("no such user")
+	errNoToken   = errors.New("no such token")
+	errLastAdmin = errors.New("this is the last administrator; make somebody else one first")
+	errUserTaken = errors.New("there is a user of that name already")
+)
+
+// people are the users and API tokens.
+type people struct {
+	users  *collection[user]
+	tokens *collection[token]
+	now    func() time.Time
+}
+
+func newPeople(docs state.Documents, now func() time.Time) *people {
+	return &people{newCollection[user](docs, "users"), newCollection[token](docs, "tokens"), now}
+}
+
+// userID is made of the login, so that the store itself refuses a second user
+// of the same name, and no name stands in an address.
+func userID(login string) string {
+	sum := sha256.Sum256([]byte(normalLogin(login)))
+	return "usr_" + hex.EncodeToString(sum[:8])
+}
+
+func normalLogin(login string) string { return strings.ToLower(strings.TrimSpace(login)) }
+
+func (p *people) list(ctx context.Context) ([]user, error) {
+	all, err := p.users.all(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]user, 0, len(all))
+	for _, s := range all {
+		out = append(out, s.value)
+	}
+	slices.SortFunc(out, func(a, b user) int { return cmp.Compare(a.Login, b.Login) })
+	return out, nil
+}
+
+func (p *people) any(ctx context.Context) (bool, error) {
+	all, err := p.users.all(ctx)
+	return len(all) > 0, err
+}
+
+func (p *people) add(ctx context.Context, login string, role Role, password string) (user, error) {
+	login = strings.TrimSpace(login)
+	var v settings.Invalid
+	if n := utf8.RuneCountInString(login); n == 0 || n > 100 || strings.ContainsFunc(login, func(r rune) bool { return r < ' ' }) {
+		v = append(v, settings.Problem{Field: "login", Message: "must be 1 to 100 characters: a name or an e-mail address"})
+	}
+	if !role.valid() {
+		v = append(v, settings.Problem{Field: "role", Message: "must be one of viewer, marketer, admin"})
+	}
+	if len(v) > 0 {
+		return user{}, v
+	}
+	u := user{ID: userID(login), Login: login, Role: role, Password: password, CreatedAt: p.now().UTC().Truncate(time.Millisecond)}
+	err := p.users.put(ctx, u.ID, 0, u)
+	if errors.Is(err, state.ErrConflict) {
+		err = errUserTaken
+	}
+	return u, err
+}
+
+// change writes a user as edit leaves it, and ends the user's sessions.
+func (p *people) change(ctx context.Context, id string, edit func(*user)) (before, after user, err error) {
+	before, revision, ok, err := p.users.get(ctx, id)
+	if err == nil && !ok {
+		err = errNoUser
+	}
+	if err != nil {
+		return before, before, err
+	}
+	after = before
+	edit(&after)
+	after.Generation++
+	if before.Role == Administrator && after.Role != Administrator {
+		if err := p.keepAdmin(ctx, id); err != nil {
+			return before, before, err
+		}
+	}
+	return before, after, p.users.put(ctx, id, revision, after)
+}
+
+func (p *people) removeUser(ctx context.Context, id string) (user, error) {
+	u, _, ok, err := p.users.get(ctx, id)
+	if err == nil && !ok {
+		err = errNoUser
+	}
+	if err == nil && u.Role == Administrator {
+		err = p.keepAdmin(ctx, id)
+	}
+	if err != nil {
+		return u, err
+	}
+	return u, p.users.remove(ctx, id)
+}
+
+// keepAdmin refuses to lose the last administrator, since nobody could make
+// another.
+func (p *people) keepAdmin(ctx context.Context, without string) error {
+	all, err := p.users.all(ctx)
+	if err != nil {
+		return err
+	}
+	for id, s := range all {
+		if id != without && s.value.Role == Administrator {
+			return nil
+		}
+	}
+	return errLastAdmin
+}
+
+func (p *people) listTokens(ctx context.Context) ([]token, error) {
+	all, err := p.tokens.all(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]token, 0, len(all))
+	for _, s := range all {
+		out = append(out, s.value)
+	}
+	slices.SortFunc(out, func(a, b token) int { return b.CreatedAt.Compare(a.CreatedAt) })
+	return out, nil
+}
+
+// addToken makes a token and returns its secret, which is not kept.
+func (p *people) addToken(ctx context.Context, name string, role Role, expires time.Time, by string) (token, string, error) {
+	name = strings.TrimSpace(name)
+	var v settings.Invalid
+	if n := utf8.RuneCountInString(name); n == 0 || n > 100 {
+		v = append(v, settings.Problem{Field: "name", Message: "must be 1 to 100 characters: what the token is for"})
+	}
+	if !role.valid() {
+		v = append(v, settings.Problem{Field: "role", Message: "must be one of viewer, marketer, admin"})
+	}
+	if !expires.IsZero() && !expires.After(p.now()) {
+		v = append(v, settings.Problem{Field: "expires_at", Message: "must lie in the future"})
+	}
+	if len(v) > 0 {
+		return token{}, "", v
+	}
+	id := "tok_" + strings.ToLower(rand.Text()[:12])
+	secret := tokenPrefix + strings.TrimPrefix(id, "tok_") + "_" + rand.Text()
+	t := token{ID: id, Name: name, Role: role, Digest: digest(secret), CreatedBy: by, CreatedAt: p.now().UTC().Truncate(time.Millisecond), ExpiresAt: expires}
+	return t, secret, p.tokens.put(ctx, id, 0, t)
+}
+
+func (p *people) removeToken(ctx context.Context, id string) (token, error) {
+	t, _, ok, err := p.tokens.get(ctx, id)
+	if err == nil && !ok {
+		err = errNoToken
+	}
+	if err != nil {
+		return t, err
+	}
+	return t, p.tokens.remove(ctx, id)
+}
+
+// bearer finds whose token a secret is.
+func (p *people) bearer(ctx context.Context, secret string) (token, bool, error) {
+	rest, ok := strings.CutPrefix(secret, tokenPrefix)
+	if !ok {
+		return token{}, false, nil
+	}
+	id, _, ok := strings.Cut(rest, "_")
+	if !ok {
+		return token{}, false, nil
+	}
+	t, _, ok, err := p.tokens.get(ctx, "tok_"+id)
+	if err != nil {
+		return token{}, false, fmt.Errorf("look up a token: %w", err)
+	}
+	if !ok || !same(t.Digest, digest(secret)) || !t.ExpiresAt.IsZero() && !p.now().Before(t.ExpiresAt) {
+		return token{}, false, nil
+	}
+	return t, true, nil
+}
+
+// digest is enough for secrets of 128 random bits; passwords get argon2id.
+func digest(secret string) string {
+	sum := sha256.Sum256([]byte(secret))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+func same(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }

@@ -1,0 +1,295 @@
+package admin
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v5"
+
+	"github.com/miq/pixel/modules/analytics"
+	"github.com/miq/pixel/modules/event"
+	"github.com/miq/pixel/modules/httpserver"
+	"github.com/miq/pixel/modules/settings"
+)
+
+// query reads a request's parameters and remembers what was wrong with them.
+type query struct {
+	c     *echo.Context
+	known []string
+	bad   settings.Invalid
+	now   time.Time
+}
+
+func (a *Admin) query(c *echo.Context) *query { return &query{c: c, now: a.now()} }
+
+func (q *query) text(name string) string {
+	q.known = append(q.known, name)
+	v := q.c.QueryParam(name)
+	if len(v) > 500 {
+		q.fail(name, "must be at most 500 bytes")
+		return ""
+	}
+	return v
+}
+
+func (q *query) fail(name, message string) {
+	q.bad = append(q.bad, settings.Problem{Field: name, Message: message})
+}
+
+func (q *query) number(name string, least, most, otherwise int) int {
+	v := q.text(name)
+	if v == "" {
+		return otherwise
+	}
+	n, err := strconv.Atoi(v)
+	if err != nil || n < least || n > most {
+		q.fail(name, fmt.Sprintf("must be a whole number from %d to %d", least, most))
+		return otherwise
+	}
+	return n
+}
+
+// time reads RFC 3339, a date, seconds since 1970, or an age such as "24h".
+func (q *query) time(name string) time.Time {
+	v := q.text(name)
+	if v == "" {
+		return time.Time{}
+	}
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02"} {
+		if t, err := time.Parse(layout, v); err == nil {
+			return t
+		}
+	}
+	if d, ok := span(v); ok {
+		return q.now.Add(-d)
+	}
+	if n, err := strconv.ParseInt(v, 10, 64); err == nil {
+		return time.Unix(n, 0)
+	}
+	q.fail(name, "must be a time such as 2026-11-22T10:00:00Z, a date, or an age such as 24h or 7d")
+	return time.Time{}
+}
+
+// span reads a duration in which days are allowed: "90m", "24h", "7d".
+func span(v string) (time.Duration, bool) {
+	if days, ok := strings.CutSuffix(v, "d"); ok {
+		n, err := strconv.Atoi(days)
+		return time.Duration(n) * 24 * time.Hour, err == nil && n > 0 && n <= 3660
+	}
+	d, err := time.ParseDuration(v)
+	return d, err == nil && d > 0
+}
+
+func (q *query) choice(name, otherwise string, choices ...string) string {
+	v := cmp.Or(q.text(name), otherwise)
+	if !slices.Contains(choices, v) {
+		q.fail(name, "must be one of "+strings.Join(choices, ", "))
+	}
+	return v
+}
+
+// err refuses parameters that nobody asked for, too: a misspelt filter must not
+// answer with everything.
+func (q *query) err() error {
+	for name := range q.c.QueryParams() {
+		if !slices.Contains(q.known, name) {
+			q.fail(name, "is not a parameter of this call")
+		}
+	}
+	if len(q.bad) == 0 {
+		return nil
+	}
+	p := httpserver.NewProblem(http.StatusBadRequest, "invalid_parameter", "some parameters are not as they must be")
+	slices.SortFunc(q.bad, func(x, y settings.Problem) int { return strings.Compare(x.Field, y.Field) })
+	for _, f := range q.bad {
+		p.Errors = append(p.Errors, httpserver.FieldError{Pointer: f.Field, Code: "invalid", Detail: f.Message})
+	}
+	return p
+}
+
+// timeout bounds what a report may cost.
+const timeout = 10 * time.Second
+
+func (a *Admin) bounded(c *echo.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(c.Request().Context(), timeout)
+}
+
+var metrics = []string{string(analytics.MetricEvents), string(analytics.MetricVisitors), string(analytics.MetricRevenue), string(analytics.MetricSyncs)}
+
+func dimensions(m analytics.Metric) []string {
+	if m == analytics.MetricSyncs {
+		return analytics.SyncDimensions
+	}
+	return analytics.EventDimensions
+}
+
+// maxSteps is the port's bound on a series.
+const maxSteps = analytics.MaxSteps
+
+func (a *Admin) timeseries(c *echo.Context) error {
+	q := a.query(c)
+	s := analytics.SeriesQuery{
+		Metric:  analytics.Metric(q.choice("metric", string(analytics.MetricEvents), metrics...)),
+		PixelID: q.text("pixel_id"), Name: q.text("name"), Partner: q.text("partner"),
+		Since: q.time("since"), Until: q.time("until"), GroupBy: q.text("group_by"),
+	}
+	step, format := q.text("step"), q.choice("format", "json", "json", "csv")
+	if s.Until.IsZero() {
+		s.Until = q.now
+	}
+	if s.Since.IsZero() {
+		s.Since = s.Until.Add(-24 * time.Hour)
+	}
+	if !s.Since.Before(s.Until) {
+		q.fail("since", "must lie before until")
+	}
+	if s.GroupBy != "" && !slices.Contains(dimensions(s.Metric), s.GroupBy) {
+		q.fail("group_by", "must be one of "+strings.Join(dimensions(s.Metric), ", "))
+	}
+	s.Step = niceStep(s.Until.Sub(s.Since))
+	if step != "" {
+		d, ok := span(step)
+		switch {
+		case !ok || d < time.Minute:
+			q.fail("step", "must be a duration of at least 1m, such as 5m, 1h or 1d")
+		case s.Until.Sub(s.Since)/d >= maxSteps:
+			q.fail("step", fmt.Sprintf("is too short for this range: at most %d steps", maxSteps))
+		default:
+			s.Step = d
+		}
+	}
+	if err := q.err(); err != nil {
+		return err
+	}
+	ctx, cancel := a.bounded(c)
+	defer cancel()
+	list, err := a.o.Events.Series(ctx, s)
+	if err != nil {
+		return err
+	}
+	if format == "csv" {
+		rows := [][]string{{"time", cmp.Or(s.GroupBy, "group"), string(s.Metric)}}
+		for _, one := range list {
+			for _, p := range one.Points {
+				rows = append(rows, []string{p.Time.UTC().Format(time.RFC3339), one.Group, strconv.FormatFloat(p.Value, 'f', -1, 64)})
+			}
+		}
+		return writeCSV(c, "timeseries", rows)
+	}
+	return c.JSON(http.StatusOK, struct {
+		Items []analytics.Series `json:"items"`
+		Next  string             `json:"next"`
+		Step  float64            `json:"step_seconds"`
+		Since time.Time          `json:"since"`
+		Until time.Time          `json:"until"`
+	}{nonNil(list), "", s.Step.Seconds(), s.Since.UTC(), s.Until.UTC()})
+}
+
+// niceStep gives about 60 to 100 steps.
+func niceStep(d time.Duration) time.Duration {
+	for _, s := range []time.Duration{time.Minute, 5 * time.Minute, 15 * time.Minute, time.Hour, 3 * time.Hour, 6 * time.Hour} {
+		if d/s <= 100 {
+			return s
+		}
+	}
+	return 24 * time.Hour * time.Duration(math.Ceil(d.Hours()/24/100))
+}
+
+func (a *Admin) top(c *echo.Context) error {
+	q := a.query(c)
+	t := analytics.TopQuery{
+		Metric:    analytics.Metric(q.choice("metric", string(analytics.MetricEvents), metrics...)),
+		Dimension: q.text("dimension"), PixelID: q.text("pixel_id"), Name: q.text("name"), Partner: q.text("partner"),
+		Since: q.time("since"), Until: q.time("until"), Limit: q.number("limit", 1, 1000, 10),
+	}
+	format := q.choice("format", "json", "json", "csv")
+	if !slices.Contains(dimensions(t.Metric), t.Dimension) {
+		q.fail("dimension", "must be one of "+strings.Join(dimensions(t.Metric), ", "))
+	}
+	if err := q.err(); err != nil {
+		return err
+	}
+	defaults(&t.Since, &t.Until, q.now)
+	ctx, cancel := a.bounded(c)
+	defer cancel()
+	rows, err := a.o.Events.Top(ctx, t)
+	if err != nil {
+		return err
+	}
+	if format == "csv" {
+		out := [][]string{{t.Dimension, string(t.Metric)}}
+		for _, r := range rows {
+			out = append(out, []string{r.Group, strconv.FormatFloat(r.Value, 'f', -1, 64)})
+		}
+		return writeCSV(c, "top", out)
+	}
+	return c.JSON(http.StatusOK, items(rows, ""))
+}
+
+func defaults(since, until *time.Time, now time.Time) {
+	if until.IsZero() {
+		*until = now
+	}
+	if since.IsZero() {
+		*since = until.Add(-24 * time.Hour)
+	}
+}
+
+// share is one consent state's part.
+type share struct {
+	State  string  `json:"state"`
+	Events int     `json:"events"`
+	Share  float64 `json:"share"`
+}
+
+func (a *Admin) consentReport(c *echo.Context) error {
+	q := a.query(c)
+	pixel, since, until := q.text("pixel_id"), q.time("since"), q.time("until")
+	format := q.choice("format", "json", "json", "csv")
+	if err := q.err(); err != nil {
+		return err
+	}
+	defaults(&since, &until, q.now)
+	ctx, cancel := a.bounded(c)
+	defer cancel()
+	shares, err := a.consentShares(ctx, pixel, since, until)
+	if err != nil {
+		return err
+	}
+	if format == "csv" {
+		rows := [][]string{{"state", "events", "share"}}
+		for _, s := range shares {
+			rows = append(rows, []string{s.State, strconv.Itoa(s.Events), strconv.FormatFloat(s.Share, 'f', 4, 64)})
+		}
+		return writeCSV(c, "consent", rows)
+	}
+	return c.JSON(http.StatusOK, items(shares, ""))
+}
+
+// consentShares splits stored events by consent. What consent forbade to store
+// is not among them.
+func (a *Admin) consentShares(ctx context.Context, pixel string, since, until time.Time) ([]share, error) {
+	rows, err := a.o.Events.Top(ctx, analytics.TopQuery{Metric: analytics.MetricEvents, Dimension: "consent", PixelID: pixel, Since: since, Until: until})
+	if err != nil {
+		return nil, err
+	}
+	total, by := 0.0, map[string]float64{}
+	for _, r := range rows {
+		total += r.Value
+		by[r.Group] += r.Value
+	}
+	var out []share
+	for _, s := range []event.State{event.Full, event.Partial, event.None} {
+		if n, ok := by[string(s)]; ok || s != event.None {
+			out = append(out, share{string(s), int(n), n / max(total, 1)})
+		}
+	}
+	return out, nil
+}

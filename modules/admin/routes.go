@@ -1,0 +1,134 @@
+package admin
+
+import (
+	"net/http"
+
+	"github.com/labstack/echo/v5"
+)
+
+// route is one address: what it needs and what it does. There is no address
+// that is not in the table, so none can be forgotten when it is asked who may.
+type route struct {
+	method, path string
+	need         Role // public: anybody
+	handle       echo.HandlerFunc
+}
+
+// public needs nobody to be signed in.
+const public Role = ""
+
+const (
+	get    = http.MethodGet
+	post   = http.MethodPost
+	put    = http.MethodPut
+	patch  = http.MethodPatch
+	remove = http.MethodDelete
+)
+
+func (a *Admin) routes() []route {
+	return append(a.pages(), a.api()...)
+}
+
+// pages are the console. Forms can only GET and POST.
+func (a *Admin) pages() []route {
+	return []route{
+		{get, "/static/*", public, a.static},
+		{get, "/favicon.ico", public, a.favicon},
+		{get, "/login", public, a.loginPage},
+		{post, "/login", public, a.login},
+		{post, "/logout", public, a.logout},
+		{get, "/setup", public, a.setupPage},
+		{post, "/setup", public, a.setup},
+		{get, "/welcome", public, a.welcome},
+		{post, "/theme", public, a.theme},
+
+		{get, "/", Viewer, a.overviewPage},
+		{get, "/live", Viewer, a.livePage},
+		{get, "/events", Viewer, a.eventsPage},
+		{get, "/events/:id", Viewer, a.eventPage},
+
+		{get, "/pixels", Viewer, a.pixelsPage},
+		{get, "/pixels/new", Marketer, a.newPixelPage},
+		{post, "/pixels", Marketer, a.createPixelForm},
+		{get, "/pixels/:id", Viewer, a.pixelPage},
+		{post, "/pixels/:id", Marketer, a.updatePixelForm},
+		{post, "/pixels/:id/delete", Marketer, a.deletePixelForm},
+		{get, "/pixels/:id/routes/new", Marketer, a.newRoutePage},
+		{get, "/pixels/:id/routes/:n", Marketer, a.routePage},
+		{post, "/pixels/:id/routes", Marketer, a.saveRouteForm},
+		{post, "/pixels/:id/routes/:n/switch", Marketer, a.switchRouteForm},
+		{post, "/pixels/:id/routes/:n/delete", Marketer, a.deleteRouteForm},
+
+		{get, "/partners", Viewer, a.partnersPage},
+		{get, "/partners/:name", Viewer, a.partnerPage},
+		{post, "/partners/:name/mode", Administrator, a.partnerModeForm},
+		{post, "/partners/:name/settings", Administrator, a.partnerSettingsForm},
+		{post, "/partners/:name/credentials", Administrator, a.partnerCredentialsForm},
+		{post, "/partners/:name/test", Administrator, a.partnerTestForm},
+
+		{get, "/queues", Viewer, a.queuesPage},
+		{get, "/dead/:queue", Viewer, a.deadPage},
+		{post, "/dead/:queue/replay", Administrator, a.replayForm},
+		{post, "/dead/:queue/drop", Administrator, a.dropForm},
+
+		{get, "/account", Viewer, a.accountPage},
+		{post, "/account/password", Viewer, a.passwordForm},
+		{get, "/people", Administrator, a.peoplePage},
+		{post, "/people", Administrator, a.addUserForm},
+		{post, "/people/:id/role", Administrator, a.roleForm},
+		{post, "/people/:id/link", Administrator, a.userLinkForm},
+		{post, "/people/:id/delete", Administrator, a.deleteUserForm},
+		{post, "/people/tokens", Administrator, a.addTokenForm},
+		{post, "/people/tokens/:id/revoke", Administrator, a.revokeTokenForm},
+		{get, "/audit", Administrator, a.auditPage},
+	}
+}
+
+// base is where the API begins; openapi.yaml describes every route of api.
+const base = "/api/v1"
+
+func (a *Admin) api() []route {
+	return []route{
+		{get, "/api/openapi.yaml", public, a.openapi},
+
+		{get, base + "/pixels", Viewer, a.listPixels},
+		{post, base + "/pixels", Marketer, a.createPixel},
+		{get, base + "/pixels/:id", Viewer, a.getPixel},
+		{patch, base + "/pixels/:id", Marketer, a.patchPixel},
+		{remove, base + "/pixels/:id", Marketer, a.deletePixel},
+		{get, base + "/pixels/:id/snippet", Viewer, a.getSnippet},
+		{put, base + "/pixels/:id/routes", Marketer, a.putRoutes},
+
+		{get, base + "/partners", Viewer, a.listPartners},
+		{get, base + "/partners/:name", Viewer, a.getPartner},
+		{patch, base + "/partners/:name", Administrator, a.patchPartner},
+		{post, base + "/partners/:name/test", Administrator, a.testPartner},
+
+		{get, base + "/events", Viewer, a.listEvents},
+		{get, base + "/events/live", Viewer, a.liveEvents},
+		{get, base + "/events/:id", Viewer, a.getEvent},
+		{get, base + "/syncs", Viewer, a.listSyncs},
+
+		{get, base + "/queues", Viewer, a.listQueues},
+		{get, base + "/dlq/:queue", Viewer, a.listDead},
+		{post, base + "/dlq/:queue/replay", Administrator, a.replayDead},
+		{remove, base + "/dlq/:queue", Administrator, a.dropDead},
+
+		{get, base + "/reports/timeseries", Viewer, a.timeseries},
+		{get, base + "/reports/top", Viewer, a.top},
+		{get, base + "/reports/consent", Viewer, a.consentReport},
+
+		{get, base + "/audit", Administrator, a.listAudit},
+		{get, base + "/users", Administrator, a.listUsers},
+		{post, base + "/users", Administrator, a.createUser},
+		{patch, base + "/users/:id", Administrator, a.patchUser},
+		{remove, base + "/users/:id", Administrator, a.deleteUser},
+		{get, base + "/tokens", Administrator, a.listTokens},
+		{post, base + "/tokens", Administrator, a.createToken},
+		{remove, base + "/tokens/:id", Administrator, a.deleteToken},
+	}
+}
+
+// planned are addresses of the API that are promised and not there yet; they
+// are answered so that nobody searches for a mistake of theirs.
+var planned = []string{"/reports/attribution", "/reports/reconciliation", "/identities/", "/erasures"}

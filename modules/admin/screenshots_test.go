@@ -1,0 +1,134 @@
+package admin
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	cdppage "github.com/chromedp/cdproto/page"
+	"github.com/chromedp/chromedp"
+)
+
+var screenshots = flag.String("screenshots", "", "folder to save a picture of every page in")
+
+// chromium opens a browser of its own: fresh storage, nothing remembered. What
+// goes wrong on a page, scripts' errors and violations of the policy, is
+// gathered in window.wrong.
+func chromium(t *testing.T) context.Context {
+	t.Helper()
+	path, err := exec.LookPath("chromium")
+	if err != nil {
+		t.Skip("SKIPPED: no chromium on PATH, so the console is not tried in a browser")
+	}
+	opts := append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()), chromedp.NoSandbox, chromedp.DisableGPU,
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true),
+		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-sync", true), chromedp.Flag("no-first-run", true),
+	)
+	ctx, cancel := chromedp.NewExecAllocator(t.Context(), opts...)
+	t.Cleanup(cancel)
+	ctx, cancel = chromedp.NewContext(ctx)
+	t.Cleanup(cancel)
+	drive(t, ctx, func(ctx context.Context, tab *chromedp.Target) (chromedp.Void, error) {
+		_, err := cdp.Call(ctx, tab, cdppage.AddScriptToEvaluateOnNewDocument, cdppage.AddScriptToEvaluateOnNewDocumentParams{Source: `
+			window.wrong = [];
+			addEventListener("error", (e) => wrong.push("error: " + (e.message || e.target.outerHTML)), true);
+			addEventListener("unhandledrejection", (e) => wrong.push("rejected: " + e.reason));
+			addEventListener("securitypolicyviolation", (e) => wrong.push("policy: " + e.violatedDirective + " " + e.blockedURI + " " + e.sourceFile + ":" + e.lineNumber));
+		`})
+		return chromedp.Void{}, err
+	})
+	return ctx
+}
+
+func drive(t *testing.T, ctx context.Context, list ...chromedp.Action[chromedp.Void]) {
+	t.Helper()
+	if err := chromedp.Do(ctx, list...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func eval[T any](t *testing.T, ctx context.Context, js string) T {
+	t.Helper()
+	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](js, chromedp.EvalAwaitPromise))
+	if err != nil {
+		t.Fatalf("%s: %v", js, err)
+	}
+	return v
+}
+
+// healthy fails on whatever went wrong on the page that is open.
+func healthy(t *testing.T, ctx context.Context, where string) {
+	t.Helper()
+	for _, w := range eval[[]string](t, ctx, `window.wrong`) {
+		t.Errorf("%s: %s", where, w)
+	}
+}
+
+// everyPage are the addresses that a person can open, with what the seed holds.
+var everyPage = []struct{ name, path string }{
+	{"overview", "/"}, {"overview-7d", "/?range=7d"}, {"live", "/live"}, {"events", "/events"}, {"events-search", "/events?q=checkout&name=purchase"}, {"events-none", "/events?q=nothing-like-it"},
+	{"event", "/events/0193f2bb-story-purchase?pixel_id=px_shop"}, {"event-waiting", "/events/0193f2cc-story-waiting?pixel_id=px_shop"},
+	{"pixels", "/pixels"}, {"pixel-new", "/pixels/new"}, {"pixel", "/pixels/px_shop"}, {"pixel-waiting", "/pixels/px_old"},
+	{"route-choose", "/pixels/px_shop/routes/new"}, {"route-ttd", "/pixels/px_shop/routes/new?partner=ttd"}, {"route-amazon", "/pixels/px_shop/routes/2"},
+	{"partners", "/partners"}, {"partner-ttd", "/partners/ttd"}, {"partner-amazon", "/partners/amazon"}, {"partner-dv360", "/partners/dv360"},
+	{"queues", "/queues"}, {"dead-ttd", "/dead/ttd"}, {"dead-validation", "/dead/validation"}, {"dead-empty", "/dead/amazon"},
+	{"people", "/people"}, {"audit", "/audit"}, {"account", "/account"}, {"missing", "/nowhere"},
+}
+
+// TestScreenshots saves pictures of every page, wide and narrow, light and
+// dark, to be looked at: go test -run TestScreenshots -screenshots=DIR.
+func TestScreenshots(t *testing.T) {
+	if *screenshots == "" {
+		t.Skip("only with -screenshots=DIR")
+	}
+	must(t, os.MkdirAll(*screenshots, 0o755))
+	b := open(t)
+	seed(t, b, time.Now())
+	for _, name := range []string{"grace@example.com", "linus@example.com"} {
+		_, err := b.invite(t.Context(), principal{Kind: "user", ID: "usr_1", Name: "ada@example.com", Role: Administrator}, name, Viewer)
+		must(t, err)
+	}
+	_, err := b.issue(t.Context(), principal{Kind: "user", ID: "usr_1", Name: "ada@example.com", Role: Administrator}, "Nightly export", Viewer, time.Now().AddDate(0, 3, 0))
+	must(t, err)
+	ctx := chromium(t)
+	shot := func(name string) {
+		png, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
+		must(t, err)
+		must(t, os.WriteFile(filepath.Join(*screenshots, name+".png"), png, 0o644))
+	}
+	for _, size := range []struct{ w, h int64 }{{1440, 900}, {390, 844}} {
+		drive(t, ctx, chromedp.EmulateViewport(size.w, size.h), chromedp.Navigate(b.server.URL+"/login"))
+		eval[bool](t, ctx, `document.cookie = "pixel_session=; max-age=0", true`)
+		for _, theme := range []string{"light", "dark"} {
+			drive(t, ctx, chromedp.Navigate(b.server.URL+"/login"))
+			eval[bool](t, ctx, fmt.Sprintf(`document.cookie = "pixel_theme=%s; path=/", true`, theme))
+			for _, p := range everyPage {
+				if p.name == "overview" {
+					secret, err := b.LoginLink(t.Context())
+					must(t, err)
+					drive(t, ctx, chromedp.Navigate(b.server.URL+secret[len(b.URL()):]))
+				}
+				drive(t, ctx, chromedp.Navigate(b.server.URL+p.path), chromedp.Sleep(150*time.Millisecond))
+				healthy(t, ctx, p.path)
+				if over := eval[int](t, ctx, `document.documentElement.scrollWidth - document.documentElement.clientWidth`); over > 0 {
+					t.Errorf("%s is %d px wider than a screen of %d", p.path, over, size.w)
+				}
+				shot(fmt.Sprintf("%s-%d-%s", p.name, size.w, theme))
+			}
+		}
+	}
+	drive(t, ctx, chromedp.EmulateViewport(390, 844), chromedp.Navigate(b.server.URL+"/"))
+	eval[bool](t, ctx, `document.querySelector(".menu").open = true`)
+	shot("menu-390")
+	b.browser()
+	drive(t, ctx, chromedp.EmulateViewport(1440, 900), chromedp.Navigate(b.server.URL+"/"))
+	eval[bool](t, ctx, `document.getElementById("keys").showModal(), true`)
+	shot("keys-1440")
+}

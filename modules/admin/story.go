@@ -1,0 +1,339 @@
+package admin
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/miq/pixel/modules/analytics"
+	"github.com/miq/pixel/modules/event"
+	"github.com/miq/pixel/modules/lanestatus"
+	"github.com/miq/pixel/modules/settings"
+)
+
+// story is all that is known of one event.
+type story struct {
+	Event event.Event `json:"event"`
+	// Steps are what happened, in order, in words.
+	Steps      []step    `json:"steps"`
+	Deliveries []outcome `json:"deliveries"`
+	// Settled is set once no more is expected to happen.
+	Settled bool `json:"settled"`
+}
+
+// step is one stage of an event's way.
+type step struct {
+	Kind   string    `json:"kind"` // received, consent, enriched, identity, stored
+	At     time.Time `json:"at,omitzero"`
+	Title  string    `json:"title"`
+	Text   string    `json:"text"`
+	Facts  []fact    `json:"facts,omitempty"`
+	Status string    `json:"status"` // ok, limited, none
+}
+
+type fact struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+// outcome is what became of an event at one partner.
+type outcome struct {
+	Partner string `json:"partner"`
+	Title   string `json:"title"`
+	// Outcome is the last attempt's, or "waiting" where there was none.
+	Outcome event.Outcome `json:"outcome"`
+	// Sentence says it to people.
+	Sentence string       `json:"sentence"`
+	Attempts []event.Sync `json:"attempts"`
+}
+
+const waiting event.Outcome = "waiting"
+
+// patience is how long a routed event may go without a trace at its partner
+// before nothing more is expected.
+const patience = 2 * time.Minute
+
+// story reads an event and everything that came of it.
+func (a *Admin) story(ctx context.Context, pixelID, id string) (story, error) {
+	e, err := a.o.Events.Event(ctx, pixelID, id)
+	if err != nil {
+		return story{}, err
+	}
+	page, err := a.o.Events.Syncs(ctx, analytics.SyncFilter{PixelID: e.PixelID, EventID: e.ID, Limit: 1000})
+	if err != nil {
+		return story{}, err
+	}
+	lanes, err := lanestatus.Read(ctx, a.o.State)
+	if err != nil {
+		return story{}, err
+	}
+	s := story{Event: e, Steps: steps(e)}
+	s.Deliveries = a.deliveries(e, page.Syncs, lanes)
+	s.Settled = true
+	for _, d := range s.Deliveries {
+		if d.Outcome == waiting || d.Outcome == event.Retry {
+			s.Settled = false
+		}
+	}
+	return s, nil
+}
+
+// steps tells what happened to an event before it went to anybody.
+func steps(e event.Event) []step {
+	out := []step{received(e), decided(e)}
+	if e.Enrichment != (event.Enrichment{}) {
+		out = append(out, enriched(e))
+	}
+	out = append(out, identified(e))
+	return append(out, step{Kind: "stored", Title: "Stored", Text: "Kept in the archive and the event store.", Status: "ok"})
+}
+
+func received(e event.Event) step {
+	doors := map[string]string{"web": "the tag", "pixel": "the image pixel", "server": "the server API"}
+	s := step{Kind: "received", At: e.ReceivedAt, Title: "Received", Status: "ok"}
+	s.Text = "Came through " + cmp.Or(doors[e.Source], e.Source) + " and was queued with " + string(cmp.Or(e.Priority, event.Standard)) + " priority."
+	s.Facts = facts(
+		"Happened", stamp(e.Time), "Page", e.Context.Page.URL, "Title", e.Context.Page.Title,
+		"Came from", e.Context.Page.Referrer, "SDK", strings.TrimSpace(e.Context.SDK.Name+" "+e.Context.SDK.Version),
+		"Language", e.Context.Locale, "Time zone", e.Context.Timezone, "Address", e.Context.IP,
+	)
+	return s
+}
+
+func decided(e event.Event) step {
+	s := step{Kind: "consent", At: e.ReceivedAt, Title: "Consent", Text: e.Verdict.Reason}
+	what := map[event.State]string{
+		event.Full:    "Full: may be stored, and shared with the partners that consent names.",
+		event.Partial: "Partial: our own analytics only.",
+		event.None:    "None: nothing may be kept.",
+	}
+	s.Text = cmp.Or(what[e.Verdict.State], string(e.Verdict.State))
+	s.Status = map[event.State]string{event.Full: "ok", event.Partial: "limited"}[e.Verdict.State]
+	if s.Status == "" {
+		s.Status = "none"
+	}
+	c := e.Consent
+	signals := []string{}
+	for _, x := range []struct {
+		name string
+		is   bool
+	}{{"TCF", c.TCF != ""}, {"GPP", c.GPP != ""}, {"US Privacy", c.USPrivacy != ""}, {"Consent Mode", c.GCM != event.ConsentMode{}}, {"Global Privacy Control", c.GPC}} {
+		if x.is {
+			signals = append(signals, x.name)
+		}
+	}
+	s.Facts = facts("Rule", e.Verdict.Rule, "Because", e.Verdict.Reason, "Law", regime(e.Verdict.Regime),
+		"Signals", cmp.Or(strings.Join(signals, ", "), "none"), "The page said", string(c.State))
+	return s
+}
+
+func regime(r string) string {
+	return cmp.Or(map[string]string{"gdpr": "GDPR", "us": "US state law", "default": "no opt-in law"}[r], r)
+}
+
+func enriched(e event.Event) step {
+	x := e.Enrichment
+	s := step{Kind: "enriched", Title: "Enriched", Status: "ok"}
+	words := []string{}
+	if d := device(x.Device); d != "" {
+		words = append(words, d)
+	}
+	if x.Referrer.Kind != "" {
+		words = append(words, "from "+cmp.Or(x.Referrer.Name, x.Referrer.Host, x.Referrer.Kind))
+	}
+	if x.Campaign.Name != "" || x.Campaign.Source != "" {
+		words = append(words, "campaign "+cmp.Or(x.Campaign.Name, x.Campaign.Source))
+	}
+	s.Text = sentence(strings.Join(words, ", "))
+	if x.Bot != "" {
+		s.Status, s.Text = "limited", "Taken for a machine ("+x.Bot+"), so it is counted apart and sent to nobody."
+	}
+	s.Facts = facts("Device", x.Device.Class, "Browser", strings.TrimSpace(x.Device.Browser+" "+x.Device.BrowserVersion),
+		"System", strings.TrimSpace(x.Device.OS+" "+x.Device.OSVersion), "Referrer", x.Referrer.Kind, "Host", x.Referrer.Host,
+		"Source", x.Campaign.Source, "Medium", x.Campaign.Medium, "Campaign", x.Campaign.Name, "Term", x.Campaign.Term, "Content", x.Campaign.Content)
+	return s
+}
+
+func device(d event.Device) string {
+	var parts []string
+	if d.Browser != "" {
+		parts = append(parts, d.Browser)
+	}
+	if d.OS != "" {
+		parts = append(parts, "on "+d.OS)
+	}
+	if d.Class != "" {
+		parts = append(parts, "("+d.Class+")")
+	}
+	return strings.Join(parts, " ")
+}
+
+func identified(e event.Event) step {
+	u := e.Subject
+	s := step{Kind: "identity", Title: "Identity", Status: "ok"}
+	var keys []string
+	for _, x := range []struct{ name, value string }{
+		{"browser id", u.AnonymousID}, {"customer id", u.UserID}, {"e-mail digest", u.Email}, {"phone digest", u.PhoneE164}, {"postal address digests", u.PostalCode},
+	} {
+		if x.value != "" {
+			keys = append(keys, x.name)
+		}
+	}
+	for _, k := range sortedKeys(u.ClickIDs) {
+		keys = append(keys, k)
+	}
+	for _, k := range sortedKeys(u.PartnerIDs) {
+		keys = append(keys, k)
+	}
+	switch {
+	case len(keys) > 0:
+		s.Text = "Known by " + list(keys) + "."
+	case u.VisitorID != "":
+		s.Text = "Known by the visitor id alone."
+	default:
+		s.Status, s.Text = "none", "Nobody in particular: the event carries no identifier."
+	}
+	s.Facts = facts("Visitor", u.VisitorID, "Browser id", u.AnonymousID, "Customer id", u.UserID,
+		"E-mail", abbreviated(u.Email), "Phone", abbreviated(u.PhoneE164), "Country", u.Country)
+	for _, k := range sortedKeys(u.ClickIDs) {
+		s.Facts = append(s.Facts, facts(k, u.ClickIDs[k])...)
+	}
+	for _, k := range sortedKeys(u.PartnerIDs) {
+		s.Facts = append(s.Facts, facts(k, u.PartnerIDs[k])...)
+	}
+	return s
+}
+
+// deliveries sorts the sync log by partner, and adds the partners that a route
+// names and that have not been heard of.
+func (a *Admin) deliveries(e event.Event, syncs []event.Sync, lanes []lanestatus.Status) []outcome {
+	by := map[string][]event.Sync{}
+	for _, s := range syncs {
+		by[s.Partner] = append(by[s.Partner], s)
+	}
+	var out []outcome
+	for name, list := range by {
+		slices.SortFunc(list, func(x, y event.Sync) int {
+			return cmp.Or(x.At.Compare(y.At), cmp.Compare(x.Attempt, y.Attempt))
+		})
+		last := list[len(list)-1]
+		out = append(out, outcome{name, a.partners.title(name), last.Outcome, a.sentence(last), list})
+	}
+	if p, ok := a.o.Settings.Pixel(e.PixelID); ok && a.now().Sub(e.ReceivedAt) < patience && e.Enrichment.Bot == "" {
+		for _, r := range p.Routes {
+			_, heard := by[r.Partner]
+			if heard || !r.Enabled || r.Event != e.Name && r.Event != "*" || slices.ContainsFunc(out, func(d outcome) bool { return d.Partner == r.Partner }) {
+				continue
+			}
+			out = append(out, outcome{r.Partner, a.partners.title(r.Partner), waiting, a.why(r.Partner, laneOf(lanes, r.Partner)), []event.Sync{}})
+		}
+	}
+	slices.SortFunc(out, func(x, y outcome) int { return cmp.Compare(x.Title, y.Title) })
+	return out
+}
+
+// sentence says how an attempt ended. What was not sent says so in the words of
+// whoever decided it.
+func (a *Admin) sentence(s event.Sync) string {
+	title := a.partners.title(s.Partner)
+	switch s.Outcome {
+	case event.Accepted:
+		if s.Latency > 0 {
+			return title + " accepted it in " + milliseconds(s.Latency) + "."
+		}
+		return title + " accepted it."
+	case event.NotSent:
+		return cmp.Or(s.Message, "not sent: "+s.Code)
+	case event.Rejected:
+		return sentence(title + " will not take it: " + cmp.Or(s.Message, s.Code, "no reason was given"))
+	case event.Retry:
+		return sentence("It will be tried again: " + cmp.Or(s.Message, s.Code, "no reason was given"))
+	}
+	return s.Message
+}
+
+// why says what a delivery waits for.
+func (a *Admin) why(name string, lane laneView) string {
+	title := a.partners.title(name)
+	switch {
+	case a.o.Settings.Partner(name).Mode == settings.Hold:
+		return "Waiting: " + title + " is on hold."
+	case lane.Paused != "":
+		return sentence("Waiting until somebody acts: " + lane.Paused)
+	case lane.Open():
+		return "Waiting: " + title + " does not answer just now."
+	}
+	return "On its way to " + title + "."
+}
+
+// nobody says why an event went to no partner at all.
+func (a *Admin) unsent(e event.Event) string {
+	p, ok := a.o.Settings.Pixel(e.PixelID)
+	switch {
+	case e.Enrichment.Bot != "":
+		return "Not sent to anybody: it was taken for a machine (" + e.Enrichment.Bot + ")."
+	case !e.Verdict.State.Allows(event.Full):
+		return "Not sent to anybody: consent allows our own analytics only."
+	case !ok:
+		return "Not sent to anybody: its pixel has been deleted."
+	}
+	return fmt.Sprintf("Not sent to anybody: no route of %s takes %s.", cmp.Or(p.Name, p.ID), e.Name)
+}
+
+func facts(pairs ...string) []fact {
+	var out []fact
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if pairs[i+1] != "" {
+			out = append(out, fact{pairs[i], pairs[i+1]})
+		}
+	}
+	return out
+}
+
+func stamp(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format("2006-01-02 15:04:05.000 MST")
+}
+
+func milliseconds(d time.Duration) string {
+	if d < time.Second {
+		return fmt.Sprintf("%d ms", max(d.Milliseconds(), 1))
+	}
+	return fmt.Sprintf("%.1f s", d.Seconds())
+}
+
+// abbreviated shows that there is a digest, and enough of it to compare two.
+func abbreviated(digest string) string {
+	if len(digest) <= 12 {
+		return digest
+	}
+	return digest[:12] + "…"
+}
+
+func list(words []string) string {
+	if len(words) < 2 {
+		return strings.Join(words, "")
+	}
+	return strings.Join(words[:len(words)-1], ", ") + " and " + words[len(words)-1]
+}
+
+func sentence(s string) string {
+	if s == "" || strings.HasSuffix(s, ".") || strings.HasSuffix(s, "…") {
+		return s
+	}
+	return s + "."
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}

@@ -1,0 +1,214 @@
+// What the console does in the browser. Pages work without it; with it they
+// stay fresh, draw charts and follow the keyboard. Whatever comes from events is
+// put in as text, never as HTML.
+(() => {
+  "use strict";
+  const all = (sel, root = document) => [...root.querySelectorAll(sel)];
+  const one = (sel, root = document) => root.querySelector(sel);
+
+  // Times: the server writes UTC; here they become local, and ages grow.
+  const short = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+  const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+  const full = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "long" });
+  const age = (s) => s < 1 ? "just now" : s < 60 ? `${Math.floor(s)} s ago` : s < 3600 ? `${Math.floor(s / 60)} min ago`
+    : s < 36000 && Math.floor(s / 60) % 60 ? `${Math.floor(s / 3600)} h ${Math.floor(s / 60) % 60} min ago`
+    : s < 172800 ? `${Math.floor(s / 3600)} h ago` : `${Math.floor(s / 86400)} days ago`;
+  // The browser's clock may be wrong; ages count from what the server said.
+  const ageNodes = new WeakMap();
+  const times = (root) => {
+    for (const t of all("time[datetime]", root)) {
+      const d = new Date(t.dateTime);
+      if (isNaN(d) || d.getFullYear() < 1971) continue;
+      if ("local" in t.dataset) t.textContent = short.format(d);
+      if ("clock" in t.dataset) t.textContent = clock.format(d);
+      t.title = full.format(d);
+    }
+  };
+  setInterval(() => {
+    for (const t of all("time[data-ago]")) {
+      const d = new Date(t.dateTime);
+      if (isNaN(d) || d.getFullYear() < 1971 || !ageNodes.has(t)) { ageNodes.set(t, true); continue; }
+      t.textContent = age(Math.max(0, (Date.now() - d) / 1000));
+    }
+  }, 1000);
+
+  // Theme: at once, without loading the page again.
+  for (const form of all("[data-themes]")) {
+    form.addEventListener("submit", (e) => {
+      const value = e.submitter && e.submitter.value;
+      if (!value) return;
+      e.preventDefault();
+      document.documentElement.dataset.theme = value;
+      document.cookie = `pixel_theme=${value}; path=/; max-age=31536000; samesite=lax${location.protocol === "https:" ? "; secure" : ""}`;
+      for (const b of all("[data-themes] button")) b.toggleAttribute("aria-pressed", false), b.value === value && b.setAttribute("aria-pressed", "true");
+      redraw();
+    });
+  }
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => redraw());
+
+  // Small things.
+  document.addEventListener("click", (e) => {
+    const dismiss = e.target.closest("[data-dismiss]");
+    if (dismiss) dismiss.parentElement.remove();
+    const copy = e.target.closest("[data-copy]");
+    if (copy) {
+      const text = document.getElementById(copy.dataset.copy).textContent;
+      const said = one("span", copy), was = said && said.textContent;
+      navigator.clipboard.writeText(text).then(() => {
+        if (said) { said.textContent = "Copied"; setTimeout(() => { said.textContent = was; }, 1600); }
+        else { copy.title = "Copied"; }
+      }, () => getSelection().selectAllChildren(document.getElementById(copy.dataset.copy)));
+    }
+    for (const open of all("details.confirm[open], details.menu[open]")) if (!open.contains(e.target)) open.open = false;
+  });
+  document.addEventListener("change", (e) => {
+    const form = e.target.closest("[data-autosubmit]");
+    if (form && e.target.matches("select, input[type=radio]")) form.requestSubmit();
+    if (e.target.matches("[data-autosubmit-one]")) e.target.form.requestSubmit();
+    if (e.target.matches("[data-all]")) for (const box of all("input[name=id]", e.target.form)) box.checked = e.target.checked;
+  });
+
+  // Keyboard.
+  let prefix = false;
+  const go = { o: "/", l: "/live", e: "/events", p: "/pixels", a: "/partners", q: "/queues" };
+  document.addEventListener("keydown", (e) => {
+    if (e.metaKey || e.ctrlKey || e.altKey || e.target.closest("input, select, textarea, [contenteditable]")) {
+      if (e.key === "Escape") e.target.blur();
+      return;
+    }
+    if (prefix) {
+      prefix = false;
+      if (go[e.key]) { e.preventDefault(); location.assign(go[e.key]); }
+      return;
+    }
+    const keys = document.getElementById("keys");
+    if (e.key === "g") { prefix = true; setTimeout(() => { prefix = false; }, 1200); }
+    else if (e.key === "/") {
+      const box = one("[data-search]");
+      e.preventDefault();
+      box ? (box.focus(), box.select()) : location.assign("/events");
+    } else if (e.key === "?" && keys) keys.showModal();
+    else if (e.key === "j" || e.key === "k") {
+      const rows = all("a[data-row]").filter((a) => a.offsetParent);
+      const at = rows.indexOf(document.activeElement);
+      const next = rows[Math.min(rows.length - 1, Math.max(0, at + (e.key === "j" ? 1 : -1)))];
+      if (next) { next.focus(); next.scrollIntoView({ block: "nearest" }); }
+    }
+  });
+
+  // Parts that refresh themselves must not pull away what somebody is reading.
+  document.addEventListener("htmx:beforeRequest", (e) => {
+    const part = e.target;
+    const busy = document.hidden || one("details[open]:not(.menu)", part) || part.contains(document.activeElement) && document.activeElement !== part
+      || (!getSelection().isCollapsed && part.contains(getSelection().anchorNode));
+    if (busy) e.preventDefault();
+  });
+  document.addEventListener("htmx:afterSwap", (e) => {
+    // The part that came is new; the event names the one that was.
+    times(document);
+    for (const f of all("[data-chart]")) if (!f.plotted) draw(f);
+    ageNodes.delete(e.target);
+  });
+
+  // Charts are drawn from the table that stands below them.
+  const charts = new Map();
+  const lines = [[], [6, 3], [2, 3], [9, 3, 2, 3], [1, 4]];
+  const color = (name) => getComputedStyle(probe(name)).color;
+  const probe = (name) => {
+    let p = document.getElementById("probe-" + name);
+    if (!p) {
+      p = document.createElement("i");
+      p.id = "probe-" + name;
+      p.hidden = true;
+      p.style.color = `var(--${name})`;
+      document.body.append(p);
+    }
+    return p;
+  };
+  function draw(figure) {
+    if (typeof uPlot === "undefined") return;
+    const table = one("table", figure), box = one(".plot", figure);
+    if (!table || !box) return;
+    figure.plotted = true;
+    const names = all("thead th", table).slice(1).map((th) => th.textContent);
+    const rows = all("tbody tr", table);
+    const data = [rows.map((r) => new Date(one("time", r).dateTime) / 1000)];
+    names.forEach((_, i) => data.push(rows.map((r) => Number(r.cells[i + 1].dataset.v))));
+    const grid = { stroke: color("line"), width: 1 }, axis = { stroke: color("muted"), grid, ticks: { show: false }, font: "12px system-ui, sans-serif" };
+    const build = () => new uPlot({
+      width: box.clientWidth, height: box.clientHeight - 34,
+      padding: [10, 6, 0, 0],
+      cursor: { y: false, points: { size: 7 } },
+      scales: { y: { range: (u, lo, hi) => [0, Math.max(4, hi * 1.12)] } },
+      axes: [{ ...axis, grid: { show: false }, space: 90 }, { ...axis, size: 46, space: 44, values: (u, v) => v.map((n) => Number.isInteger(n) ? n.toLocaleString("en") : "") }],
+      series: [{ label: "Time", value: (u, v) => v == null ? "–" : short.format(new Date(v * 1000)) },
+        ...names.map((label, i) => ({
+          label, width: 1.8, stroke: color("c" + (i + 1)), dash: lines[i], points: { show: false },
+          fill: names.length === 1 ? color("accent-soft") : undefined,
+          value: (u, v) => v == null ? "–" : v.toLocaleString("en"),
+        }))],
+    }, data, box);
+    box.replaceChildren();
+    const plot = build();
+    charts.get(figure)?.watch.disconnect();
+    const watch = new ResizeObserver(() => plot.setSize({ width: box.clientWidth, height: Math.max(120, box.clientHeight - 34) }));
+    watch.observe(box);
+    charts.set(figure, { watch });
+  }
+  function redraw() {
+    for (const f of all("[data-chart]")) draw(f);
+  }
+
+  // Live events.
+  const live = document.getElementById("live");
+  if (live) {
+    const rows = document.getElementById("live-rows"), state = document.getElementById("live-state");
+    const pause = document.getElementById("live-pause"), template = document.getElementById("live-row");
+    const money = (v, cur) => {
+      if (v === undefined || v === null) return "";
+      try { return new Intl.NumberFormat("en-GB", { style: "currency", currency: cur }).format(v); } catch { return `${v} ${cur || ""}`; }
+    };
+    const seen = new Set();
+    let held = [], paused = false;
+    const tell = (name, text) => { state.dataset.state = name; state.textContent = text; };
+    const add = (ev) => {
+      if (seen.has(ev.pixel_id + " " + ev.id)) return;
+      seen.add(ev.pixel_id + " " + ev.id);
+      const row = template.content.cloneNode(true);
+      const put = (f, text) => { one(`[data-f=${f}]`, row).textContent = text; };
+      put("time", clock.format(new Date(ev.received_at)));
+      put("name", ev.name);
+      one("[data-f=name]", row).href = `/events/${encodeURIComponent(ev.id)}?pixel_id=${encodeURIComponent(ev.pixel_id)}`;
+      put("pixel", ev.pixel_id);
+      put("path", ev.path || "");
+      put("value", money(ev.value, ev.currency));
+      put("consent", ev.consent);
+      one("[data-f=consent]", row).classList.add({ full: "ok", partial: "warn" }[ev.consent] || "plain");
+      rows.prepend(row);
+      while (rows.rows.length > 200) rows.lastElementChild.remove();
+      document.getElementById("live-empty")?.remove();
+    };
+    const watching = () => paused ? tell("off", held.length ? `Paused, ${held.length} waiting` : "Paused") : tell("on", "Watching");
+    const stream = new EventSource(live.dataset.stream);
+    stream.onopen = watching;
+    stream.onerror = () => tell("off", "Connection lost, trying again…");
+    stream.onmessage = (m) => {
+      const ev = JSON.parse(m.data);
+      if (paused) { held.push(ev); if (held.length > 500) held.shift(); watching(); } else add(ev);
+    };
+    addEventListener("pagehide", () => stream.close());
+    pause.hidden = false;
+    pause.addEventListener("click", () => {
+      paused = !paused;
+      pause.setAttribute("aria-pressed", String(paused));
+      one("span", pause).textContent = paused ? "Go on" : "Pause";
+      const use = one("use", pause), href = use.getAttribute("href").replace(/#.*/, "");
+      use.setAttribute("href", href + (paused ? "#play" : "#pause"));
+      if (!paused) { held.forEach(add); held = []; }
+      watching();
+    });
+  }
+
+  times(document);
+  redraw();
+})();
