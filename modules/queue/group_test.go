@@ -178,3 +178,31 @@ func TestCloseWaitsForWhatWasAcceptedAndRefusesTheRest(t *testing.T) {
 		}
 	})
 }
+
+// instant commits at once.
+type instant struct{}
+
+func (instant) Push(context.Context, ...queue.Item) error { return nil }
+
+// BenchmarkPushSingle is what a Group costs a lone pusher.
+func BenchmarkPushSingle(b *testing.B) {
+	g := queue.NewGroup(instant{}, 256)
+	for b.Loop() {
+		if err := g.Push(b.Context(), item("x")); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkPushGroup64 is what it costs each of 64 pushers.
+func BenchmarkPushGroup64(b *testing.B) {
+	g := queue.NewGroup(instant{}, 256)
+	b.SetParallelism(32) // times two cores
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if err := g.Push(b.Context(), item("x")); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}

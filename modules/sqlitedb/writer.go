@@ -18,6 +18,8 @@ const (
 	Durable
 )
 
+var levels = [...]string{Lazy: `PRAGMA synchronous = NORMAL`, Durable: `PRAGMA synchronous = FULL`}
+
 // Writer runs write transactions, lazy and durable ones, on a single
 // connection. Two connections would each throw away their page cache whenever
 // the other wrote; switching one between the two costs microseconds. A Writer is
@@ -26,7 +28,6 @@ const (
 type Writer struct {
 	conn                    *sql.Conn
 	begin, commit, rollback *sql.Stmt
-	level                   [2]*sql.Stmt
 	now                     Durability
 }
 
@@ -45,8 +46,6 @@ func (db *DB) Writer(ctx context.Context) (*Writer, error) {
 		{&w.begin, `BEGIN IMMEDIATE`},
 		{&w.commit, `COMMIT`},
 		{&w.rollback, `ROLLBACK`},
-		{&w.level[Lazy], `PRAGMA synchronous = NORMAL`},
-		{&w.level[Durable], `PRAGMA synchronous = FULL`},
 	} {
 		if *s.stmt, err = conn.PrepareContext(ctx, s.text); err != nil {
 			conn.Close()
@@ -62,7 +61,8 @@ func (w *Writer) Conn() *sql.Conn { return w.conn }
 // Run commits what fn did on the connection, or nothing of it.
 func (w *Writer) Run(d Durability, fn func() error) error {
 	if d != w.now {
-		if _, err := w.level[d].Exec(); err != nil {
+		// Not a prepared statement: SQLite obeys this pragma while it compiles it.
+		if _, err := w.conn.ExecContext(context.Background(), levels[d]); err != nil {
 			return fmt.Errorf("choose the durability: %w", err)
 		}
 		w.now = d
