@@ -74,7 +74,8 @@ func (f *frames) whole() ([]byte, error) {
 		return nil, err
 	}
 	var h zstd.Header
-	if err := h.Decode(start); err != nil || h.Skippable {
+	// Every frame of ours has a checksum; one without could not tell damage.
+	if err := h.Decode(start); err != nil || h.Skippable || !h.HasCheckSum {
 		return nil, errTorn
 	}
 	f.buf = f.buf[:0]
@@ -101,12 +102,7 @@ func (f *frames) whole() ([]byte, error) {
 			break
 		}
 	}
-	if h.HasCheckSum {
-		if err := f.take(4); err != nil {
-			return nil, err
-		}
-	}
-	return f.buf, nil
+	return f.buf, f.take(4)
 }
 
 func (f *frames) take(n int) error {

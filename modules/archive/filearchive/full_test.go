@@ -1,0 +1,147 @@
+package filearchive
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/miq/pixel/modules/archive"
+	"github.com/miq/pixel/modules/archive/archivetest"
+)
+
+// noise is a record that does not compress to nothing.
+func noise(i int) archive.Record {
+	r := record(fmt.Sprint("e", i))
+	var b strings.Builder
+	for x := uint64(i + 1); b.Len() < 3000; x = x*6364136223846793005 + 1442695040888963407 {
+		fmt.Fprintf(&b, "%016x", x)
+	}
+	r.Body = []byte(strings.Replace(string(r.Body), "page_view", b.String(), 1))
+	return r
+}
+
+// smallDisk is a folder with room for size bytes.
+func smallDisk(t *testing.T, size int) string {
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d", size)); err != nil {
+		t.Skipf("SKIPPED: a full disk needs a tmpfs of its own, and mounting one failed: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+func TestAFullDiskIsAnErrorLosesNothingThatWasTakenAndIsRecoveredFrom(t *testing.T) {
+	dir := smallDisk(t, 256<<10)
+	a := open(t, dir, Options{})
+	var taken []string
+	i, refused := 0, 0
+	for ; refused < 20; i++ {
+		r := noise(i)
+		if i%7 == 0 {
+			r = archivetest.Record(fmt.Sprint("px_", i), fmt.Sprint("e", i), archivetest.Begin)
+		}
+		if err := a.Write(t.Context(), r); err != nil {
+			if !errors.Is(err, syscall.ENOSPC) {
+				t.Fatalf("on a full disk: %v", err)
+			}
+			refused++
+		} else {
+			taken = append(taken, r.EventID)
+		}
+		if i > 1000 {
+			t.Fatal("the disk did not get full")
+		}
+	}
+	got := func() map[string]bool {
+		m := map[string]bool{}
+		for _, id := range strings.Fields(ids(t, open(t, dir, Options{}))) {
+			m[id] = true
+		}
+		return m
+	}
+	lost := func() {
+		t.Helper()
+		have := got()
+		for _, id := range taken {
+			if !have[id] {
+				t.Errorf("%s was taken and is lost", id)
+			}
+		}
+	}
+	lost()
+	if err := syscall.Mount("", dir, "", syscall.MS_REMOUNT, "size=4m"); err != nil {
+		t.Fatal(err)
+	}
+	for end := i + 20; i < end; i++ {
+		write(t, a, noise(i))
+		taken = append(taken, fmt.Sprint("e", i))
+	}
+	lost()
+	for _, p := range files(t, dir) {
+		if st, err := os.Stat(p); err != nil || st.Size() == 0 {
+			t.Errorf("%s was left empty", p)
+		}
+	}
+}
+
+// A limit on the size of files makes the kernel write a part of what it was
+// given, which a full disk rarely does. It counts for the whole process, hence a
+// process of its own.
+func TestAShortWriteIsTakenBack(t *testing.T) {
+	const child = "PIXEL_TEST_SHORT_WRITE_DIR"
+	dir := os.Getenv(child)
+	if dir == "" {
+		cmd := exec.Command(os.Args[0], "-test.run=^TestAShortWriteIsTakenBack$", "-test.v")
+		cmd.Env = append(os.Environ(), child+"="+t.TempDir())
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		return
+	}
+	signal.Ignore(syscall.SIGXFSZ)
+	a := open(t, dir, Options{})
+	write(t, a, noise(0))
+	path := files(t, dir)[0]
+	size := func() int64 {
+		st, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return st.Size()
+	}
+	good := size()
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: uint64(good) + 100, Max: limit.Max}); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if err := a.Write(t.Context(), noise(1)); !errors.Is(err, syscall.EFBIG) {
+			t.Fatalf("got %v", err)
+		}
+		if n := size(); n != good {
+			t.Errorf("the file has %d bytes, not the %d that were good", n, good)
+		}
+	}
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	write(t, a, noise(2))
+	if got := ids(t, a); got != "e0 e2" {
+		t.Errorf("read %q", got)
+	}
+	if n := len(files(t, dir)); n != 1 {
+		t.Errorf("%d files, though the first could be taken back", n)
+	}
+}
