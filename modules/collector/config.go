@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -68,5 +69,6 @@ func tagged(ec *echo.Context, contentType string, body []byte, tag string) error
 			return ec.NoContent(http.StatusNotModified)
 		}
 	}
+	ec.Response().Header().Set("Content-Length", strconv.Itoa(len(body)))
 	return ec.Blob(http.StatusOK, contentType, body)
 }
