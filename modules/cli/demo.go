@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"html/template"
 	"io"
@@ -18,6 +17,7 @@ import (
 	"github.com/miq/pixel/modules/app"
 	"github.com/miq/pixel/modules/collector"
 	"github.com/miq/pixel/modules/demo"
+	"github.com/miq/pixel/modules/partner"
 	"github.com/miq/pixel/modules/sandbox"
 	"github.com/miq/pixel/modules/settings"
 	"github.com/miq/pixel/sdk"
@@ -108,8 +108,8 @@ func (d *demonstration) close() {
 	}
 }
 
-// seed makes the pixel with its routes, and the credentials that the sandbox
-// takes, unless an earlier demo did.
+// seed makes the pixel with its routes and connects the partners, unless an
+// earlier demo did.
 func (d *demonstration) seed(ctx context.Context) error {
 	if _, ok := d.settings.Pixel(demoPixel); !ok {
 		route := func(partner, event, params string) settings.Route {
@@ -127,13 +127,28 @@ func (d *demonstration) seed(ctx context.Context) error {
 			return err
 		}
 	}
-	p := d.settings.Partner("amazon")
-	if len(p.Sealed) > 0 {
+	for _, a := range app.Adapters() {
+		if err := d.connect(ctx, a.Spec()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// connect gives a partner credentials, of which its imitation wants only that
+// there are some.
+func (d *demonstration) connect(ctx context.Context, spec partner.Spec) error {
+	p := d.settings.Partner(spec.Name)
+	if len(spec.Credentials) == 0 || len(p.Sealed) > 0 {
 		return nil
 	}
-	if err := d.settings.SealCredentials(&p, sandbox.Credentials()); err != nil {
+	credentials := map[string]string{}
+	for _, c := range spec.Credentials {
+		credentials[c.Name] = "demo-" + c.Name
+	}
+	if err := d.settings.SealCredentials(&p, credentials); err != nil {
 		return err
 	}
 	_, err := d.settings.SavePartner(ctx, p)
-	return errors.Join(err)
+	return err
 }

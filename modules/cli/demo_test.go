@@ -380,10 +380,14 @@ func (b *browser) sent() []string {
 	return out
 }
 
+// do takes steps, none of which needs to wait long.
 func (b *browser) do(t *testing.T, steps ...chromedp.Action[chromedp.Void]) {
 	t.Helper()
-	if err := chromedp.Do(b.ctx, steps...); err != nil {
-		t.Fatal(err)
+	ctx, cancel := context.WithTimeout(b.ctx, 20*time.Second)
+	defer cancel()
+	if err := chromedp.Do(ctx, steps...); err != nil {
+		where, _ := chromedp.Run(b.ctx, chromedp.Location())
+		t.Fatalf("on %s: %v", where, err)
 	}
 }
 
@@ -414,9 +418,8 @@ func (b *browser) waitForBanner(t *testing.T) {
 func (b *browser) buy(t *testing.T, email string) string {
 	t.Helper()
 	b.do(t, chromedp.SendKeys(chromedp.CSS("#email"), email))
-	if _, err := chromedp.RunResponse(b.ctx, chromedp.Click(chromedp.CSS("#buy button"))); err != nil {
-		t.Fatal(err)
-	}
+	b.click(t, "#buy button")
+	b.do(t, chromedp.WaitVisible(chromedp.CSS("#order")))
 	order, err := chromedp.Run(b.ctx, chromedp.Text(chromedp.CSS("#order")))
 	if err != nil || !strings.HasPrefix(order, "FF-") {
 		t.Fatalf("the shop shows the order %q (%v)", order, err)
@@ -480,7 +483,7 @@ func (b *browser) shot(t *testing.T, name string) {
 	if dir == "" {
 		return
 	}
-	png, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(90))
+	png, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
 	if err == nil {
 		err = os.WriteFile(filepath.Join(dir, "demo-"+name+".png"), png, 0o644)
 	}

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -26,14 +28,13 @@ func sandboxCommand() *cobra.Command {
 				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "The sandbox is at %s\n\nPoint the adapters at it:\n\n", site.URL)
-			rows := [][2]string{}
-			for name, e := range sandbox.Endpoints(site.URL, app.Adapters()) {
-				rows = append(rows, [2]string{"--partners." + name + ".endpoint=" + e.Endpoint, ""})
-				if e.TokenURL != "" {
-					rows = append(rows, [2]string{"--partners." + name + ".token_url=" + e.TokenURL, ""})
+			addresses := sandbox.Endpoints(site.URL, app.Adapters())
+			for _, name := range slices.Sorted(maps.Keys(addresses)) {
+				fmt.Fprintf(cmd.OutOrStdout(), "  --partners.%s.endpoint=%s\n", name, addresses[name].Endpoint)
+				if u := addresses[name].TokenURL; u != "" {
+					fmt.Fprintf(cmd.OutOrStdout(), "  --partners.%s.token_url=%s\n", name, u)
 				}
 			}
-			table(cmd.OutOrStdout(), rows)
 			<-cmd.Context().Done()
 			return site.Close()
 		},
