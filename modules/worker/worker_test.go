@@ -269,7 +269,9 @@ func (x *world) outcome() outcome {
 // nothing half done: the batch comes back and gives the same result.
 func TestKilledInEachStep(t *testing.T) {
 	_, events := names(10)
-	events = append(events, purchase("e001", func(e *event.Event) { e.Receipt = "second copy" }))
+	second := events[1]
+	second.Receipt = "second copy"
+	events = append(events, second)
 	events = append(events, purchase("server", func(e *event.Event) { e.Subject = event.Subject{UserID: "u"} }))
 	run := func(t *testing.T, prepare func(*world)) outcome {
 		x := setup(t)
