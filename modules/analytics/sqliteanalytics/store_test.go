@@ -1,0 +1,247 @@
+package sqliteanalytics
+
+import (
+	"database/sql"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"go.uber.org/fx"
+	"go.uber.org/fx/fxtest"
+
+	"github.com/miq/pixel/migrations"
+	"github.com/miq/pixel/modules/analytics"
+	"github.com/miq/pixel/modules/analytics/analyticstest"
+	"github.com/miq/pixel/modules/health"
+	"github.com/miq/pixel/modules/sqlitedb"
+)
+
+func TestContract(t *testing.T) {
+	analyticstest.Run(t, func(t *testing.T) analytics.Store {
+		return openAt(t, filepath.Join(t.TempDir(), "analytics.db"))
+	})
+}
+
+func TestWhatWasWrittenSurvivesACrash(t *testing.T) {
+	dir := t.TempDir()
+	s := openAt(t, filepath.Join(dir, "analytics.db"))
+	events := analyticstest.Events(1, 500, time.Hour)
+	syncs := analyticstest.Syncs(1, events)
+	if err := s.WriteEvents(t.Context(), events...); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.WriteSyncs(t.Context(), syncs...); err != nil {
+		t.Fatal(err)
+	}
+	page, err := s.Events(t.Context(), analytics.EventFilter{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The files as they are, with the store still open, are what a crash leaves.
+	crash := t.TempDir()
+	for _, name := range []string{"analytics.db", "analytics.db-wal"} {
+		b, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(crash, name), b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 { // the second opening finds a schema that is up to date
+		s = openAt(t, filepath.Join(crash, "analytics.db"))
+		for table, want := range map[string]int{"events": len(events), "event_bodies": len(events), "syncs": len(syncs)} {
+			var n int
+			if err := s.db.Read.QueryRow(`SELECT count(*) FROM ` + table).Scan(&n); err != nil || n != want {
+				t.Errorf("%s: %d, not %d, %v", table, n, want, err)
+			}
+		}
+	}
+	// Cursors outlive the process, since the console keeps them.
+	if p, err := s.Events(t.Context(), analytics.EventFilter{After: page.Newest}); err != nil || len(p.Events) != 0 {
+		t.Errorf("after the newest: %d, %v", len(p.Events), err)
+	}
+	if p, err := s.Events(t.Context(), analytics.EventFilter{Cursor: page.Next}); err != nil || len(p.Events) != 50 {
+		t.Errorf("the next page: %d, %v", len(p.Events), err)
+	}
+}
+
+func TestALiveViewGoesOnThoughTheNewestEventWasErased(t *testing.T) {
+	s := openAt(t, filepath.Join(t.TempDir(), "analytics.db"))
+	events := analyticstest.Events(1, 20, time.Hour)
+	if err := s.WriteEvents(t.Context(), events[:10]...); err != nil {
+		t.Fatal(err)
+	}
+	page, err := s.Events(t.Context(), analytics.EventFilter{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.db.Durable.Exec(`DELETE FROM events WHERE seq > 5; DELETE FROM event_bodies WHERE seq > 5`); err != nil {
+		t.Fatal(err)
+	}
+	after := page.Newest
+	if page, err = s.Events(t.Context(), analytics.EventFilter{After: after}); err != nil || page.Newest != after {
+		t.Errorf("the cursor went from %s to %s, %v", after, page.Newest, err)
+	}
+	if err := s.WriteEvents(t.Context(), events[10:]...); err != nil {
+		t.Fatal(err)
+	}
+	if page, err = s.Events(t.Context(), analytics.EventFilter{After: page.Newest}); err != nil || len(page.Events) != 10 {
+		t.Errorf("saw %d of 10 new events, %v", len(page.Events), err)
+	}
+}
+
+// A list that had to sort would read everything before it showed a page. (Those
+// received at one instant are few, and may be sorted.)
+func TestListsAreReadFromAnIndexInTheirOrder(t *testing.T) {
+	s := openAt(t, filepath.Join(t.TempDir(), "analytics.db"))
+	plan := func(query string) string {
+		rows, err := s.db.Read.Query(`EXPLAIN QUERY PLAN ` + query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer rows.Close()
+		var steps []string
+		for rows.Next() {
+			var a, b, c sql.NullInt64
+			var step string
+			if err := rows.Scan(&a, &b, &c, &step); err != nil {
+				t.Fatal(err)
+			}
+			steps = append(steps, step)
+		}
+		return strings.Join(steps, "; ")
+	}
+	const at = " AND (e.received_at, e.seq) < (9, 9) AND e.received_at <= 9"
+	for _, c := range []struct{ name, where, order, uses string }{
+		{"all", "1", "", "events_by_time"},
+		{"all, next page", "1" + at, "", "events_by_time (received_at<?)"},
+		{"a pixel", "e.pixel_id = 'p'", "", "events_by_pixel (pixel_id=?)"},
+		{"a pixel, next page", "e.pixel_id = 'p'" + at, "", "events_by_pixel (pixel_id=? AND received_at<?)"},
+		{"a pixel's name", "e.pixel_id = 'p' AND e.name = 'n'", "", "events_by_name (pixel_id=? AND name=?)"},
+		{"a pixel's name, next page", "e.pixel_id = 'p' AND e.name = 'n'" + at, "", "events_by_name (pixel_id=? AND name=? AND received_at<?)"},
+		{"a visitor", "e.visitor_id = 'v' AND e.visitor_id <> ''", "", "events_by_visitor (visitor_id=?)"},
+		{"an order", "e.order_id = 'o' AND e.order_id <> ''", "", "events_by_order (order_id=?)"},
+		{"a live view", "e.seq > 5 AND +e.pixel_id = 'p'", "e.seq", "INTEGER PRIMARY KEY (rowid>?)"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			order := c.order
+			if order == "" {
+				order = "e.received_at DESC, e.seq DESC"
+			}
+			got := plan(`SELECT e.received_at, e.seq, b.codec, b.body FROM events e CROSS JOIN event_bodies b USING (seq) WHERE ` + c.where + ` ORDER BY ` + order + ` LIMIT 50`)
+			if !strings.Contains(got, c.uses) || strings.Contains(got, "TEMP B-TREE FOR ORDER BY") {
+				t.Errorf("the plan is %s", got)
+			}
+		})
+	}
+	for where, uses := range map[string]string{
+		"1":                                 "syncs_by_time",
+		"event_id = 'e'":                    "syncs_by_key (event_id=?)",
+		"partner = 'p' AND outcome = 'o'":   "syncs_by_partner (partner=? AND outcome=?)",
+		"order_id = 'o' AND order_id <> ''": "syncs_by_order (order_id=?)",
+	} {
+		if got := plan(`SELECT at, seq, body FROM syncs WHERE ` + where + ` ORDER BY at DESC, seq DESC LIMIT 50`); !strings.Contains(got, uses) {
+			t.Errorf("syncs where %s: the plan is %s", where, got)
+		}
+	}
+	for _, q := range []string{
+		`SELECT (received_at - 1) / 60, count(*) FROM events WHERE received_at >= 1 AND received_at < 9 GROUP BY 1`,
+		`SELECT (received_at - 1) / 60, count(DISTINCT nullif(visitor_id, '')) FROM events WHERE pixel_id = 'p' AND received_at >= 1 AND received_at < 9 GROUP BY 1`,
+		`SELECT currency, total(value) FROM events WHERE name = 'purchase' AND received_at >= 1 AND received_at < 9 GROUP BY 1`,
+	} {
+		if got := plan(q); !strings.Contains(got, "COVERING INDEX") {
+			t.Errorf("%s: the plan is %s", q, got)
+		}
+	}
+}
+
+func TestMigrationsAreAppliedOnce(t *testing.T) {
+	db, err := sqlitedb.Open(filepath.Join(t.TempDir(), "analytics.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	first, err := migrations.SQLite(t.Context(), db.Durable)
+	if err != nil || len(first) == 0 {
+		t.Fatalf("applied %v, %v", first, err)
+	}
+	if again, err := migrations.SQLite(t.Context(), db.Durable); err != nil || len(again) != 0 {
+		t.Errorf("applied %v again, %v", again, err)
+	}
+	if _, err := New(db); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestABodyOfALaterVersionIsAnErrorThatNamesNoContent(t *testing.T) {
+	s := openAt(t, filepath.Join(t.TempDir(), "analytics.db"))
+	events := analyticstest.Events(1, 1, time.Hour)
+	if err := s.WriteEvents(t.Context(), events...); err != nil {
+		t.Fatal(err)
+	}
+	for _, change := range []string{`UPDATE event_bodies SET codec = 9`, `UPDATE event_bodies SET codec = 1, body = x'00'`} {
+		if _, err := s.db.Durable.Exec(change); err != nil {
+			t.Fatal(err)
+		}
+		_, err := s.Event(t.Context(), "", events[0].ID)
+		if err == nil || !strings.Contains(err.Error(), "stored event 1") {
+			t.Errorf("got %v", err)
+		}
+	}
+	if _, err := s.db.Durable.Exec(`UPDATE event_bodies SET codec = 0, body = '{"id":"plain"}'`); err != nil {
+		t.Fatal(err)
+	}
+	if e, err := s.Event(t.Context(), "", events[0].ID); err != nil || e.ID != "plain" {
+		t.Errorf("a plain body: %+v, %v", e, err)
+	}
+}
+
+func TestTheCodecSavesMostOfABody(t *testing.T) {
+	c, err := newCodec()
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, packed := 0, 0
+	for _, e := range analyticstest.Events(1, 40, time.Hour) {
+		body, err := json.Marshal(e, lenient)
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw, packed = raw+len(body), packed+len(c.pack(body))
+	}
+	if packed*2 > raw {
+		t.Errorf("%d bytes became %d", raw, packed)
+	}
+}
+
+func TestTheModuleOffersTheStoreAndItsHealth(t *testing.T) {
+	var in struct {
+		fx.In
+
+		Store  analytics.Store
+		Writer analytics.Writer
+		Reader analytics.Reader
+		Checks []health.Check `group:"health"`
+	}
+	db, err := sqlitedb.Open(filepath.Join(t.TempDir(), "analytics.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fxtest.New(t, Module, fx.Provide(fx.Annotate(func() *sqlitedb.DB { return db }, fx.ResultTags(`name:"analytics_db"`))), fx.Populate(&in)).RequireStart().RequireStop()
+	if in.Store == nil || in.Writer == nil || in.Reader == nil || len(in.Checks) != 1 || in.Checks[0].Name != "analytics" {
+		t.Fatalf("got %+v", in)
+	}
+	if err := in.Checks[0].Check(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := in.Checks[0].Check(t.Context()); err == nil {
+		t.Error("a closed store is healthy")
+	}
+}
