@@ -106,14 +106,9 @@ func (q *Queue) exhume(ctx context.Context, doing, name string, ids []string, re
 	if dead == nil || dead.no == 0 || !queue.IsDead(name) {
 		return 0, nil
 	}
-	type letter struct {
-		id   int64
-		t    *table
-		body []byte
-	}
-	var letters []letter
+	var gone []int64
+	revived := map[*table][][]byte{}
 	seen := map[int64]bool{}
-	grown := map[*table]int{}
 	for _, id := range ids {
 		n, err := strconv.ParseInt(id, 10, 64)
 		if err != nil {
@@ -123,9 +118,9 @@ func (q *Queue) exhume(ctx context.Context, doing, name string, ids []string, re
 			continue
 		}
 		seen[n] = true
-		l := letter{id: n}
 		var origin string
-		if err := q.stmts.letter.QueryRow(n, name).Scan(&origin, &l.body); errors.Is(err, sql.ErrNoRows) {
+		var body []byte
+		if err := q.stmts.letter.QueryRow(n, name).Scan(&origin, &body); errors.Is(err, sql.ErrNoRows) {
 			continue
 		} else if err != nil {
 			return 0, fmt.Errorf("%s %s: %w", doing, name, err)
@@ -134,42 +129,37 @@ func (q *Queue) exhume(ctx context.Context, doing, name string, ids []string, re
 			if origin == "" {
 				continue
 			}
-			if l.t, err = q.table(ctx, origin); err != nil {
+			t, err := q.table(ctx, origin)
+			if err != nil {
 				return 0, fmt.Errorf("%s %s: %w", doing, name, err)
 			}
-			grown[l.t]++
+			revived[t] = append(revived[t], body)
 		}
-		letters = append(letters, l)
+		gone = append(gone, n)
 	}
-	now := time.Now().UnixNano()
+	now := time.Now()
 	err := q.commit(ctx, sqlitedb.Durable, func() error {
-		n := map[*table]int64{}
-		for _, l := range letters {
-			if l.t != nil {
-				n[l.t]++
-				if _, err := l.t.insert.Exec(l.t.last+n[l.t], now, notNil(l.body)); err != nil {
-					return err
-				}
+		for t, bodies := range revived {
+			if err := t.append(now, bodies); err != nil {
+				return err
 			}
-			if _, err := q.stmts.unbury.Exec(l.id, name); err != nil {
+			if err := q.count(t, t.last+int64(len(bodies)), t.total+len(bodies)); err != nil {
 				return err
 			}
 		}
-		for t, more := range grown {
-			if err := q.count(t, t.last+int64(more), t.total+more); err != nil {
+		for _, id := range gone {
+			if _, err := q.stmts.unbury.Exec(id, name); err != nil {
 				return err
 			}
 		}
-		return q.count(dead, 0, dead.total-len(letters))
+		return q.count(dead, 0, dead.total-len(gone))
 	})
 	if err != nil {
 		return 0, fmt.Errorf("%s %s: %w", doing, name, err)
 	}
-	dead.total -= len(letters)
-	for t, n := range grown {
-		t.last += int64(n)
-		t.total += n
-		t.wakeAll()
+	dead.total -= len(gone)
+	for t, bodies := range revived {
+		t.grew(len(bodies))
 	}
-	return len(letters), nil
+	return len(gone), nil
 }

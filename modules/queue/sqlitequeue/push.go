@@ -16,39 +16,20 @@ func (q *Queue) Push(ctx context.Context, items ...queue.Item) error {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	grown := map[*table]int{}
-	into := make([]*table, len(items))
-	for i, item := range items {
-		if i > 0 && item.Queue == items[i-1].Queue {
-			into[i] = into[i-1]
-		} else {
-			t, err := q.table(ctx, item.Queue)
-			if err != nil {
-				return fmt.Errorf("push: %w", err)
-			}
-			into[i] = t
+	// By table, in their order.
+	into := map[*table][]queue.Item{}
+	for _, item := range items {
+		t, err := q.table(ctx, item.Queue)
+		if err != nil {
+			return fmt.Errorf("push: %w", err)
 		}
-		grown[into[i]]++
+		into[t] = append(into[t], item)
 	}
 	now := time.Now()
 	err := q.commit(ctx, sqlitedb.Durable, func() error {
-		n := make(map[*table]int64, len(grown))
-		for i, item := range items {
-			t := into[i]
-			if queue.IsDead(t.name) {
-				if err := q.buryIn(t.name, "", item.Reason, 0, now, item.Body); err != nil {
-					return err
-				}
-				continue
-			}
-			n[t]++
-			if _, err := t.insert.Exec(t.last+n[t], now.UnixNano(), notNil(item.Body)); err != nil {
-				return err
-			}
-		}
-		for t := range grown {
-			if err := q.count(t, t.last+n[t], t.total+grown[t]); err != nil {
-				return err
+		for t, items := range into {
+			if err := q.pushInto(t, items, now); err != nil {
+				return fmt.Errorf("to %s: %w", t.name, err)
 			}
 		}
 		return nil
@@ -56,20 +37,36 @@ func (q *Queue) Push(ctx context.Context, items ...queue.Item) error {
 	if err != nil {
 		return fmt.Errorf("push: %w", err)
 	}
-	for t, n := range grown {
-		t.total += n
-		if !queue.IsDead(t.name) {
-			t.last += int64(n)
-			t.wakeAll()
-		}
+	for t, items := range into {
+		t.grew(len(items))
 	}
 	return nil
 }
 
-// notNil keeps an empty body from being stored as NULL.
-func notNil(b []byte) []byte {
-	if b == nil {
-		return []byte{}
+func (q *Queue) pushInto(t *table, items []queue.Item, now time.Time) error {
+	if queue.IsDead(t.name) {
+		for _, item := range items {
+			if err := q.buryIn(t.name, "", item.Reason, 0, now, item.Body); err != nil {
+				return err
+			}
+		}
+		return q.count(t, t.last, t.total+len(items))
 	}
-	return b
+	bodies := make([][]byte, len(items))
+	for i, item := range items {
+		bodies[i] = item.Body
+	}
+	if err := t.append(now, bodies); err != nil {
+		return err
+	}
+	return q.count(t, t.last+int64(len(items)), t.total+len(items))
+}
+
+// grew notes that n messages were pushed.
+func (t *table) grew(n int) {
+	t.total += n
+	if !queue.IsDead(t.name) {
+		t.last += int64(n)
+		t.wakeAll()
+	}
 }

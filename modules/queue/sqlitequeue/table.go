@@ -20,9 +20,9 @@ type table struct {
 	claims []*claim // oldest first, so in the order of their leases' ends
 	wake   chan struct{}
 
-	insert, fresh, hold, due, nextDue, again       *sql.Stmt
-	giveBack, untried, removeM, removeH, removeDue *sql.Stmt
-	get, oldest                                    *sql.Stmt
+	insert, fresh, hold, due, nextDue, again *sql.Stmt
+	giveBack, untried, removeM, removeH, removeDue       *sql.Stmt
+	get, oldest                                          *sql.Stmt
 }
 
 // claim is what one Pull handed out.
@@ -71,6 +71,25 @@ func (t *table) prepare(ctx context.Context, conn *sql.Conn) error {
 		}
 	}
 	return nil
+}
+
+// append inserts messages behind the last id, which stays for the caller to move
+// once that is committed.
+func (t *table) append(now time.Time, bodies [][]byte) error {
+	for i, body := range bodies {
+		if _, err := t.insert.Exec(t.last+int64(i)+1, now.UnixNano(), notNil(body)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// notNil keeps an empty body from being stored as NULL.
+func notNil(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
 }
 
 // wakeAll lets all waiting pullers look again.

@@ -64,12 +64,14 @@ func (s *Store) Set(ctx context.Context, entries ...state.Entry) error {
 	}
 	now := time.Now()
 	err := s.write(ctx, sqlitedb.Lazy, func() error {
-		for _, e := range entries {
-			if _, err := s.set.Exec(e.Key, notNil(e.Value), expires(now, e.TTL)); err != nil {
-				return err
+		return cut(entries, now, func(part []state.Entry, args []any) error {
+			stmt := s.set
+			if len(part) > 1 {
+				stmt = s.setRows
 			}
-		}
-		return nil
+			_, err := stmt.Exec(args...)
+			return err
+		})
 	})
 	if err != nil {
 		return fmt.Errorf("set keys: %w", err)
@@ -82,29 +84,59 @@ func (s *Store) Claim(ctx context.Context, entries ...state.Entry) ([][]byte, er
 	if len(entries) == 0 {
 		return nil, ctx.Err()
 	}
-	out := make([][]byte, len(entries))
+	out := make([][]byte, 0, len(entries))
 	now := time.Now()
 	err := s.write(ctx, sqlitedb.Lazy, func() error {
-		for i, e := range entries {
-			won, err := s.claimed(e, now)
+		return cut(entries, now, func(part []state.Entry, args []any) error {
+			stmt := s.claim
+			if len(part) > 1 {
+				stmt = s.claimRows
+			}
+			r, err := stmt.Exec(append(args, now.UnixMilli())...)
 			if err != nil {
 				return err
 			}
-			if won {
-				out[i] = bytes.Clone(notNil(e.Value))
-				continue
-			}
-			if err := s.standing.QueryRow(e.Key).Scan(&out[i]); err != nil {
+			won, err := r.RowsAffected()
+			if err != nil {
 				return err
 			}
-			out[i] = notNil(out[i])
-		}
-		return nil
+			for _, e := range part {
+				standing := bytes.Clone(notNil(e.Value))
+				// Unless all were absent, ask for each what stands there now.
+				if int(won) < len(part) {
+					if err := s.standing.QueryRow(e.Key).Scan(&standing); err != nil {
+						return err
+					}
+				}
+				out = append(out, notNil(standing))
+			}
+			return nil
+		})
 	})
 	if err != nil {
 		return nil, fmt.Errorf("claim keys: %w", err)
 	}
 	return out, nil
+}
+
+// cut calls fn with as many entries as a statement takes, or one, and their
+// arguments.
+func cut(entries []state.Entry, now time.Time, fn func([]state.Entry, []any) error) error {
+	for len(entries) > 0 {
+		n := rowsAtOnce
+		if len(entries) < n {
+			n = 1
+		}
+		args := make([]any, 0, 3*n+1)
+		for _, e := range entries[:n] {
+			args = append(args, e.Key, notNil(e.Value), expires(now, e.TTL))
+		}
+		if err := fn(entries[:n], args); err != nil {
+			return err
+		}
+		entries = entries[n:]
+	}
+	return nil
 }
 
 // claimed writes one entry if its key is absent.
