@@ -20,9 +20,9 @@ type table struct {
 	claims []*claim // oldest first, so in the order of their leases' ends
 	wake   chan struct{}
 
-	insert, fresh, hold, due, nextDue, again *sql.Stmt
-	giveBack, untried, removeM, removeH, removeDue       *sql.Stmt
-	get, oldest                                          *sql.Stmt
+	insert, fresh, hold, due, nextDue, again       *sql.Stmt
+	giveBack, untried, removeM, removeH, removeDue *sql.Stmt
+	get, oldest                                    *sql.Stmt
 }
 
 // claim is what one Pull handed out.
