@@ -15,7 +15,6 @@ import (
 	"github.com/miq/pixel/config"
 	"github.com/miq/pixel/modules/admin"
 	"github.com/miq/pixel/modules/app"
-	"github.com/miq/pixel/modules/collector"
 	"github.com/miq/pixel/modules/demo"
 	"github.com/miq/pixel/modules/partner"
 	"github.com/miq/pixel/modules/sandbox"
@@ -53,9 +52,16 @@ func demoCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			d := demonstration{out: cmd.OutOrStdout(), shopAddr: shopAddr, sandbox: partners.URL, ops: c.Ops.Addr}
+			if c.Collector.PublicURL == "" {
+				// The page and the collector on one host name, so that the cookie is first-party.
+				c.Collector.PublicURL = "http://" + browsable(c.Collector.Addr)
+			}
+			if c.Admin.PublicURL == "" {
+				c.Admin.PublicURL = "http://" + browsable(c.Admin.Addr)
+			}
+			d := demonstration{out: cmd.OutOrStdout(), shopAddr: shopAddr, sandbox: partners.URL, ops: c.Ops.Addr, origin: c.Collector.PublicURL, console: c.Admin.PublicURL}
 			defer d.close()
-			return run(cmd.Context(), c, cmd.ErrOrStderr(), d.ready, fx.Populate(&d.settings, &d.collector, &d.admin, &d.log))
+			return run(cmd.Context(), c, cmd.ErrOrStderr(), d.ready, fx.Populate(&d.settings, &d.admin, &d.log))
 		},
 	}
 	cmd.Flags().StringVar(&shopAddr, "shop", "127.0.0.1:8083", "`host:port` of the demo shop")
@@ -66,12 +72,12 @@ func demoCommand() *cobra.Command {
 type demonstration struct {
 	out                    io.Writer
 	shopAddr, sandbox, ops string
+	origin, console        string // addresses of the collector and the console
 	shop                   *site
 
-	settings  *settings.Store
-	collector *collector.Collector
-	admin     *admin.Admin
-	log       *slog.Logger
+	settings *settings.Store
+	admin    *admin.Admin
+	log      *slog.Logger
 }
 
 // ready makes the demo's pixel, opens the shop and says where everything is.
@@ -79,8 +85,7 @@ func (d *demonstration) ready(ctx context.Context) error {
 	if err := d.seed(ctx); err != nil {
 		return fmt.Errorf("prepare the demo: %w", err)
 	}
-	origin := "http://" + browsable(d.collector.Addr())
-	console := "http://" + browsable(d.admin.Addr())
+	origin, console := d.origin, d.console
 	shop := demo.Shop{Snippet: template.HTML(sdk.Snippet(origin, demoPixel)), Console: console}
 	var err error
 	if d.shop, err = listen(d.shopAddr, shop.Handler(d.log)); err != nil {

@@ -67,8 +67,6 @@ function cmp({ config, options, signals, tell }: World): Mode {
   let again = () => {};
   return {
     start() {
-      // A US string counts beside a TCF one: the stricter wins.
-      readUSP(signals, () => {});
       if (options.gdprApplies === false && !hasTCF()) withoutTCF();
       again = watchTCF(signals, config.tcf_vendor_id, tell, withoutTCF);
     },

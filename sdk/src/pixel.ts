@@ -12,7 +12,7 @@ import { type Mode, modes } from "./modes";
 import { emit, fail, log } from "./notices";
 import { forget, report } from "./purge";
 import { newSender, type Sender } from "./send";
-import { gpc } from "./signals";
+import { gpc, readUSP } from "./signals";
 import { closeTabs, openTabs, tellTabs } from "./tabs";
 import { type Transport, web } from "./transport";
 import type { Config, ConsentUpdate, InitOptions, Properties, Signals, State } from "./types";
@@ -55,6 +55,8 @@ export async function init(id: string, options: InitOptions = {}): Promise<void>
     return;
   }
   config = loaded;
+  // Whatever the mode, a US string counts beside its answer: the stricter wins.
+  readUSP(signals, () => {});
   const { max_events, max_wait_ms } = config.batch || {};
   const source = { endpoint, pixelID, state: open, identity: () => who(clicks), signals: told };
   transport = web(endpoint);
