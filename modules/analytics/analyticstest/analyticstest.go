@@ -22,7 +22,7 @@ const Span = 50 * time.Hour
 
 // Run checks the promises; open makes an empty store.
 func Run(t *testing.T, open func(*testing.T) analytics.Store) {
-	d := &data{events: Events(7, 2400, Span)}
+	d := &data{events: Events(7, 2000, Span)}
 	d.syncs = Syncs(7, d.events)
 	full := open(t)
 	writeEvents(t, full, d.events[:3]...)

@@ -31,7 +31,8 @@ var (
 
 // Events makes n events whose receipt is spread evenly from Begin over span; the
 // same seed makes the same ones. Some are received at the same instant, some are
-// stored later than others received after them, and a few hold hostile strings.
+// stored later than others received after them, and some of the first 1,700 hold
+// hostile strings.
 func Events(seed uint64, n int, span time.Duration) []event.Event {
 	r := rand.New(rand.NewPCG(seed, 1))
 	events := make([]event.Event, n)
@@ -90,9 +91,9 @@ func one(r *rand.Rand, i int, at time.Time) event.Event {
 			e.Order.Value = "0"
 		}
 	}
-	if i%50 == 49 {
-		h := hostile[i/50%len(hostile)]
-		switch i / 50 / len(hostile) % 4 {
+	if i%25 == 24 {
+		h := hostile[i/25%len(hostile)]
+		switch i / 25 / len(hostile) { // once each: the id is a key
 		case 0:
 			e.Name, e.Context.Page.Title = h, h
 		case 1:
@@ -122,7 +123,7 @@ func Syncs(seed uint64, events []event.Event) []event.Sync {
 			if l.Outcome != event.Accepted {
 				l.Code, l.Message, l.Answer = [...]string{"partner_off", "consent", "InvalidPrivacySetting", ""}[r.IntN(4)], "not sent: partner is off", `{"error":"no"}`
 			}
-			if i%50 == 49 && attempt == 0 {
+			if i%25 == 24 && attempt == 0 {
 				h := hostile[r.IntN(len(hostile))]
 				l.Partner, l.Code, l.Message, l.Answer = h, h, h, h
 			}

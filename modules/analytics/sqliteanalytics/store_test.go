@@ -1,7 +1,9 @@
 package sqliteanalytics
 
 import (
+	"context"
 	"database/sql"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -243,5 +245,18 @@ func TestTheModuleOffersTheStoreAndItsHealth(t *testing.T) {
 	}
 	if err := in.Checks[0].Check(t.Context()); err == nil {
 		t.Error("a closed store is healthy")
+	}
+}
+
+func TestAQuestionThatIsUnderWayEndsWithItsContext(t *testing.T) {
+	s := openAt(t, filepath.Join(t.TempDir(), "analytics.db"))
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	err := s.snapshot(ctx, "count for ever", func(tx *sql.Tx) error {
+		var n int
+		return tx.QueryRowContext(ctx, `WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT count(*) FROM c`).Scan(&n)
+	})
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
 	}
 }
