@@ -63,9 +63,10 @@ func partial(e *event.Event, salt []byte) event.Event {
 				OS:             e.Enrichment.Device.OS,
 				OSVersion:      major(e.Enrichment.Device.OSVersion),
 			},
-			Campaign: e.Enrichment.Campaign,
-			Referrer: e.Enrichment.Referrer,
-			Bot:      e.Enrichment.Bot,
+			Campaign:  e.Enrichment.Campaign,
+			Referrer:  e.Enrichment.Referrer,
+			Bot:       e.Enrichment.Bot,
+			Automated: e.Enrichment.Automated,
 		},
 		Trace: e.Trace,
 	}

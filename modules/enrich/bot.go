@@ -8,20 +8,33 @@ import (
 
 // Reasons that the rest of the package must know.
 const (
-	byLibrary = "user agent: program library"
-	byCommand = "user agent: command line client"
+	byLibrary  = "user agent: program library"
+	byCommand  = "user agent: command line client"
+	byHeadless = "user agent: headless browser"
+	byDriver   = "user agent: automated browser"
+	byHints    = "client hints name HeadlessChrome"
 )
+
+// automated reports whether the reason names a program that a person or a server
+// may stand behind, rather than a machine that visits by itself.
+func automated(reason string) bool {
+	switch reason {
+	case byLibrary, byCommand, byHeadless, byDriver, byHints:
+		return true
+	}
+	return false
+}
 
 // tools are programs, by a piece of their user agent in lower case, and what we
 // say of them.
 var tools = [...]struct{ piece, reason string }{
-	{"headlesschrome", "user agent: headless browser"},
-	{"phantomjs", "user agent: headless browser"},
-	{"puppeteer", "user agent: headless browser"},
-	{"playwright", "user agent: headless browser"},
-	{"selenium", "user agent: automated browser"},
-	{"webdriver", "user agent: automated browser"},
-	{"cypress/", "user agent: automated browser"},
+	{"headlesschrome", byHeadless},
+	{"phantomjs", byHeadless},
+	{"puppeteer", byHeadless},
+	{"playwright", byHeadless},
+	{"selenium", byDriver},
+	{"webdriver", byDriver},
+	{"cypress/", byDriver},
 	{"lighthouse", "user agent: page speed test"},
 	{"google page speed", "user agent: page speed test"},
 	{"gtmetrix", "user agent: page speed test"},

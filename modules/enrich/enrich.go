@@ -51,10 +51,11 @@ func (n *Enricher) Enrich(e *event.Event, domains ...string) {
 	page := parse(e.Context.Page.URL)
 	campaign := Campaign(page.query)
 	e.Enrichment = event.Enrichment{
-		Device:   device,
-		Bot:      bot,
-		Campaign: campaign,
-		Referrer: Referrer(e.Context.Page.Referrer, page.host, domains, campaign, page.paid()),
+		Device:    device,
+		Bot:       bot,
+		Automated: automated(bot),
+		Campaign:  campaign,
+		Referrer:  Referrer(e.Context.Page.Referrer, page.host, domains, campaign, page.paid()),
 	}
 	if e.Verdict.State == event.Full {
 		clickIDs(e, page.query)

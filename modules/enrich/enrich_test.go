@@ -134,6 +134,20 @@ func TestEnrichingTwiceChangesNothing(t *testing.T) {
 	}
 }
 
+func TestProgramsAreToldFromMachinesThatVisitByThemselves(t *testing.T) {
+	for ua, want := range map[string]bool{
+		"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) HeadlessChrome/131.0.0.0 Safari/537.36": true,
+		"curl/8.5.0": true, "Go-http-client/1.1": true,
+		"Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)": false, "UptimeRobot/2.0": false,
+		"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/139.0.0.0 Safari/537.36": false,
+	} {
+		e := event.Event{Context: event.Context{UserAgent: ua}}
+		if enricher(t).Enrich(&e); e.Enrichment.Automated != want {
+			t.Errorf("%s: automated = %v (%s)", ua, !want, e.Enrichment.Bot)
+		}
+	}
+}
+
 func TestAServersOwnUserAgentIsNoBot(t *testing.T) {
 	for source, bot := range map[string]string{"server": "", "web": byLibrary} {
 		e := event.Event{Source: source, Context: event.Context{UserAgent: "Go-http-client/1.1"}}

@@ -19,7 +19,7 @@ func hinted(d event.Device, bot string, hints map[string]string) (event.Device, 
 	if name, v := brand(list); name != "" && !inApp(d.Browser) {
 		d.Browser, d.BrowserVersion = name, version(v)
 		if strings.Contains(list, "HeadlessChrome") && bot == "" {
-			bot = "client hints name HeadlessChrome"
+			bot = byHints
 		}
 	}
 	if os := unquote(hints["sec-ch-ua-platform"]); os != "" && os != "Unknown" {

@@ -17,7 +17,10 @@ type Delivery struct {
 	// Permission is what consent allowed when the event was routed; it is
 	// decided again before each attempt, and never widened.
 	Permission Permission `json:"permission"`
-	QueuedAt   time.Time  `json:"queued_at"`
+	// Country is where the pixel's site sells (ISO 3166-1 alpha-2), for a partner
+	// that must know and an event that does not tell.
+	Country  string    `json:"country,omitempty"`
+	QueuedAt time.Time `json:"queued_at"`
 }
 
 // Outcome says how an attempt to deliver ended.

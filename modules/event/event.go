@@ -114,6 +114,10 @@ type Enrichment struct {
 	Referrer Referrer `json:"referrer,omitzero"`
 	// Bot is the reason to take the client for a machine; empty for people.
 	Bot string `json:"bot,omitempty"`
+	// Automated is set where that machine is a program which a person or a server
+	// may stand behind, such as a headless browser or an HTTP library. It is shown
+	// as a machine, but its events are sent to partners; a crawler's never are.
+	Automated bool `json:"automated,omitempty"`
 }
 
 // Device is what the user agent and the client hints say.

@@ -64,6 +64,12 @@ func TestDecide(t *testing.T) {
 			want:   []Decision{{Partner: "ttd", Send: true, Permission: event.Allowed}},
 		},
 		{
+			name:   "a program that a person may stand behind is forwarded",
+			routes: []settings.Route{to("ttd", "purchase", true, "")},
+			event:  event.Event{Enrichment: event.Enrichment{Bot: "user agent: headless browser", Automated: true}},
+			want:   []Decision{{Partner: "ttd", Send: true, Permission: event.Allowed}},
+		},
+		{
 			name:   "bots are never forwarded",
 			routes: []settings.Route{to("ttd", "purchase", true, "")},
 			event:  event.Event{Enrichment: event.Enrichment{Bot: "user agent: crawler"}},

@@ -3,7 +3,6 @@ package worker
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/go-json-experiment/json"
 
@@ -125,44 +124,17 @@ func (w *Worker) consent(ctx context.Context, b *batch) error {
 			return revoked
 		}
 		e := &it.event
-		before := e.Verdict
-		e.Verdict = w.again(it, now)
+		if it.known {
+			e.Verdict = w.decider.Again(e.Verdict, e.Consent, it.pixel.Site(), now)
+		}
 		e.Verdict = it.newest.Cap(e)
 		if !e.Verdict.State.Allows(event.Partial) {
 			return suppressed
 		}
-		if e.Verdict.State != event.Full {
-			order := e.Order.ID
-			consent.Strip(e, e.Verdict.State, nil)
-			if before.State == event.Partial {
-				// The collector has made it a pseudonym already.
-				e.Order.ID = order
-			}
-		}
+		consent.Strip(e, e.Verdict.State, nil)
 		return ""
 	})
 	return nil
-}
-
-// again is the event's verdict decided anew, if that allows less. The country is
-// not kept with an event, but the verdict says which law it led to.
-func (w *Worker) again(it *item, now time.Time) event.Verdict {
-	v := it.event.Verdict
-	if !it.known {
-		return v
-	}
-	country := "EU"
-	switch v.Regime {
-	case "us":
-		country = "US"
-	case "default":
-		country = "AQ" // a place without a privacy law
-	}
-	newer := w.decider.Decide(consent.Request{Signals: it.event.Consent, Country: country, Now: now}, it.pixel.Site())
-	if newer.State.Allows(v.State) {
-		return v
-	}
-	return newer
 }
 
 // identity gives each event the visitor that it belongs to.
@@ -222,7 +194,7 @@ func (w *Worker) routes(ctx context.Context, b *batch) error {
 				})
 				continue
 			}
-			body, err := json.Marshal(event.Delivery{Event: it.event, Partner: d.Partner, Params: d.Params, Permission: d.Permission, QueuedAt: now})
+			body, err := json.Marshal(event.Delivery{Event: it.event, Partner: d.Partner, Params: d.Params, Permission: d.Permission, Country: it.pixel.Country, QueuedAt: now})
 			if err != nil {
 				return fmt.Errorf("encode the delivery of event %s: %w", it.event.ID, err)
 			}

@@ -118,7 +118,7 @@ func TestConsent(t *testing.T) {
 		e.Verdict.State = event.Partial
 		e.Consent.State = event.Partial
 		e.Subject.Email = "digest"
-		e.Order.ID = "pseudonym"
+		e.Order.ID = "anon_0123456789abcdef0123456789abcdef"
 	}
 	for _, c := range []struct {
 		name    string
@@ -157,7 +157,7 @@ func TestConsent(t *testing.T) {
 		{
 			"partial stays partial, with its order's pseudonym, and is forwarded to nobody", nil, purchase("1", partial), stored,
 			func(t *testing.T, x *world, e event.Event) {
-				if e.Verdict.State != event.Partial || e.Subject.Email != "" || e.Order.ID != "pseudonym" || e.Subject.VisitorID != "visitor-1" {
+				if e.Verdict.State != event.Partial || e.Subject.Email != "" || e.Order.ID != "anon_0123456789abcdef0123456789abcdef" || e.Subject.VisitorID != "visitor-1" {
 					t.Errorf("stored: %+v", e)
 				}
 				if len(x.deliveries("acme")) != 0 {

@@ -146,9 +146,10 @@ func listed(codes, code string) bool {
 	return code != "" && !strings.Contains(code, " ") && strings.Contains(" "+codes+" ", " "+code+" ")
 }
 
-// country is Amazon's code for what the event, its locale or the route says.
-func country(e event.Event, p params) string {
-	for _, c := range []string{e.Subject.Country, localeRegion(e.Context.Locale), p.Country} {
+// country is Amazon's code for what the event, its locale, the route or the
+// pixel says.
+func country(d event.Delivery, p params) string {
+	for _, c := range []string{d.Event.Subject.Country, localeRegion(d.Event.Context.Locale), p.Country, d.Country} {
 		c = strings.ToUpper(strings.TrimSpace(c))
 		if c == "UK" {
 			c = "GB"
