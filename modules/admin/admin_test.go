@@ -2,7 +2,6 @@ package admin
 
 import (
 	"bytes"
-	"context"
 	"io"
 	"log/slog"
 	"net/http"
@@ -45,7 +44,7 @@ const adminToken = "bootstrap-token-of-the-tests"
 // open makes a console; change edits its options before.
 func open(t *testing.T, change ...func(*Options)) *bench {
 	t.Helper()
-	dir, log := t.TempDir(), slog.New(slog.DiscardHandler)
+	dir, log := t.TempDir(), slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	file := func(name string) *sqlitedb.DB {
 		db, err := sqlitedb.Open(filepath.Join(dir, name))
 		must(t, err)
@@ -197,5 +196,3 @@ func contains(t *testing.T, body string, parts ...string) {
 		}
 	}
 }
-
-func background(b *bench) context.Context { return b.t.Context() }

@@ -3,6 +3,7 @@ package admin
 import (
 	"encoding/csv"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -69,4 +70,18 @@ func defused(cell string) string {
 		return cell
 	}
 	return "'" + cell
+}
+
+// param is a part of the path. The router hands it over as it came where its
+// escaping is not the usual one, as that of an event's id with a slash.
+func param(c *echo.Context, name string) string {
+	v := c.Param(name)
+	if c.Request().URL.RawPath == "" {
+		return v
+	}
+	plain, err := url.PathUnescape(v)
+	if err != nil {
+		return v
+	}
+	return plain
 }

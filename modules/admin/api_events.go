@@ -38,7 +38,7 @@ func (a *Admin) getEvent(c *echo.Context) error {
 	}
 	ctx, cancel := a.bounded(c)
 	defer cancel()
-	s, err := a.story(ctx, pixel, c.Param("id"))
+	s, err := a.story(ctx, pixel, param(c, "id"))
 	if err != nil {
 		return err
 	}
@@ -104,7 +104,7 @@ func (a *Admin) listDead(c *echo.Context) error {
 	if err := q.err(); err != nil {
 		return err
 	}
-	name, err := a.deadQueue(c.Param("queue"))
+	name, err := a.deadQueue(param(c, "queue"))
 	if err != nil {
 		return err
 	}
@@ -124,7 +124,7 @@ func (a *Admin) replayDead(c *echo.Context) error {
 	if err := decode(c, &s); err != nil {
 		return err
 	}
-	m, err := a.replay(c.Request().Context(), me(c), c.Param("queue"), s)
+	m, err := a.replay(c.Request().Context(), me(c), param(c, "queue"), s)
 	if err != nil {
 		return err
 	}
@@ -136,7 +136,7 @@ func (a *Admin) dropDead(c *echo.Context) error {
 	if err := decode(c, &s); err != nil {
 		return err
 	}
-	m, err := a.drop(c.Request().Context(), me(c), c.Param("queue"), s)
+	m, err := a.drop(c.Request().Context(), me(c), param(c, "queue"), s)
 	if err != nil {
 		return err
 	}

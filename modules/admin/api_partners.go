@@ -34,7 +34,7 @@ func (a *Admin) listPartners(c *echo.Context) error {
 func (a *Admin) getPartner(c *echo.Context) error {
 	ctx, cancel := a.bounded(c)
 	defer cancel()
-	v, err := a.partnerView(ctx, c.Param("name"))
+	v, err := a.partnerView(ctx, param(c, "name"))
 	if err != nil {
 		return err
 	}
@@ -46,7 +46,7 @@ func (a *Admin) patchPartner(c *echo.Context) error {
 	if err := decode(c, &in); err != nil {
 		return err
 	}
-	if err := a.changePartner(c.Request().Context(), me(c), c.Param("name"), in); err != nil {
+	if err := a.changePartner(c.Request().Context(), me(c), param(c, "name"), in); err != nil {
 		return err
 	}
 	return a.getPartner(c)
@@ -57,7 +57,7 @@ func (a *Admin) testPartner(c *echo.Context) error {
 	if err := decode(c, &in); err != nil {
 		return err
 	}
-	result, err := a.sendTest(c.Request().Context(), me(c), c.Param("name"), in)
+	result, err := a.sendTest(c.Request().Context(), me(c), param(c, "name"), in)
 	if err != nil {
 		return err
 	}

@@ -64,7 +64,7 @@ func (a *Admin) invite(ctx context.Context, who principal, login string, role Ro
 	if v.Link, err = a.passwordLink(ctx, u.ID); err != nil {
 		return v, err
 	}
-	return v, a.audit.record(ctx, who, "user.create", u.ID, "", differences(nil, viewOf(u))...)
+	return v, a.audit.record(ctx, who, "user.create", u.ID, u.Login, differences(nil, viewOf(u))...)
 }
 
 func (a *Admin) passwordLink(ctx context.Context, id string) (string, error) {
@@ -146,7 +146,7 @@ func (a *Admin) patchUser(c *echo.Context) error {
 	if err := decode(c, &in); err != nil {
 		return err
 	}
-	u, err := a.changeRole(c.Request().Context(), me(c), c.Param("id"), in.Role)
+	u, err := a.changeRole(c.Request().Context(), me(c), param(c, "id"), in.Role)
 	if err != nil {
 		return err
 	}
@@ -154,7 +154,7 @@ func (a *Admin) patchUser(c *echo.Context) error {
 }
 
 func (a *Admin) deleteUser(c *echo.Context) error {
-	if err := a.dismiss(c.Request().Context(), me(c), c.Param("id")); err != nil {
+	if err := a.dismiss(c.Request().Context(), me(c), param(c, "id")); err != nil {
 		return err
 	}
 	return c.NoContent(http.StatusNoContent)
@@ -189,7 +189,7 @@ func (a *Admin) createToken(c *echo.Context) error {
 }
 
 func (a *Admin) deleteToken(c *echo.Context) error {
-	if err := a.revoke(c.Request().Context(), me(c), c.Param("id")); err != nil {
+	if err := a.revoke(c.Request().Context(), me(c), param(c, "id")); err != nil {
 		return err
 	}
 	return c.NoContent(http.StatusNoContent)

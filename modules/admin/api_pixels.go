@@ -58,7 +58,7 @@ func (a *Admin) createPixel(c *echo.Context) error {
 }
 
 func (a *Admin) getPixel(c *echo.Context) error {
-	p, err := a.pixel(c.Param("id"))
+	p, err := a.pixel(param(c, "id"))
 	if err != nil {
 		return err
 	}
@@ -66,7 +66,7 @@ func (a *Admin) getPixel(c *echo.Context) error {
 }
 
 func (a *Admin) patchPixel(c *echo.Context) error {
-	p, err := a.pixel(c.Param("id"))
+	p, err := a.pixel(param(c, "id"))
 	if err != nil {
 		return err
 	}
@@ -105,14 +105,14 @@ func (a *Admin) patchPixel(c *echo.Context) error {
 }
 
 func (a *Admin) deletePixel(c *echo.Context) error {
-	if err := a.removePixel(c.Request().Context(), me(c), c.Param("id")); err != nil {
+	if err := a.removePixel(c.Request().Context(), me(c), param(c, "id")); err != nil {
 		return err
 	}
 	return c.NoContent(http.StatusNoContent)
 }
 
 func (a *Admin) getSnippet(c *echo.Context) error {
-	p, err := a.pixel(c.Param("id"))
+	p, err := a.pixel(param(c, "id"))
 	if err != nil {
 		return err
 	}
@@ -120,7 +120,7 @@ func (a *Admin) getSnippet(c *echo.Context) error {
 }
 
 func (a *Admin) putRoutes(c *echo.Context) error {
-	p, err := a.pixel(c.Param("id"))
+	p, err := a.pixel(param(c, "id"))
 	if err != nil {
 		return err
 	}

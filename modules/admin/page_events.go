@@ -114,7 +114,7 @@ type eventData struct {
 func (a *Admin) eventPage(c *echo.Context) error {
 	ctx, cancel := a.bounded(c)
 	defer cancel()
-	s, err := a.story(ctx, c.QueryParam("pixel_id"), c.Param("id"))
+	s, err := a.story(ctx, c.QueryParam("pixel_id"), param(c, "id"))
 	if err != nil {
 		return err
 	}

@@ -49,14 +49,20 @@ type overviewData struct {
 	Revenue  []analytics.TopRow
 	Orders   float64
 	Consent  []share
-	Series   []analytics.Series // by event name
-	Times    []time.Time
+	Steps    []overviewStep
 	Names    []analytics.TopRow
+	Most     float64 // of the most frequent name
 
 	Oldest   float64 // of the ingest queues
 	Waiting  int
 	Partners []partnerView
 	Needs    []need
+}
+
+// overviewStep is what happened in one step, and in that of the period before.
+type overviewStep struct {
+	At          time.Time
+	Now, Before float64
 }
 
 // need is something that a person should look at.
@@ -90,14 +96,11 @@ func (a *Admin) overview(ctx context.Context, d *overviewData) error {
 		}
 		return a.o.Events.Series(ctx, q)
 	}
-	var err error
-	if d.Series, err = series(analytics.SeriesQuery{Metric: analytics.MetricEvents, GroupBy: "name"}); err != nil {
+	current, err := series(analytics.SeriesQuery{Metric: analytics.MetricEvents})
+	if err != nil {
 		return err
 	}
-	fold(d, 4)
-	for _, s := range d.Series {
-		d.Events += total(s)
-	}
+	d.Events = total(current...)
 	before, err := series(analytics.SeriesQuery{Metric: analytics.MetricEvents, Since: since.Add(-d.Range.Span), Until: since})
 	if err != nil {
 		return err
@@ -106,6 +109,7 @@ func (a *Admin) overview(ctx context.Context, d *overviewData) error {
 		change := d.Events/was - 1
 		d.Change = &change
 	}
+	d.Steps = pair(current, before)
 	recent, err := series(analytics.SeriesQuery{Metric: analytics.MetricEvents, Since: until.Add(-5 * time.Minute), Until: until, Step: time.Minute})
 	if err != nil {
 		return err
@@ -118,6 +122,7 @@ func (a *Admin) overview(ctx context.Context, d *overviewData) error {
 		return err
 	}
 	for _, r := range d.Names {
+		d.Most = max(d.Most, r.Value)
 		if r.Group == "purchase" {
 			d.Orders = r.Value
 		}
@@ -152,24 +157,19 @@ func total(list ...analytics.Series) float64 {
 	return sum
 }
 
-// fold keeps the greatest groups and adds the others up, so that a chart has
-// few enough lines to be read.
-func fold(d *overviewData, keep int) {
-	if len(d.Series) > 0 {
-		for _, p := range d.Series[0].Points {
-			d.Times = append(d.Times, p.Time)
+// pair puts each step beside that of the period before.
+func pair(now, before []analytics.Series) []overviewStep {
+	if len(now) == 0 {
+		return nil
+	}
+	out := make([]overviewStep, len(now[0].Points))
+	for i, p := range now[0].Points {
+		out[i] = overviewStep{At: p.Time, Now: p.Value}
+		if len(before) > 0 && i < len(before[0].Points) {
+			out[i].Before = before[0].Points[i].Value
 		}
 	}
-	if len(d.Series) <= keep+1 {
-		return
-	}
-	others := analytics.Series{Group: "others", Points: slices.Clone(d.Series[keep].Points)}
-	for _, s := range d.Series[keep+1:] {
-		for i := range others.Points {
-			others.Points[i].Value += s.Points[i].Value
-		}
-	}
-	d.Series = append(slices.Clone(d.Series[:keep]), others)
+	return out
 }
 
 const (

@@ -44,7 +44,7 @@ func (a *Admin) partnerShow(c *echo.Context, status int, d partnerData) error {
 	ctx, cancel := a.bounded(c)
 	defer cancel()
 	var err error
-	if d.partnerView, err = a.partnerView(ctx, c.Param("name")); err != nil {
+	if d.partnerView, err = a.partnerView(ctx, param(c, "name")); err != nil {
 		return err
 	}
 	if d.Built {
@@ -77,7 +77,7 @@ func (a *Admin) partnerShow(c *echo.Context, status int, d partnerData) error {
 }
 
 func (a *Admin) partnerModeForm(c *echo.Context) error {
-	name, mode := c.Param("name"), settings.Mode(c.FormValue("mode"))
+	name, mode := param(c, "name"), settings.Mode(c.FormValue("mode"))
 	if err := a.changePartner(c.Request().Context(), me(c), name, partnerChange{Mode: &mode}); err != nil {
 		return err
 	}
@@ -90,7 +90,7 @@ func (a *Admin) partnerModeForm(c *echo.Context) error {
 }
 
 func (a *Admin) partnerSettingsForm(c *echo.Context) error {
-	name := c.Param("name")
+	name := param(c, "name")
 	form, ok := a.forms.settings[name]
 	if !ok {
 		if _, announced := a.partners.specs[name]; announced {
@@ -121,7 +121,7 @@ func (a *Admin) partnerSettingsForm(c *echo.Context) error {
 }
 
 func (a *Admin) partnerCredentialsForm(c *echo.Context) error {
-	name := c.Param("name")
+	name := param(c, "name")
 	posted, err := c.FormValues()
 	if err != nil {
 		return err
@@ -142,7 +142,7 @@ func (a *Admin) partnerCredentialsForm(c *echo.Context) error {
 
 func (a *Admin) partnerTestForm(c *echo.Context) error {
 	pixel, name, _ := strings.Cut(c.FormValue("route"), " ")
-	result, err := a.sendTest(c.Request().Context(), me(c), c.Param("name"), testInput{PixelID: pixel, Event: name})
+	result, err := a.sendTest(c.Request().Context(), me(c), param(c, "name"), testInput{PixelID: pixel, Event: name})
 	if bad, ok := fieldErrors(err, "test/"); err != nil && ok {
 		return a.partnerShow(c, http.StatusUnprocessableEntity, partnerData{Errors: bad})
 	}

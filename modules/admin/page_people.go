@@ -82,7 +82,7 @@ func (a *Admin) addUserForm(c *echo.Context) error {
 }
 
 func (a *Admin) roleForm(c *echo.Context) error {
-	u, err := a.changeRole(c.Request().Context(), me(c), c.Param("id"), Role(c.FormValue("role")))
+	u, err := a.changeRole(c.Request().Context(), me(c), param(c, "id"), Role(c.FormValue("role")))
 	if err != nil {
 		return err
 	}
@@ -91,7 +91,7 @@ func (a *Admin) roleForm(c *echo.Context) error {
 
 func (a *Admin) userLinkForm(c *echo.Context) error {
 	ctx := c.Request().Context()
-	u, _, ok, err := a.people.users.get(ctx, c.Param("id"))
+	u, _, ok, err := a.people.users.get(ctx, param(c, "id"))
 	if err == nil && !ok {
 		err = errNoUser
 	}
@@ -109,7 +109,7 @@ func (a *Admin) userLinkForm(c *echo.Context) error {
 }
 
 func (a *Admin) deleteUserForm(c *echo.Context) error {
-	if err := a.dismiss(c.Request().Context(), me(c), c.Param("id")); err != nil {
+	if err := a.dismiss(c.Request().Context(), me(c), param(c, "id")); err != nil {
 		return err
 	}
 	return a.done(c, "/people", "The user is gone, with all sessions.")
@@ -132,7 +132,7 @@ func (a *Admin) addTokenForm(c *echo.Context) error {
 }
 
 func (a *Admin) revokeTokenForm(c *echo.Context) error {
-	if err := a.revoke(c.Request().Context(), me(c), c.Param("id")); err != nil {
+	if err := a.revoke(c.Request().Context(), me(c), param(c, "id")); err != nil {
 		return err
 	}
 	return a.done(c, "/people", "The token no longer works.")

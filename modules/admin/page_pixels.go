@@ -210,7 +210,7 @@ type routeRow struct {
 }
 
 func (a *Admin) pixelPage(c *echo.Context) error {
-	p, err := a.pixel(c.Param("id"))
+	p, err := a.pixel(param(c, "id"))
 	if err != nil {
 		return err
 	}
@@ -248,7 +248,7 @@ func (a *Admin) pixelView(c *echo.Context, status int, form pixelFormData) error
 }
 
 func (a *Admin) updatePixelForm(c *echo.Context) error {
-	before, err := a.pixel(c.Param("id"))
+	before, err := a.pixel(param(c, "id"))
 	if err != nil {
 		return err
 	}
@@ -280,7 +280,7 @@ func revision(c *echo.Context) int64 {
 }
 
 func (a *Admin) deletePixelForm(c *echo.Context) error {
-	p, err := a.pixel(c.Param("id"))
+	p, err := a.pixel(param(c, "id"))
 	if err != nil {
 		return err
 	}
@@ -336,7 +336,7 @@ func (a *Admin) routeView(c *echo.Context, status int, d routeData) error {
 }
 
 func (a *Admin) newRoutePage(c *echo.Context) error {
-	p, err := a.pixel(c.Param("id"))
+	p, err := a.pixel(param(c, "id"))
 	if err != nil {
 		return err
 	}
@@ -350,11 +350,11 @@ func (a *Admin) newRoutePage(c *echo.Context) error {
 }
 
 func (a *Admin) route(c *echo.Context) (settings.Pixel, int, error) {
-	p, err := a.pixel(c.Param("id"))
+	p, err := a.pixel(param(c, "id"))
 	if err != nil {
 		return p, 0, err
 	}
-	n := atoi(c.Param("n"))
+	n := atoi(param(c, "n"))
 	if n < 0 || n >= len(p.Routes) {
 		return p, 0, errNoRoute
 	}
@@ -373,7 +373,7 @@ func (a *Admin) routePage(c *echo.Context) error {
 }
 
 func (a *Admin) saveRouteForm(c *echo.Context) error {
-	p, err := a.pixel(c.Param("id"))
+	p, err := a.pixel(param(c, "id"))
 	if err != nil {
 		return err
 	}
@@ -440,11 +440,11 @@ func (a *Admin) switchRouteForm(c *echo.Context) error {
 }
 
 func (a *Admin) deleteRouteForm(c *echo.Context) error {
-	p, err := a.pixel(c.Param("id"))
+	p, err := a.pixel(param(c, "id"))
 	if err != nil {
 		return err
 	}
-	n := atoi(c.Param("n"))
+	n := atoi(param(c, "n"))
 	if n < 0 || n >= len(p.Routes) {
 		return errNoRoute
 	}

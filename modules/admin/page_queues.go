@@ -98,7 +98,7 @@ func (a *Admin) deadData(c *echo.Context, short string) (deadData, error) {
 }
 
 func (a *Admin) deadPage(c *echo.Context) error {
-	d, err := a.deadData(c, c.Param("queue"))
+	d, err := a.deadData(c, param(c, "queue"))
 	if err != nil {
 		return err
 	}
@@ -122,7 +122,7 @@ func chosen(c *echo.Context) (selection, error) {
 }
 
 func (a *Admin) replayForm(c *echo.Context) error {
-	short := c.Param("queue")
+	short := param(c, "queue")
 	s, err := chosen(c)
 	if err != nil {
 		return err
@@ -139,7 +139,7 @@ func (a *Admin) replayForm(c *echo.Context) error {
 
 // dropForm asks once more before it deletes.
 func (a *Admin) dropForm(c *echo.Context) error {
-	short := c.Param("queue")
+	short := param(c, "queue")
 	s, err := chosen(c)
 	if err != nil {
 		return err

@@ -117,6 +117,9 @@ func TestScreenshots(t *testing.T) {
 				}
 				drive(t, ctx, chromedp.Navigate(b.server.URL+p.path), chromedp.Sleep(150*time.Millisecond))
 				healthy(t, ctx, p.path)
+				if eval[bool](t, ctx, `!!document.querySelector(".status")`) != (p.name == "missing") {
+					t.Errorf("%s: an error page", p.path)
+				}
 				if over := eval[int](t, ctx, `document.documentElement.scrollWidth - document.documentElement.clientWidth`); over > 0 {
 					t.Errorf("%s is %d px wider than a screen of %d", p.path, over, size.w)
 				}

@@ -59,7 +59,7 @@ func newViews(now func() time.Time) (*views, error) {
 		return nil, err
 	}
 	files := web.Templates()
-	shared, err := template.New("").Funcs(v.funcs()).Option("missingkey=error").ParseFS(files, "_*.html")
+	shared, err := template.New("").Funcs(v.funcs()).Option("missingkey=zero").ParseFS(files, "_*.html")
 	if err != nil {
 		return nil, err
 	}
@@ -216,9 +216,10 @@ func (v *views) funcs() template.FuncMap {
 		"sub":      func(a, b int) int { return a - b },
 		"add":      func(a, b int) int { return a + b },
 		"device":   device,
-		"neg":      func(f float64) float64 { return -f },
+		"delta":    delta,
 		// times is the width of a share, or of two together, of 100.
 		"times": func(a, b float64) string { return strconv.FormatFloat((a+b)*100, 'f', 2, 64) },
+		"share": func(n, of float64) string { return strconv.FormatFloat(100*n/max(of, 1), 'f', 2, 64) },
 		"bar": func(n, of int) string {
 			return strconv.FormatFloat(100*float64(n)/float64(max(of, 1)), 'f', 2, 64)
 		},

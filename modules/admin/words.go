@@ -54,6 +54,14 @@ func percent(f float64) string {
 	}
 }
 
+// delta says how much more or less something is.
+func delta(f float64) string {
+	if f < 0 {
+		return thousands(-f*100) + "% fewer"
+	}
+	return thousands(f*100) + "% more"
+}
+
 // ago says how long ago something was.
 func ago(now, t time.Time) string {
 	if t.IsZero() {

@@ -112,7 +112,6 @@
 
   // Charts are drawn from the table that stands below them.
   const charts = new Map();
-  const lines = [[], [6, 3], [2, 3], [9, 3, 2, 3], [1, 4]];
   const color = (name) => getComputedStyle(probe(name)).color;
   const probe = (name) => {
     let p = document.getElementById("probe-" + name);
@@ -134,24 +133,28 @@
     const rows = all("tbody tr", table);
     const data = [rows.map((r) => new Date(one("time", r).dateTime) / 1000)];
     names.forEach((_, i) => data.push(rows.map((r) => Number(r.cells[i + 1].dataset.v))));
-    const grid = { stroke: color("line"), width: 1 }, axis = { stroke: color("muted"), grid, ticks: { show: false }, font: "12px system-ui, sans-serif" };
+    const axis = { stroke: color("muted"), grid: { stroke: color("line"), width: 1 }, ticks: { show: false }, font: "12px system-ui, sans-serif" };
+    const key = (i, text) => { const k = one(`[data-k="${i}"]`, figure); if (k) k.textContent = text; };
+    const days = data[0].at(-1) - data[0][0] > 100000;
+    const tick = new Intl.DateTimeFormat(undefined, days ? { day: "numeric", month: "short" } : { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
     const build = () => new uPlot({
-      width: box.clientWidth, height: box.clientHeight - 34,
-      padding: [10, 6, 0, 0],
-      cursor: { y: false, points: { size: 7 } },
-      scales: { y: { range: (u, lo, hi) => [0, Math.max(4, hi * 1.12)] } },
-      axes: [{ ...axis, grid: { show: false }, space: 90 }, { ...axis, size: 46, space: 44, values: (u, v) => v.map((n) => Number.isInteger(n) ? n.toLocaleString("en") : "") }],
-      series: [{ label: "Time", value: (u, v) => v == null ? "–" : short.format(new Date(v * 1000)) },
-        ...names.map((label, i) => ({
-          label, width: 1.8, stroke: color("c" + (i + 1)), dash: lines[i], points: { show: false },
-          fill: names.length === 1 ? color("accent-soft") : undefined,
-          value: (u, v) => v == null ? "–" : v.toLocaleString("en"),
-        }))],
+      width: box.clientWidth, height: box.clientHeight, padding: [8, 8, 0, 0],
+      cursor: { y: false, points: { size: 7 } }, legend: { show: false },
+      scales: { y: { range: (u, lo, hi) => [0, Math.max(4, hi * 1.1)] } },
+      axes: [{ ...axis, grid: { show: false }, space: 80, size: 30, values: (u, v) => v.map((t) => tick.format(new Date(t * 1000))) },
+        { ...axis, size: 44, space: 48, values: (u, v) => v.map((n) => Number.isInteger(n) ? n.toLocaleString("en") : "") }],
+      series: [{}, { stroke: color("c1"), fill: color("c1-soft"), width: 2, points: { show: false } },
+        { stroke: color("c5"), width: 1.3, dash: [5, 4], points: { show: false } }].slice(0, data.length),
+      hooks: { setCursor: [(u) => {
+        const i = u.cursor.idx;
+        key(0, i == null ? "" : short.format(new Date(data[0][i] * 1000)));
+        for (let n = 1; n < data.length; n++) key(n, i == null ? "" : data[n][i].toLocaleString("en"));
+      }] },
     }, data, box);
     box.replaceChildren();
     const plot = build();
     charts.get(figure)?.watch.disconnect();
-    const watch = new ResizeObserver(() => plot.setSize({ width: box.clientWidth, height: Math.max(120, box.clientHeight - 34) }));
+    const watch = new ResizeObserver(() => plot.setSize({ width: box.clientWidth, height: box.clientHeight }));
     watch.observe(box);
     charts.set(figure, { watch });
   }
