@@ -33,7 +33,7 @@ type Params struct {
 	Events    analytics.Reader
 	Queues    queue.Inspector
 	Adapters  []partner.Adapter `group:"adapters"`
-	Checks    []health.Check    `group:"health"`
+	Checks    []health.Check    `group:"health,soft"`
 	Tracing   trace.TracerProvider
 	Metrics   prometheus.Registerer
 	Log       *slog.Logger

@@ -148,7 +148,10 @@ func enriched(e event.Event) step {
 		words = append(words, "campaign "+cmp.Or(x.Campaign.Name, x.Campaign.Source))
 	}
 	s.Text = sentence(strings.Join(words, ", "))
-	if x.Bot != "" {
+	switch {
+	case x.Bot != "" && x.Automated:
+		s.Status, s.Text = "limited", s.Text+" It looks like a program ("+x.Bot+"), so it is marked; it is sent all the same."
+	case x.Bot != "":
 		s.Status, s.Text = "limited", "Taken for a machine ("+x.Bot+"), so it is counted apart and sent to nobody."
 	}
 	s.Facts = facts("Device", x.Device.Class, "Browser", strings.TrimSpace(x.Device.Browser+" "+x.Device.BrowserVersion),
@@ -222,7 +225,7 @@ func (a *Admin) deliveries(e event.Event, syncs []event.Sync, lanes []lanestatus
 		last := list[len(list)-1]
 		out = append(out, outcome{name, a.partners.title(name), last.Outcome, a.sentence(last), list})
 	}
-	if p, ok := a.o.Settings.Pixel(e.PixelID); ok && a.now().Sub(e.ReceivedAt) < patience && e.Enrichment.Bot == "" {
+	if p, ok := a.o.Settings.Pixel(e.PixelID); ok && a.now().Sub(e.ReceivedAt) < patience && (e.Enrichment.Bot == "" || e.Enrichment.Automated) {
 		for _, r := range p.Routes {
 			_, heard := by[r.Partner]
 			if heard || !r.Enabled || r.Event != e.Name && r.Event != "*" || slices.ContainsFunc(out, func(d outcome) bool { return d.Partner == r.Partner }) {
@@ -273,7 +276,7 @@ func (a *Admin) why(name string, lane laneView) string {
 func (a *Admin) unsent(e event.Event) string {
 	p, ok := a.o.Settings.Pixel(e.PixelID)
 	switch {
-	case e.Enrichment.Bot != "":
+	case e.Enrichment.Bot != "" && !e.Enrichment.Automated:
 		return "Not sent to anybody: it was taken for a machine (" + e.Enrichment.Bot + ")."
 	case !e.Verdict.State.Allows(event.Full):
 		return "Not sent to anybody: consent allows our own analytics only."

@@ -125,7 +125,7 @@ func (d *demonstration) seed(ctx context.Context) error {
 			Routes: []settings.Route{
 				route("ttd", "purchase", `{"adv":"demoadv","tracker_id":"demotrk"}`),
 				route("ttd", "add_to_cart", `{"adv":"demoadv","tracker_id":"demotrk"}`),
-				route("amazon", "purchase", `{"account_id":"1234567890","region":"na","conversion_type":"OFF_AMAZON_PURCHASES"}`),
+				route("amazon", "purchase", `{"account_id":"1234567890","region":"NA","conversion_type":"OFF_AMAZON_PURCHASES"}`),
 			},
 		})
 		if err != nil {
