@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"time"
 
@@ -23,7 +24,7 @@ func healthCommand() *cobra.Command {
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), 2*time.Second)
 			defer cancel()
-			req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+browsable(c.Ops.Addr)+"/readyz", nil)
+			req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+reachable(c.Ops.Addr)+"/readyz", nil)
 			if err != nil {
 				return err
 			}
@@ -39,4 +40,17 @@ func healthCommand() *cobra.Command {
 			return nil
 		},
 	}
+}
+
+// reachable turns an address that is listened on into one to call. It names no
+// host, since the image has no file that would say where localhost is.
+func reachable(addr string) string {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return addr
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, port)
 }

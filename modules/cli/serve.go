@@ -48,11 +48,7 @@ func run(ctx context.Context, c config.Config, stderr io.Writer, ready func(cont
 		err = ready(ctx)
 	}
 	if err == nil {
-		select {
-		case <-ctx.Done():
-		case s := <-a.Wait():
-			err = fmt.Errorf("a part of the program ended by itself (exit %d)", s.ExitCode)
-		}
+		<-ctx.Done()
 	}
 	log.Info("stopping")
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.ShutdownTimeout)
