@@ -311,7 +311,7 @@ func TestTheStorySaysWhyAnEventWasNotSent(t *testing.T) {
 		t.Error(kinds)
 	}
 	page := b.as(Viewer).get("/events/0193f2bb-story-purchase?pixel_id=px_shop").body
-	contains(t, page, "not sent: partner is off", "the visitor agreed to all purposes we need", ">G5<")
+	contains(t, page, "not sent: partner is off", "Rule G5: the visitor agreed to all purposes we need.")
 	if strings.Contains(page, `hx-trigger="every 2s"`) {
 		t.Error("a settled story goes on refreshing itself")
 	}

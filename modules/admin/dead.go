@@ -165,8 +165,9 @@ type cause struct {
 	Stuck bool `json:"-"`
 }
 
-// causes groups the newest dead letters by reason, the most frequent first.
-func (a *Admin) causes(ctx context.Context, name string) (out []cause, total int, more bool, err error) {
+// causes groups the newest dead letters by reason, the most frequent first, and
+// counts those that can be replayed.
+func (a *Admin) causes(ctx context.Context, name string) (out []cause, movable int, more bool, err error) {
 	letters, more, err := a.selected(ctx, name, selection{All: true})
 	if err != nil {
 		return nil, 0, false, err
@@ -179,13 +180,16 @@ func (a *Admin) causes(ctx context.Context, name string) (out []cause, total int
 			by[d.Reason] = c
 		}
 		c.Count++
-		c.Stuck = c.Stuck && d.Origin == ""
+		if d.Origin != "" {
+			c.Stuck = false
+			movable++
+		}
 	}
 	for _, c := range by {
 		out = append(out, *c)
 	}
 	slices.SortFunc(out, func(x, y cause) int { return cmp.Or(cmp.Compare(y.Count, x.Count), cmp.Compare(x.Reason, y.Reason)) })
-	return out, len(letters), more, nil
+	return out, movable, more, nil
 }
 
 // queueView is a queue as the API and the console show it.

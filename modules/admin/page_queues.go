@@ -21,11 +21,10 @@ func (a *Admin) queuesPage(c *echo.Context) error {
 	}
 	d := queuesData{}
 	for _, q := range list {
-		d.Widest = max(d.Widest, q.Depth)
 		if q.Kind == "dead" {
 			d.Dead = append(d.Dead, q)
 		} else {
-			d.Live = append(d.Live, q)
+			d.Live, d.Widest = append(d.Live, q), max(d.Widest, q.Depth)
 		}
 	}
 	return a.show(c, http.StatusOK, "queues", view{Title: "Queues", Nav: "queues", Data: d})
@@ -35,7 +34,7 @@ type deadData struct {
 	Short   string
 	Title   string
 	Causes  []cause
-	Total   int
+	Movable int // how many can be replayed
 	More    bool
 	Reason  string
 	Letters []deadLetterView
@@ -67,7 +66,7 @@ func (a *Admin) deadData(c *echo.Context, short string) (deadData, error) {
 		return d, err
 	}
 	ctx := c.Request().Context()
-	if d.Causes, d.Total, d.More, err = a.causes(ctx, name); err != nil {
+	if d.Causes, d.Movable, d.More, err = a.causes(ctx, name); err != nil {
 		return d, err
 	}
 	// One page of letters of one cause, or of all.

@@ -104,13 +104,13 @@ func received(e event.Event) step {
 }
 
 func decided(e event.Event) step {
-	s := step{Kind: "consent", At: e.ReceivedAt, Title: "Consent", Text: e.Verdict.Reason}
-	what := map[event.State]string{
-		event.Full:    "Full: may be stored, and shared with the partners that consent names.",
-		event.Partial: "Partial: our own analytics only.",
-		event.None:    "None: nothing may be kept.",
-	}
-	s.Text = cmp.Or(what[e.Verdict.State], string(e.Verdict.State))
+	s := step{Kind: "consent", At: e.ReceivedAt, Title: "Consent"}
+	s.Text = sentence("Rule " + cmp.Or(e.Verdict.Rule, "unknown") + ": " + cmp.Or(e.Verdict.Reason, "no reason was kept"))
+	allows := map[event.State]string{
+		event.Full:    "storing it, and sharing it with the partners that consent names",
+		event.Partial: "our own analytics only",
+		event.None:    "nothing",
+	}[e.Verdict.State]
 	s.Status = map[event.State]string{event.Full: "ok", event.Partial: "limited"}[e.Verdict.State]
 	if s.Status == "" {
 		s.Status = "none"
@@ -125,7 +125,7 @@ func decided(e event.Event) step {
 			signals = append(signals, x.name)
 		}
 	}
-	s.Facts = facts("Rule", e.Verdict.Rule, "Because", e.Verdict.Reason, "Law", regime(e.Verdict.Regime),
+	s.Facts = facts("Allows", allows, "Law", regime(e.Verdict.Regime),
 		"Signals", cmp.Or(strings.Join(signals, ", "), "none"), "The page said", string(c.State))
 	return s
 }
