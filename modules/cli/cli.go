@@ -68,7 +68,12 @@ embedded store in ./data; "pixel demo" adds a shop and imitated partners to try.
 
 Every key of config.yaml is an environment variable (PIXEL_REDIS_URL for
 redis.url) and a flag (--redis.url=…); "pixel config" prints what is in force.`,
-		Args:          cobra.NoArgs,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if err := cobra.NoArgs(cmd, args); err != nil {
+				return usageError{fmt.Errorf("%w (see pixel --help)", err)}
+			}
+			return nil
+		},
 		RunE:          serve.RunE,
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -76,9 +81,10 @@ redis.url) and a flag (--redis.url=…); "pixel config" prints what is in force.
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w (see pixel --help)", err)}
 	})
+	root.CompletionOptions.HiddenDefaultCmd = true
 	flags := root.PersistentFlags()
 	flags.String("config", "config.yaml", "settings `file`; missing is fine unless named")
-	flags.String("role", "", "what to run: all, or some of collector,worker,dispatcher,admin")
+	flags.String("role", "", "what to run, `roles`: all, or some of collector,worker,dispatcher,admin (default all)")
 	flags.String("data_dir", "", "`folder` of the embedded store (default ./data)")
 	for _, key := range config.Keys() {
 		if flags.Lookup(key) == nil {
