@@ -334,3 +334,13 @@ func TestFiveMegabytesGetAnAnswerAndNotAReset(t *testing.T) {
 		})
 	}
 }
+
+func TestAnUnknownMemberIsNamed(t *testing.T) {
+	var v struct {
+		Name string `json:"name"`
+	}
+	p := httpserver.BadJSON(json.Unmarshal([]byte(`{"name":"a","nmae":"b"}`), &v, json.RejectUnknownMembers(true)))
+	if p.Code != "unknown_field" || len(p.Errors) != 1 || p.Errors[0].Pointer != "/nmae" || p.Errors[0].Detail != "is not known here" {
+		t.Errorf("%+v", p)
+	}
+}

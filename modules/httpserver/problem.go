@@ -67,6 +67,9 @@ func BadJSON(err error) *Problem {
 		at, detail = e.JSONPointer, syntax(e)
 	} else if e, ok := errors.AsType[*json.SemanticError](err); ok {
 		p.Code, p.Detail = "invalid_field", "a field has the wrong type"
+		if errors.Is(e.Err, json.ErrUnknownName) {
+			p.Code, p.Detail = "unknown_field", "there is no such field"
+		}
 		at, detail = e.JSONPointer, semantic(e)
 	}
 	if detail != "" {
@@ -90,6 +93,8 @@ func syntax(e *jsontext.SyntacticError) string {
 func semantic(e *json.SemanticError) string {
 	kind := map[jsontext.Kind]string{'n': "null", 'f': "a boolean", 't': "a boolean", '"': "a string", '0': "a number", '{': "an object", '[': "an array"}[e.JSONKind]
 	switch {
+	case errors.Is(e.Err, json.ErrUnknownName):
+		return "is not known here"
 	case e.Err != nil && kind != "":
 		return "is " + kind + ", but " + clip(e.Err.Error(), 120)
 	case e.Err != nil:
