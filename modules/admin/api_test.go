@@ -229,26 +229,17 @@ func TestAChangeThatChangesNothingIsNotRecorded(t *testing.T) {
 }
 
 func TestTheAuditLogIsBounded(t *testing.T) {
-	if testing.Short() {
-		t.Skip("writes thousands of documents")
-	}
 	b := open(t)
-	var list []entry
-	for range 3 {
+	b.audit.keep = 20
+	for range 2*pruneEvery + 1 {
 		must(t, b.audit.record(t.Context(), principal{}, "x", "y", ""))
 	}
+	must(t, b.audit.record(t.Context(), principal{}, "newest", "y", ""))
 	list, err := b.audit.list(t.Context())
 	must(t, err)
-	newest := list[0].ID
-	for i := range auditKept + 10 {
-		e := entry{ID: "0" + strings.Repeat("0", 7) + string(rune('a'+i%26)) + time.Duration(i).String(), Action: "old"}
-		must(t, b.audit.log.put(t.Context(), e.ID, 0, e))
-	}
-	must(t, b.audit.prune(t.Context()))
-	list, err = b.audit.list(t.Context())
-	must(t, err)
-	if len(list) != auditKept || list[0].ID != newest {
-		t.Errorf("%d left, the newest %s", len(list), list[0].ID)
+	// It is pruned now and then, so a few more than it keeps may be there.
+	if len(list) != 21 || list[0].Action != "newest" {
+		t.Errorf("%d left, the newest %s", len(list), list[0].Action)
 	}
 }
 

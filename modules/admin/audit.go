@@ -55,10 +55,11 @@ type audit struct {
 	now     func() time.Time
 	slog    *slog.Logger
 	written *atomic.Int64
+	keep    int
 }
 
 func newAudit(docs state.Documents, now func() time.Time, log *slog.Logger) audit {
-	return audit{newCollection[entry](docs, "audit"), now, log, new(atomic.Int64)}
+	return audit{newCollection[entry](docs, "audit"), now, log, new(atomic.Int64), auditKept}
 }
 
 // record writes a line. The change is made by then, so a failure is reported
@@ -88,10 +89,10 @@ func (a audit) record(ctx context.Context, who principal, action, target, note s
 
 func (a audit) prune(ctx context.Context) error {
 	list, err := a.list(ctx)
-	if err != nil || len(list) <= auditKept {
+	if err != nil || len(list) <= a.keep {
 		return err
 	}
-	for _, e := range list[auditKept:] {
+	for _, e := range list[a.keep:] {
 		if err := a.log.remove(ctx, e.ID); err != nil {
 			return err
 		}

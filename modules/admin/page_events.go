@@ -108,7 +108,6 @@ type eventData struct {
 	Pixel      settings.Pixel
 	Unsent     string // why it went to nobody
 	Properties string
-	Raw        string
 }
 
 func (a *Admin) eventPage(c *echo.Context) error {

@@ -49,6 +49,7 @@ type overviewData struct {
 	Revenue  []analytics.TopRow
 	Orders   float64
 	Consent  []share
+	Until    time.Time
 	Steps    []overviewStep
 	Names    []analytics.TopRow
 	Most     float64 // of the most frequent name
@@ -88,6 +89,7 @@ func (a *Admin) overviewPage(c *echo.Context) error {
 
 func (a *Admin) overview(ctx context.Context, d *overviewData) error {
 	until := a.now()
+	d.Until = until
 	since := until.Add(-d.Range.Span)
 	series := func(q analytics.SeriesQuery) ([]analytics.Series, error) {
 		q.PixelID, q.Step = d.Pixel, cmp.Or(q.Step, d.Range.Step)

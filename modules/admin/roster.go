@@ -40,6 +40,14 @@ type laneAnswer struct {
 	Note      string    `json:"note,omitempty"`
 }
 
+// LastNote is what the partner's newest answer complained of.
+func (l laneView) LastNote() string {
+	if len(l.Answers) == 0 {
+		return ""
+	}
+	return l.Answers[0].Note
+}
+
 // Open reports whether requests are held back since too many failed.
 func (l laneView) Open() bool { return l.Breaker == lanestatus.Open }
 

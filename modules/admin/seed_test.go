@@ -170,7 +170,7 @@ func lanes(t *testing.T, b *bench, now time.Time) {
 	}
 	body, err := json.Marshal(report{"a", now, []lanestatus.Status{
 		{Partner: "ttd", Instance: "a", Breaker: lanestatus.Closed, Since: now.Add(-5 * time.Hour), Success: 812},
-		{Partner: "amazon", Instance: "a", Breaker: lanestatus.Open, Since: now.Add(-4 * time.Minute)},
+		{Partner: "amazon", Instance: "a", Breaker: lanestatus.Open, Since: now.Add(-4 * time.Minute), Answers: []lanestatus.Answer{{At: now, Status: 503, Events: 9, Latency: 3 * time.Second, Note: "Service Unavailable"}}},
 	}})
 	must(t, err)
 	must(t, b.state.Set(context.Background(), state.Entry{Key: "lanes:0", Value: body, TTL: time.Hour}))

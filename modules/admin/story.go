@@ -272,7 +272,7 @@ func (a *Admin) why(name string, lane laneView) string {
 	return "On its way to " + title + "."
 }
 
-// nobody says why an event went to no partner at all.
+// unsent says why an event went to no partner at all.
 func (a *Admin) unsent(e event.Event) string {
 	p, ok := a.o.Settings.Pixel(e.PixelID)
 	switch {

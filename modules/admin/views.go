@@ -90,7 +90,6 @@ type view struct {
 	Theme  string // light, dark, or auto
 	Path   string // for forms that come back here
 	Notice string
-	Alert  string
 	Data   any
 }
 
@@ -198,7 +197,6 @@ func (v *views) funcs() template.FuncMap {
 		"seg":      url.PathEscape,
 		"ago":      func(t time.Time) string { return ago(v.now(), t) },
 		"iso":      func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) },
-		"stamp":    stamp,
 		"clock":    func(t time.Time) string { return t.UTC().Format("15:04:05") },
 		"day":      func(t time.Time) string { return t.UTC().Format("2 Jan 2006 15:04") },
 		"num":      number,
@@ -213,7 +211,6 @@ func (v *views) funcs() template.FuncMap {
 		"join":     strings.Join,
 		"json":     indented,
 		"dict":     dict,
-		"sub":      func(a, b int) int { return a - b },
 		"add":      func(a, b int) int { return a + b },
 		"device":   device,
 		"delta":    delta,

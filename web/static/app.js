@@ -137,6 +137,12 @@
     const key = (i, text) => { const k = one(`[data-k="${i}"]`, figure); if (k) k.textContent = text; };
     const days = data[0].at(-1) - data[0][0] > 100000;
     const tick = new Intl.DateTimeFormat(undefined, days ? { day: "numeric", month: "short" } : { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+    // The last step is not over yet: its line is dashed, lest it look like a fall.
+    const shown = data.map((d) => d.slice()), last = data[0].length - 1;
+    const open = last > 0 && data[0][last] + (data[0][last] - data[0][last - 1]) > new Date(figure.dataset.until) / 1000;
+    const rest = shown[1].map((v, i) => open && i >= last - 1 ? v : null);
+    if (open) for (const line of shown.slice(1)) line[last] = null;
+    shown.splice(2, 0, rest);
     const build = () => new uPlot({
       width: box.clientWidth, height: box.clientHeight, padding: [8, 8, 0, 0],
       cursor: { y: false, points: { size: 7 } }, legend: { show: false },
@@ -144,13 +150,14 @@
       axes: [{ ...axis, grid: { show: false }, space: 80, size: 30, values: (u, v) => v.map((t) => tick.format(new Date(t * 1000))) },
         { ...axis, size: 44, space: 48, values: (u, v) => v.map((n) => Number.isInteger(n) ? n.toLocaleString("en") : "") }],
       series: [{}, { stroke: color("c1"), fill: color("c1-soft"), width: 2, points: { show: false } },
-        { stroke: color("c5"), width: 1.3, dash: [5, 4], points: { show: false } }].slice(0, data.length),
+        { stroke: color("c1"), width: 2, dash: [2, 4], points: { show: false } },
+        { stroke: color("c5"), width: 1.3, dash: [5, 4], points: { show: false } }].slice(0, shown.length),
       hooks: { setCursor: [(u) => {
         const i = u.cursor.idx;
         key(0, i == null ? "" : short.format(new Date(data[0][i] * 1000)));
         for (let n = 1; n < data.length; n++) key(n, i == null ? "" : data[n][i].toLocaleString("en"));
       }] },
-    }, data, box);
+    }, shown, box);
     box.replaceChildren();
     const plot = build();
     charts.get(figure)?.watch.disconnect();

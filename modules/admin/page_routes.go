@@ -1,0 +1,174 @@
+package admin
+
+import (
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/labstack/echo/v5"
+
+	"github.com/miq/pixel/modules/settings"
+)
+
+type routeData struct {
+	Pixel    settings.Pixel
+	Route    settings.Route
+	N        int // -1: a new one
+	Partners []partnerChoice
+	Title    string
+	About    string
+	Fields   []field
+	Ways     []way
+	Names    []string // of events, to choose from
+	Errors   map[string]string
+}
+
+type partnerChoice struct{ Name, Title, About string }
+
+// standardEvents are offered first; any other name may be typed.
+var standardEvents = []string{"purchase", "generate_lead", "sign_up", "add_to_cart", "begin_checkout", "view_item", "page_view", "search"}
+
+func (a *Admin) routeView(c *echo.Context, status int, d routeData) error {
+	for _, s := range a.partners.built() {
+		d.Partners = append(d.Partners, partnerChoice{s.Name, s.Title, s.About})
+	}
+	title := "New route"
+	if d.Route.Partner != "" {
+		spec := a.partners.specs[d.Route.Partner]
+		d.Title, d.About, d.Names = spec.Title, spec.About, slices.Clone(standardEvents)
+		f := a.forms.params[d.Route.Partner]
+		if d.Fields == nil {
+			d.Fields = f.filled(d.Route.Params)
+		}
+		d.Ways = f.ways
+		title = "Route to " + d.Title
+		for _, name := range sortedKeys(spec.EventNames) {
+			if !slices.Contains(d.Names, name) {
+				d.Names = append(d.Names, name)
+			}
+		}
+	}
+	return a.show(c, status, "route", view{Title: title, Nav: "pixels", Data: d})
+}
+
+func (a *Admin) newRoutePage(c *echo.Context) error {
+	p, err := a.pixel(param(c, "id"))
+	if err != nil {
+		return err
+	}
+	name := c.QueryParam("partner")
+	if name != "" {
+		if _, ok := a.partners.adapters[name]; !ok {
+			return errNoPartner
+		}
+	}
+	return a.routeView(c, http.StatusOK, routeData{Pixel: p, N: -1, Route: settings.Route{Partner: name, Event: "purchase", Enabled: true}})
+}
+
+func (a *Admin) route(c *echo.Context) (settings.Pixel, int, error) {
+	p, err := a.pixel(param(c, "id"))
+	if err != nil {
+		return p, 0, err
+	}
+	n := atoi(param(c, "n"))
+	if n < 0 || n >= len(p.Routes) {
+		return p, 0, errNoRoute
+	}
+	if _, ok := a.partners.adapters[p.Routes[n].Partner]; !ok {
+		return p, n, errNoPartner
+	}
+	return p, n, nil
+}
+
+func (a *Admin) routePage(c *echo.Context) error {
+	p, n, err := a.route(c)
+	if err != nil {
+		return err
+	}
+	return a.routeView(c, http.StatusOK, routeData{Pixel: p, N: n, Route: p.Routes[n]})
+}
+
+func (a *Admin) saveRouteForm(c *echo.Context) error {
+	p, err := a.pixel(param(c, "id"))
+	if err != nil {
+		return err
+	}
+	posted, err := c.FormValues()
+	if err != nil {
+		return err
+	}
+	r := settings.Route{Partner: posted.Get("partner"), Event: strings.TrimSpace(posted.Get("event")), Enabled: posted.Get("enabled") == "true"}
+	form, ok := a.forms.params[r.Partner]
+	if !ok {
+		return errNoPartner
+	}
+	d := routeData{Pixel: p, N: atoi(posted.Get("n")), Route: r, Errors: map[string]string{}}
+	if d.N >= len(p.Routes) {
+		return errNoRoute
+	}
+	r.Params, d.Fields, err = form.read(posted, "params")
+	if bad, ok := fieldErrors(err, ""); err != nil {
+		if !ok {
+			return err
+		}
+		// What belongs to no single field stands above the form.
+		d.Errors["params"] = bad["params"]
+		for key, message := range bad {
+			if !slices.ContainsFunc(d.Fields, func(f field) bool { return "params/"+f.Name == key }) && key != "params" {
+				d.Errors["params"] = strings.TrimPrefix(key, "params/") + " " + message
+			}
+		}
+		return a.routeView(c, http.StatusUnprocessableEntity, d)
+	}
+	at := d.N
+	if at < 0 {
+		p.Routes = append(p.Routes, r)
+		at = len(p.Routes) - 1
+	} else {
+		p.Routes[at] = r
+	}
+	p.Revision = revision(c)
+	if _, err := a.changePixel(c.Request().Context(), me(c), "pixel.routes", p); err != nil {
+		bad, ok := fieldErrors(err, "")
+		if !ok {
+			return err
+		}
+		prefix := "routes/" + strconv.Itoa(at) + "/"
+		for key, message := range bad {
+			d.Errors[strings.TrimPrefix(key, prefix)] = message
+		}
+		return a.routeView(c, http.StatusUnprocessableEntity, d)
+	}
+	return a.done(c, "/pixels/"+p.ID+"#routes", "The route is saved. It takes effect in about a second.")
+}
+
+func (a *Admin) switchRouteForm(c *echo.Context) error {
+	p, n, err := a.route(c)
+	if err != nil {
+		return err
+	}
+	p.Routes[n].Enabled = c.FormValue("enabled") == "true"
+	p.Revision = revision(c)
+	if _, err := a.changePixel(c.Request().Context(), me(c), "pixel.routes", p); err != nil {
+		return err
+	}
+	return c.Redirect(http.StatusSeeOther, "/pixels/"+p.ID+"#routes")
+}
+
+func (a *Admin) deleteRouteForm(c *echo.Context) error {
+	p, err := a.pixel(param(c, "id"))
+	if err != nil {
+		return err
+	}
+	n := atoi(param(c, "n"))
+	if n < 0 || n >= len(p.Routes) {
+		return errNoRoute
+	}
+	p.Routes = slices.Delete(p.Routes, n, n+1)
+	p.Revision = revision(c)
+	if _, err := a.changePixel(c.Request().Context(), me(c), "pixel.routes", p); err != nil {
+		return err
+	}
+	return a.done(c, "/pixels/"+p.ID+"#routes", "The route is deleted. What is queued already is still delivered.")
+}
