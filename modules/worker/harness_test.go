@@ -348,6 +348,16 @@ func (x *world) count(outcome string) int {
 	return int(m.GetCounter().GetValue())
 }
 
+// counted checks how many events had an outcome. They are counted just after the
+// queue is told, so the last may still be on its way.
+func (x *world) counted(outcome string, want int) {
+	x.t.Helper()
+	x.until("events are counted as "+outcome, func() bool { return x.count(outcome) >= want })
+	if n := x.count(outcome); n != want {
+		x.t.Errorf("%d events are counted as %s, want %d", n, outcome, want)
+	}
+}
+
 // wrap changes what a step does.
 func (x *world) wrap(name string, do func(ctx context.Context, b *batch, step func(context.Context, *batch) error) error) {
 	x.t.Helper()

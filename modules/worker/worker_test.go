@@ -101,9 +101,7 @@ func TestDuplicates(t *testing.T) {
 			} else if got := x.ids(); !slices.Equal(got, c.stored) {
 				t.Errorf("stored %v, want %v", got, c.stored)
 			}
-			if n := x.count(duplicate); n != c.drops {
-				t.Errorf("%d duplicates, want %d", n, c.drops)
-			}
+			x.counted(duplicate, c.drops)
 		})
 	}
 }
@@ -187,9 +185,7 @@ func TestConsent(t *testing.T) {
 			}
 			x.start()
 			x.done()
-			if n := x.count(c.outcome); n != 1 {
-				t.Errorf("not counted as %s", c.outcome)
-			}
+			x.counted(c.outcome, 1)
 			all := x.stored()
 			if want := c.outcome == stored; (len(all) == 1) != want || (len(x.shelf.ids()) == 1) != want {
 				t.Fatalf("stored %v, archived %v", all, x.shelf.ids())
@@ -228,9 +224,10 @@ func TestAMessageThatCannotBeReadIsBuriedAlone(t *testing.T) {
 		t.Errorf("stored %v", got)
 	}
 	dead := x.dead()
-	if len(dead) != 5 || x.count(undecodable) != 5 {
-		t.Errorf("%d dead, %d counted", len(dead), x.count(undecodable))
+	if len(dead) != 5 {
+		t.Errorf("%d dead", len(dead))
 	}
+	x.counted(undecodable, 5)
 	for _, l := range dead {
 		if !strings.Contains(l.Reason, "cannot be decoded") || l.Origin != "ingest:high" {
 			t.Errorf("%+v", l)
@@ -359,9 +356,7 @@ func TestOneEventThatNoStepCanDigestCostsOnlyItself(t *testing.T) {
 					t.Errorf("%+v", l)
 				}
 			}
-			if x.count(poisoned) != 2 {
-				t.Errorf("%d counted", x.count(poisoned))
-			}
+			x.counted(poisoned, 2)
 		})
 	}
 }
