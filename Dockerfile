@@ -6,10 +6,10 @@ RUN go mod download
 COPY . .
 ARG COMMIT=unknown
 RUN CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X github.com/miq/pixel/modules/cli.commit=$COMMIT" -o /pixel . \
- && mkdir -p /root-fs/data /root-fs/etc/ssl/certs /root-fs/tmp \
+ && mkdir -p /root-fs/data /root-fs/etc/ssl/certs \
  && cp /pixel /root-fs/pixel \
  && cp /etc/ssl/certs/ca-certificates.crt /root-fs/etc/ssl/certs/ \
- && chown -R 65532:65532 /root-fs/data /root-fs/tmp
+ && chown -R 65532:65532 /root-fs/data
 
 FROM scratch
 COPY --from=build /root-fs /

@@ -22,20 +22,19 @@ func TestTheBinaryRunsInAnEmptyRoot(t *testing.T) {
 	if _, err := os.Stat("/etc/ssl/certs/ca-certificates.crt"); err == nil {
 		copyFile(t, "/etc/ssl/certs/ca-certificates.crt", filepath.Join(root, "etc/ssl/certs/ca-certificates.crt"), 0o644)
 	}
-	for _, dir := range []string{"data", "tmp"} {
-		if err := os.Mkdir(filepath.Join(root, dir), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chown(filepath.Join(root, dir), 65532, 65532); err != nil {
-			t.Fatal(err)
-		}
+	if err := os.Mkdir(filepath.Join(root, "data"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chown(filepath.Join(root, "data"), 65532, 65532); err != nil {
+		t.Fatal(err)
 	}
 	collector, ops := freeAddr(t), freeAddr(t)
 	env := []string{"PIXEL_DATA_DIR=/data", "PIXEL_COLLECTOR_ADDR=" + collector, "PIXEL_OPS_ADDR=" + ops, "PIXEL_ADMIN_ADDR=" + freeAddr(t)}
 	inRoot := func(args ...string) *exec.Cmd {
 		cmd := exec.Command("/pixel", args...)
 		cmd.Dir, cmd.Env = "/", env
-		// Not root inside either, as the image's USER says.
+		// Not root inside either, as the image's USER says, so that it can write
+		// nowhere but in its data folder.
 		cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: root, Credential: &syscall.Credential{Uid: 65532, Gid: 65532}}
 		return cmd
 	}

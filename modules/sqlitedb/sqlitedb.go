@@ -49,8 +49,9 @@ func Open(path string) (*DB, error) {
 func open(path string, conns int, pragmas ...string) (*sql.DB, error) {
 	q := url.Values{"_txlock": {"immediate"}}
 	// auto_vacuum must come before the first table, and busy_timeout before
-	// anything that may wait for the other writer.
-	for _, p := range append([]string{"busy_timeout(10000)", "auto_vacuum(INCREMENTAL)", "journal_mode(WAL)"}, pragmas...) {
+	// anything that may wait for the other writer. Sorting happens in memory, since
+	// the image has no folder for temporary files.
+	for _, p := range append([]string{"busy_timeout(10000)", "auto_vacuum(INCREMENTAL)", "journal_mode(WAL)", "temp_store(MEMORY)"}, pragmas...) {
 		q.Add("_pragma", p)
 	}
 	d, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+q.Encode())
