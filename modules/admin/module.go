@@ -1,8 +1,8 @@
 package admin
 
 import (
+	"io"
 	"log/slog"
-	"os"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
@@ -37,6 +37,8 @@ type Params struct {
 	Tracing   trace.TracerProvider
 	Metrics   prometheus.Registerer
 	Log       *slog.Logger
+	// Out is where people look on a first start; logs go elsewhere.
+	Out io.Writer `name:"stdout"`
 }
 
 func provide(p Params) (*Admin, error) {
@@ -44,8 +46,7 @@ func provide(p Params) (*Admin, error) {
 		Config: p.Config, Collector: p.Collector, Partners: p.Partners,
 		Settings: p.Settings, State: p.State, Events: p.Events, Queues: p.Queues, Adapters: p.Adapters,
 		Checks: p.Checks, Tracer: p.Tracing.Tracer("admin"), Metrics: p.Metrics, Log: p.Log,
-		// Standard output is where people look on a first start; logs go elsewhere.
-		Out: os.Stdout,
+		Out: p.Out,
 	})
 	if err != nil {
 		return nil, err

@@ -4,6 +4,7 @@
 package app
 
 import (
+	"io"
 	"log/slog"
 
 	"go.uber.org/fx"
@@ -31,19 +32,21 @@ var roles = []struct {
 	{"admin", admin.Module},
 }
 
-// New returns the program for a configuration that was checked. Extra options
-// are for commands that need more than the roles, and for tests.
-func New(c config.Config, log *slog.Logger, extra ...fx.Option) *fx.App {
-	return fx.New(options(c, log), fx.Options(extra...))
+// New returns the program for a configuration that was checked; out is where it
+// tells people what they must know at a first start. Extra options are for
+// commands that need more than the roles.
+func New(c config.Config, log *slog.Logger, out io.Writer, extra ...fx.Option) *fx.App {
+	return fx.New(options(c, log, out), fx.Options(extra...))
 }
 
-func options(c config.Config, log *slog.Logger) fx.Option {
+func options(c config.Config, log *slog.Logger, out io.Writer) fx.Option {
 	wanted := map[string]bool{}
 	for _, name := range c.Roles() {
 		wanted[name] = true
 	}
 	all := []fx.Option{
 		fx.Supply(log),
+		fx.Provide(fx.Annotate(func() io.Writer { return out }, fx.ResultTags(`name:"stdout"`))),
 		fx.WithLogger(func() fxevent.Logger {
 			l := &fxevent.SlogLogger{Logger: log.With("component", "fx")}
 			l.UseLogLevel(slog.LevelDebug)

@@ -36,7 +36,7 @@ func TestEveryRoleIsWiredOnEveryBackend(t *testing.T) {
 			"redis":    {"role": role, "redis.url": "redis://127.0.0.1:1", "secret_key": someKey},
 		} {
 			t.Run(role+" on "+name, func(t *testing.T) {
-				if err := fx.ValidateApp(options(settingsFor(t, flags), slog.New(slog.DiscardHandler))); err != nil {
+				if err := fx.ValidateApp(options(settingsFor(t, flags), slog.New(slog.DiscardHandler), io.Discard)); err != nil {
 					t.Error(err)
 				}
 			})
@@ -46,7 +46,7 @@ func TestEveryRoleIsWiredOnEveryBackend(t *testing.T) {
 
 func TestALoneCollectorOpensNoAnalyticsStoreAndNoArchive(t *testing.T) {
 	c := settingsFor(t, map[string]string{"role": "collector"})
-	a := fxtest.New(t, options(c, slog.New(slog.NewTextHandler(io.Discard, nil))))
+	a := fxtest.New(t, options(c, slog.New(slog.NewTextHandler(io.Discard, nil)), io.Discard))
 	a.RequireStart()
 	a.RequireStop()
 	for _, name := range []string{"analytics.db", "archive"} {
@@ -61,10 +61,10 @@ func TestALoneCollectorOpensNoAnalyticsStoreAndNoArchive(t *testing.T) {
 
 func TestASecondProcessOnTheSameFolderIsRefusedInWords(t *testing.T) {
 	c := settingsFor(t, nil)
-	first := fxtest.New(t, options(c, slog.New(slog.DiscardHandler)))
+	first := fxtest.New(t, options(c, slog.New(slog.DiscardHandler), io.Discard))
 	first.RequireStart()
 	defer first.RequireStop()
-	err := fx.New(options(c, slog.New(slog.DiscardHandler)), fx.NopLogger).Err()
+	err := fx.New(options(c, slog.New(slog.DiscardHandler), io.Discard), fx.NopLogger).Err()
 	if err == nil || !strings.Contains(err.Error(), "another pixel process uses") {
 		t.Errorf("err = %v", err)
 	}

@@ -60,7 +60,7 @@ func begin(t *testing.T, flags map[string]string) *journey {
 	}
 	traces := sdktrace.NewTracerProvider(sdktrace.WithSyncer(j.spans))
 	a := fxtest.New(t,
-		options(settingsFor(t, flags), slog.New(slog.NewTextHandler(io.Discard, nil))),
+		options(settingsFor(t, flags), slog.New(slog.NewTextHandler(io.Discard, nil)), io.Discard),
 		fx.Decorate(func() trace.TracerProvider { return traces }),
 		fx.Populate(&j.settings, &j.collector, &j.ops, &j.events, &j.archive, &j.queues),
 	)

@@ -61,7 +61,8 @@ func demoCommand() *cobra.Command {
 			}
 			d := demonstration{out: cmd.OutOrStdout(), shopAddr: shopAddr, sandbox: partners.URL, ops: c.Ops.Addr, origin: c.Collector.PublicURL, console: c.Admin.PublicURL}
 			defer d.close()
-			return run(cmd.Context(), c, cmd.ErrOrStderr(), d.ready, fx.Populate(&d.settings, &d.admin, &d.log))
+			// The demo signs its visitor in itself, so nobody needs to set a password.
+			return run(cmd.Context(), c, io.Discard, cmd.ErrOrStderr(), d.ready, fx.Populate(&d.settings, &d.admin, &d.log))
 		},
 	}
 	cmd.Flags().StringVar(&shopAddr, "shop", "127.0.0.1:8083", "`host:port` of the demo shop")

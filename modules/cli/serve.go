@@ -23,18 +23,18 @@ func serveCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return run(cmd.Context(), c, cmd.ErrOrStderr(), nil)
+			return run(cmd.Context(), c, cmd.OutOrStdout(), cmd.ErrOrStderr(), nil)
 		},
 	}
 }
 
 // run starts the roles, calls ready, waits for the context to end, and drains.
-func run(ctx context.Context, c config.Config, stderr io.Writer, ready func(context.Context) error, extra ...fx.Option) error {
+func run(ctx context.Context, c config.Config, stdout, stderr io.Writer, ready func(context.Context) error, extra ...fx.Option) error {
 	log, err := app.NewLogger(c.Log, stderr)
 	if err != nil {
 		return err
 	}
-	a := app.New(c, log, extra...)
+	a := app.New(c, log, stdout, extra...)
 	if err := a.Err(); err != nil {
 		return dig.RootCause(err)
 	}
