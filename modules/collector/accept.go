@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v5"
@@ -64,6 +63,7 @@ func (c *Collector) accept(ec *echo.Context, p *settings.Pixel, env *event.Envel
 		shared = c.shared(ec, p, env, verdict, source, now)
 	}
 	items := make([]queue.Item, 0, len(events))
+	var encoder event.Encoder
 	var size int64
 	for i := range events {
 		e, res := &events[i], &a.results[i]
@@ -87,7 +87,7 @@ func (c *Collector) accept(ec *echo.Context, p *settings.Pixel, env *event.Envel
 			continue
 		}
 		consent.Strip(&made, verdict.State, c.saltFor(p.ID, verdict.State))
-		encoded, err := json.Marshal(&made)
+		encoded, err := encoder.Encode(&made)
 		if err != nil {
 			return a, fmt.Errorf("encode an event: %w", err)
 		}

@@ -11,7 +11,17 @@ import (
 const Validation = "dlq:validation"
 
 // Ingest is the queue for accepted events of a priority.
-func Ingest(p event.Priority) string { return "ingest:" + string(p) }
+func Ingest(p event.Priority) string {
+	switch p { // spares an allocation an event
+	case event.High:
+		return "ingest:high"
+	case event.Standard:
+		return "ingest:standard"
+	case event.Low:
+		return "ingest:low"
+	}
+	return "ingest:" + string(p)
+}
 
 // Partner is the queue for deliveries to a partner.
 func Partner(name string) string { return "s2s:" + name }
