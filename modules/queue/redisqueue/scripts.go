@@ -13,6 +13,10 @@ import "github.com/redis/go-redis/v9"
 // takes long. Poison was handed out often enough; it is leased like the others
 // and not handed out, for the caller to bury: the dead letters live in another
 // slot.
+//
+// An element whose id is held already is a second copy of it, left by a push that
+// the client sent again because the connection broke before the answer: it is
+// dropped, or else two would hold one message.
 var claimScript = redis.NewScript(`
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
@@ -33,18 +37,27 @@ local elements = redis.call('LPOP', KEYS[1], want)
 if elements and #elements > 0 then
   local most = tonumber(ARGV[3])
   local ends = now + ARGV[2]
-  local hold, lease = {}, {}
+  local ids, hold, lease = {}, {}, {}
+  for i, e in ipairs(elements) do ids[i] = string.sub(e, 2, 17) end
+  local held = redis.call('HMGET', KEYS[2], unpack(ids))
+  local seen = {}
   for i, e in ipairs(elements) do
-    local n, id = string.byte(e, 1, 1), string.sub(e, 2, 17)
-    if n >= most then
-      poison[#poison + 1] = id
-    else
-      e = string.char(n + 1) .. string.sub(e, 2)
-      out[#out + 1] = e
+    local n, id = string.byte(e, 1, 1), ids[i]
+    if not held[i] and not seen[id] then
+      seen[id] = true
+      if n >= most then
+        poison[#poison + 1] = id
+      else
+        e = string.char(n + 1) .. string.sub(e, 2)
+        out[#out + 1] = e
+      end
+      hold[#hold + 1] = id
+      hold[#hold + 1] = e
+      lease[#lease + 1] = ends
+      lease[#lease + 1] = id
     end
-    hold[2 * i - 1], hold[2 * i] = id, e
-    lease[2 * i - 1], lease[2 * i] = ends, id
   end
+  if #hold == 0 then return {out, poison, 0} end
   redis.call('HSET', KEYS[2], unpack(hold))
   redis.call('ZADD', KEYS[3], unpack(lease))
   return {out, poison, -1}
