@@ -2,6 +2,8 @@ package collector
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -58,7 +60,7 @@ func (c *Collector) accept(ec *echo.Context, p *settings.Pixel, env *event.Envel
 	a := answer{verdict: verdict, results: make([]result, len(events))}
 	keep := verdict.State.Allows(event.Partial)
 
-	var shared event.Event
+	var shared, made event.Event // made again for each: it is large
 	if keep {
 		shared = c.shared(ec, p, env, verdict, source, now)
 	}
@@ -67,9 +69,8 @@ func (c *Collector) accept(ec *echo.Context, p *settings.Pixel, env *event.Envel
 	var size int64
 	for i := range events {
 		e, res := &events[i], &a.results[i]
-		var made event.Event
 		if e.fault.Code == "" {
-			made, e.fault = c.event(&shared, e, env, now)
+			e.fault = c.event(&made, &shared, e, env, now)
 		}
 		switch {
 		case e.fault.Code != "":
@@ -98,7 +99,7 @@ func (c *Collector) accept(ec *echo.Context, p *settings.Pixel, env *event.Envel
 		*res = result{made.ID, accepted, event.Fault{}}
 		items = append(items, queue.Item{Queue: queue.Ingest(made.Priority), Body: encoded})
 	}
-	if err := c.push(r.Context(), items, a.accepted > 0); err != nil {
+	if err := c.push(items, a.accepted > 0); err != nil {
 		return a, err
 	}
 	c.metrics.answered(events, &a, c.priority, time.Since(start))
@@ -125,14 +126,14 @@ func (c *Collector) shared(ec *echo.Context, p *settings.Pixel, env *event.Envel
 }
 
 // event makes one event of what came.
-func (c *Collector) event(shared *event.Event, e *candidate, env *event.Envelope, now time.Time) (event.Event, event.Fault) {
-	made := *shared
+func (c *Collector) event(made, shared *event.Event, e *candidate, env *event.Envelope, now time.Time) event.Fault {
+	*made = *shared
 	var f event.Fault
 	if made.Time, f = e.in.When(env.SentAt, now); f.Code != "" {
-		return made, f
+		return f
 	}
 	if made.Order, f = event.ParseOrder(e.in.Name, e.in.Properties); f.Code != "" {
-		return made, f
+		return f
 	}
 	if e.in.ID == "" {
 		e.in.ID = newID()
@@ -143,18 +144,18 @@ func (c *Collector) event(shared *event.Event, e *candidate, env *event.Envelope
 	if p, ok := c.priority[made.Name]; ok {
 		made.Priority = p
 	}
-	return made, f
+	return f
 }
 
 // push stores items durably. Where none of them is an accepted event, they are
 // lines for the dead letters, whose loss is no reason to refuse another answer.
-func (c *Collector) push(ctx context.Context, items []queue.Item, needed bool) error {
+func (c *Collector) push(items []queue.Item, needed bool) error {
 	if len(items) == 0 {
 		return nil
 	}
 	// A page that sends while it closes does not wait for the answer. What came
 	// whole is stored all the same.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), pushTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), pushTimeout)
 	defer cancel()
 	err := c.group.Push(ctx, items...)
 	switch {
@@ -180,12 +181,16 @@ func (c *Collector) saltFor(pixel string, s event.State) []byte {
 	return c.salt(pixel)
 }
 
-// newID is ordered by time, so that indexes grow at one end.
+// newID is a UUID of version 7: ordered by time, so that indexes grow at one end.
+// It is the uuid package's without its lock and one of its allocations.
 func newID() string {
-	id, err := uuid.NewV7()
-	if err != nil {
-		panic(err) // the system has no randomness: nothing may go on
-	}
+	var id uuid.UUID
+	_, _ = rand.Read(id[8:]) // ends the program rather than fail
+	now := time.Now()
+	// 48 bits of milliseconds, and 12 of the rest, in 1/4096 ms.
+	ms, rest := now.UnixMilli(), now.Nanosecond()%1e6
+	binary.BigEndian.PutUint64(id[:8], uint64(ms)<<16|0x7000|uint64(rest)<<12/1e6)
+	id[8] = id[8]&0x3f | 0x80
 	return id.String()
 }
 

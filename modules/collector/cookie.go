@@ -74,10 +74,13 @@ func cookieDomain(r *http.Request) string {
 		from = r.Header.Get("Referer")
 	}
 	page, ours := hostOf(from), r.Host
+	if page == "" {
+		return ""
+	}
 	if h, _, err := net.SplitHostPort(ours); err == nil {
 		ours = h
 	}
-	if page == "" || page == ours || net.ParseIP(ours) != nil {
+	if page == ours || net.ParseIP(ours) != nil {
 		return ""
 	}
 	a, err := publicsuffix.EffectiveTLDPlusOne(page)

@@ -51,6 +51,7 @@ func (s *spans) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	if t.Kind() != '[' {
 		return Fault{Code: "invalid_type", Message: "must be an array of events"}
 	}
+	s.at = make([][2]int64, 0, 8)
 	for d.PeekKind() != ']' {
 		if len(s.at) == s.limit {
 			return Fault{Code: "too_many_events", Message: fmt.Sprintf("must hold at most %d events", s.limit)}
