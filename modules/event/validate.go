@@ -71,7 +71,8 @@ func ValidID(s string) bool {
 }
 
 // Check refuses what would be wrong to guess at, and cuts what is merely too
-// long: a page's endless title must not cost a purchase.
+// long: a page's endless title must not cost a purchase. It takes e-mail
+// addresses out of what describes the page.
 func (e *Envelope) Check() error {
 	for _, s := range [...]struct{ pointer, value string }{
 		{"/consent/tcf", e.Consent.TCF}, {"/consent/gpp", e.Consent.GPP}, {"/consent/addtl_consent", e.Consent.AddtlConsent},
@@ -101,9 +102,11 @@ func (e *Envelope) Check() error {
 }
 
 func (c *Context) trim() {
-	cut(&c.Page.URL, maxURL)
-	cut(&c.Page.Referrer, maxURL)
-	cut(&c.Page.Title, maxTitle)
+	p := &c.Page
+	p.URL, p.Referrer, p.Title = withoutMail(p.URL), withoutMail(p.Referrer), withoutMail(p.Title)
+	cut(&p.URL, maxURL)
+	cut(&p.Referrer, maxURL)
+	cut(&p.Title, maxTitle)
 	for _, s := range []*string{&c.Locale, &c.Timezone, &c.SDK.Name, &c.SDK.Version} {
 		cut(s, maxShort)
 	}
