@@ -23,7 +23,7 @@ type attempt struct {
 	partner  settings.Partner
 	age      time.Duration // of the oldest event that the partner takes
 	keep     time.Duration // of the records
-	deadline time.Time     // no request is begun after it: the lease must not end
+	deadline time.Time     // no request is begun after it
 
 	untried []*job            // go back as they came
 	later   []*job            // another message of the same event is under way
@@ -40,12 +40,16 @@ func (l *lane) send(b *batch) {
 		return
 	}
 	now := time.Now()
-	a := &attempt{lane: l, account: account, partner: p, deadline: now.Add(l.lease() / 2)}
+	a := &attempt{lane: l, account: account, partner: p, deadline: l.beginBefore(b)}
 	a.age = partner.AgeLimit(l.adapter, account.Batch(now))
 	a.keep = l.keepRecords(a.age)
 
 	ctx, span, traces := l.traced(b)
 	defer func() { traces.end(span, b) }()
+	// A request that outlives the lease would meet a second one of the same
+	// message, so it is cut before, with time left to write what became of it.
+	ctx, cancel := context.WithDeadline(ctx, b.pulled.Add(l.lease()*5/6))
+	defer cancel()
 
 	jobs, err := a.check(ctx, b.jobs, now)
 	if err != nil {

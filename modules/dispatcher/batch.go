@@ -32,11 +32,14 @@ func (j *job) decide(o event.Outcome, code, message string) {
 func (j *job) key() string { return j.delivery.Event.PixelID + ":" + j.delivery.Event.ID }
 
 // batch is what may share a request.
-type batch struct{ jobs []*job }
+type batch struct {
+	jobs   []*job
+	pulled time.Time // when the queue began to count the lease, or before
+}
 
-func (b *batch) ids() []string {
-	out := make([]string, len(b.jobs))
-	for i, j := range b.jobs {
+func messageIDs(jobs []*job) []string {
+	out := make([]string, len(jobs))
+	for i, j := range jobs {
 		out[i] = j.message.ID
 	}
 	return out
@@ -61,7 +64,7 @@ func (l *lane) sort(messages []queue.Message) []*batch {
 		for i, m := range messages {
 			all[i] = &job{message: m}
 		}
-		l.release(&batch{all})
+		l.release(&batch{jobs: all})
 		return nil
 	}
 	template := account.Batch(time.Now())

@@ -45,6 +45,7 @@ type lane struct {
 	tracer   trace.Tracer
 
 	mood  mood
+	owed  owed
 	slots chan struct{} // as many as requests may be under way
 
 	pulling, running  context.Context
@@ -95,12 +96,17 @@ func (l *lane) run() {
 		if !l.take() {
 			return
 		}
+		pulled := time.Now()
 		messages, err := l.gather()
 		if err != nil && l.pulling.Err() == nil && !failing {
 			l.log.Warn("the partner's queue cannot be pulled from", "error", err)
 		}
 		failing = err != nil
-		l.begin(l.sort(messages))
+		batches := l.sort(messages)
+		for _, b := range batches {
+			b.pulled = pulled
+		}
+		l.begin(batches)
 		if failing {
 			l.sleep(time.Second)
 		}
@@ -126,8 +132,9 @@ func (l *lane) begin(batches []*batch) {
 		if !holding {
 			holding = l.take()
 		}
-		// What was pulled may have waited, and meanwhile the lane been stopped.
-		if !holding || l.pulling.Err() != nil || !l.ready(1) {
+		// What was pulled may have waited for a slot, and meanwhile the lane been
+		// stopped, or so much of the lease gone by that it could end under way.
+		if !holding || l.pulling.Err() != nil || !l.ready(1) || time.Now().After(l.beginBefore(b)) {
 			l.release(b)
 			continue
 		}
@@ -153,7 +160,8 @@ func (l *lane) gather() ([]queue.Message, error) {
 	if err != nil || len(messages) == 0 {
 		return messages, err
 	}
-	until := time.Now().Add(l.spec.Limits.Linger)
+	// Most of the lease is for the requests.
+	until := time.Now().Add(min(l.spec.Limits.Linger, l.lease()/4))
 	for len(messages) < limit && time.Now().Before(until) && l.pulling.Err() == nil {
 		more, err := l.queue.Pull(l.pulling, name, limit-len(messages))
 		if err != nil {
@@ -193,7 +201,7 @@ func (l *lane) release(b *batch) {
 	}
 	ctx, cancel := l.settling()
 	defer cancel()
-	if err := l.queue.Release(ctx, queue.Partner(l.name), b.ids()...); err != nil {
+	if err := l.queue.Release(ctx, queue.Partner(l.name), messageIDs(b.jobs)...); err != nil {
 		// They come back by themselves when their lease ends.
 		l.log.Warn("deliveries could not be handed back", "events", len(b.jobs), "error", err)
 	}

@@ -61,6 +61,15 @@ func (l *lane) claim(ctx context.Context, jobs []*job, now time.Time, ttl time.D
 	}
 	var taken []state.Entry
 	for i, j := range jobs {
+		if r, ok := l.owed.find(l.recordKey(j)); ok {
+			j.record = r
+			e, err := l.entry(j, r, ttl)
+			if err != nil {
+				return err
+			}
+			taken = append(taken, e)
+			continue
+		}
 		j.record = record{}
 		if err := json.Unmarshal(standing[i], &j.record); err != nil {
 			return fmt.Errorf("read what was sent: %w", err)
@@ -83,6 +92,7 @@ func (l *lane) claim(ctx context.Context, jobs []*job, now time.Time, ttl time.D
 	if err := l.keys.Set(ctx, taken...); err != nil {
 		return fmt.Errorf("take hold of what is sent: %w", err)
 	}
+	l.owed.paid(taken)
 	return nil
 }
 
@@ -122,7 +132,10 @@ func (l *lane) entry(j *job, r record, ttl time.Duration) (state.Entry, error) {
 	return state.Entry{Key: l.recordKey(j), Value: body, TTL: ttl}, nil
 }
 
-// lease is how long an attempt may take, all its requests together.
+// beginBefore is until when a batch's requests may be begun.
+func (l *lane) beginBefore(b *batch) time.Time { return b.pulled.Add(l.lease() / 2) }
+
+// lease is how long the queue leaves a message with its holder.
 func (l *lane) lease() time.Duration {
 	if l.limits.Lease > 0 {
 		return l.limits.Lease

@@ -21,10 +21,10 @@ const (
 
 // verdict is what is done to a message in the queue.
 type verdict struct {
-	ack    []string
+	ack    []*job
 	retry  map[time.Time][]string
-	bury   map[string][]string // by reason
-	copies []queue.Item        // instead of a retry that the queue would not give
+	bury   map[string][]*job // by reason
+	copies []*job            // in whose place a copy goes, since the queue would not give them again
 }
 
 // settle writes what became of a batch: first the sync log, then the records,
@@ -35,8 +35,7 @@ func (a *attempt) settle() {
 	defer cancel()
 
 	var syncs []event.Sync
-	var entries []state.Entry
-	v := verdict{retry: map[time.Time][]string{}, bury: map[string][]string{}}
+	v := verdict{retry: map[time.Time][]string{}, bury: map[string][]*job{}}
 	counts := map[event.Outcome]int{}
 	type written struct {
 		job    *job
@@ -55,7 +54,7 @@ func (a *attempt) settle() {
 				r.Unlogged = false
 				records = append(records, written{j, r})
 			}
-			v.ack = append(v.ack, j.message.ID)
+			v.ack = append(v.ack, j)
 			counts["repeat"]++
 			continue
 		}
@@ -74,11 +73,11 @@ func (a *attempt) settle() {
 			r.State, r.NotBefore = free, at
 			v.putOff(a, j, at)
 		case j.result.Outcome == event.Accepted, j.result.Outcome == event.NotSent:
-			v.ack = append(v.ack, j.message.ID)
+			v.ack = append(v.ack, j)
 		default:
 			r.State = free // so that a replay sends it again
 			reason := cause(j)
-			v.bury[reason] = append(v.bury[reason], j.message.ID)
+			v.bury[reason] = append(v.bury[reason], j)
 		}
 		s.Code, s.Message = j.result.Code, j.result.Message
 		counts[j.result.Outcome]++
@@ -87,6 +86,8 @@ func (a *attempt) settle() {
 	}
 
 	logged := l.write(ctx, syncs)
+	var entries []state.Entry
+	sent := map[string]record{}
 	for _, w := range records {
 		if !logged && w.job.result.Outcome == event.Accepted {
 			w.record.Unlogged = true
@@ -99,18 +100,20 @@ func (a *attempt) settle() {
 			continue
 		}
 		entries = append(entries, e)
-	}
-	if len(entries) > 0 {
-		if err := l.keys.Set(ctx, entries...); err != nil {
-			// What was taken stays taken; only a second copy of it could be sent again.
-			l.log.Warn("what was sent could not be remembered", "events", len(entries), "error", err)
+		if w.record.State == done {
+			sent[e.Key] = w.record
 		}
 	}
+	if err := l.remember(ctx, entries); err != nil {
+		// If the queue is away too, the messages come back though they were sent.
+		l.owed.keep(sent)
+		l.log.Warn("what was sent could not be remembered by all", "events", len(entries), "error", err)
+	}
 	if !logged {
-		v.comeBack(now.Add(relog))
+		v.comeBack(a, now.Add(relog))
 	}
 	l.apply(ctx, v)
-	l.release(&batch{a.untried})
+	l.release(&batch{jobs: a.untried})
 	a.report(counts)
 }
 
@@ -219,20 +222,23 @@ func (l *lane) write(ctx context.Context, syncs []event.Sync) bool {
 // often; after that a copy takes its place, and the record keeps the time.
 func (v *verdict) putOff(a *attempt, j *job, at time.Time) {
 	if m := a.lane.limits.MaxDeliveries; m > 0 && j.message.Deliveries >= m {
-		v.copies = append(v.copies, queue.Item{Queue: queue.Partner(a.lane.name), Body: j.message.Body})
-		v.ack = append(v.ack, j.message.ID)
+		v.copies = append(v.copies, j)
 		return
 	}
 	v.retry[at] = append(v.retry[at], j.message.ID)
 }
 
 // comeBack turns every end into a retry.
-func (v *verdict) comeBack(at time.Time) {
-	v.retry[at] = append(v.retry[at], v.ack...)
-	for _, ids := range v.bury {
-		v.retry[at] = append(v.retry[at], ids...)
+func (v *verdict) comeBack(a *attempt, at time.Time) {
+	for _, j := range v.ack {
+		v.putOff(a, j, at)
 	}
-	v.ack, v.bury, v.copies = nil, nil, nil
+	for _, jobs := range v.bury {
+		for _, j := range jobs {
+			v.putOff(a, j, at)
+		}
+	}
+	v.ack, v.bury = nil, nil
 }
 
 // apply tells the queue. What fails comes back when its lease ends.
@@ -244,21 +250,25 @@ func (l *lane) apply(ctx context.Context, v verdict) {
 		}
 	}
 	if len(v.copies) > 0 {
-		if err := l.queue.Push(ctx, v.copies...); err != nil {
+		copies := make([]queue.Item, len(v.copies))
+		for i, j := range v.copies {
+			copies[i] = queue.Item{Queue: name, Body: j.message.Body}
+		}
+		if err := l.queue.Push(ctx, copies...); err != nil {
 			failed("push", err)
 			return
 		}
 	}
-	if len(v.ack) > 0 {
-		failed("ack", l.queue.Ack(ctx, name, v.ack...))
+	if ended := append(v.ack, v.copies...); len(ended) > 0 {
+		failed("ack", l.queue.Ack(ctx, name, messageIDs(ended)...))
 	}
 	for at, ids := range v.retry {
 		if len(ids) > 0 {
 			failed("retry", l.queue.Retry(ctx, name, at, ids...))
 		}
 	}
-	for reason, ids := range v.bury {
-		failed("bury", l.queue.Bury(ctx, name, reason, ids...))
+	for reason, jobs := range v.bury {
+		failed("bury", l.queue.Bury(ctx, name, reason, messageIDs(jobs)...))
 	}
 }
 
