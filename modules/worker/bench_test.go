@@ -86,7 +86,7 @@ func BenchmarkSteps(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if f := w.process("ingest:high", messages); f != nil {
+		if f := w.process("ingest:high", messages, time.Now().Add(w.limit())); f != nil {
 			b.Fatal(f)
 		}
 	}

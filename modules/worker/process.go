@@ -30,7 +30,8 @@ const outageAfter = 8
 // handle processes a batch to its end. An error means that nothing could be
 // processed, so that it is better to wait.
 func (w *Worker) handle(p *pulled) error {
-	f := w.process(p.queue, p.messages)
+	// Half of the time is for doing it again one by one.
+	f := w.process(p.queue, p.messages, p.at.Add(w.limit()/2))
 	switch {
 	case f == nil:
 		return nil
@@ -51,12 +52,13 @@ func (w *Worker) handle(p *pulled) error {
 func (w *Worker) isolate(p *pulled, cause *failure) error {
 	w.metrics.batches.WithLabelValues("isolated").Inc()
 	failed := map[string]*failure{}
+	deadline := p.at.Add(w.limit())
 	succeeded := false
 	// In any order: a few bad events at the head of a queue must not look like an
 	// outage each time.
 	rand.Shuffle(len(p.messages), func(i, j int) { p.messages[i], p.messages[j] = p.messages[j], p.messages[i] })
 	for i, m := range p.messages {
-		switch f := w.process(p.queue, p.messages[i:i+1]); {
+		switch f := w.process(p.queue, p.messages[i:i+1], deadline); {
 		case f == nil:
 			succeeded = true
 		case f.panicked:
@@ -65,7 +67,13 @@ func (w *Worker) isolate(p *pulled, cause *failure) error {
 			failed[m.ID] = f
 		}
 		last := i == len(p.messages)-1
-		if w.running.Err() != nil || !succeeded && len(failed) > 0 && (last || len(failed) >= outageAfter) {
+		late := !last && time.Now().After(deadline)
+		if late && succeeded {
+			// What is left goes back untried; the others are done or failed alone.
+			w.release(p.queue, p.messages[i+1:])
+			break
+		}
+		if w.running.Err() != nil || late || !succeeded && len(failed) > 0 && (last || len(failed) >= outageAfter) {
 			back := p.messages[i+1:]
 			for _, m := range p.messages[:i+1] {
 				if failed[m.ID] != nil {
@@ -106,9 +114,9 @@ func (w *Worker) poison(name string, m queue.Message, f *failure) {
 	w.metrics.events.WithLabelValues(poisoned).Inc()
 }
 
-// process runs the steps over messages and acknowledges them.
-func (w *Worker) process(name string, messages []queue.Message) *failure {
-	ctx, cancel := context.WithTimeout(w.running, w.limit())
+// process runs the steps over messages until the deadline, and acknowledges them.
+func (w *Worker) process(name string, messages []queue.Message, deadline time.Time) *failure {
+	ctx, cancel := context.WithDeadline(w.running, deadline)
 	defer cancel()
 	ctx, span := w.trace.tracer.Start(ctx, "worker batch", trace.WithAttributes(
 		attribute.String("queue", name), attribute.Int("messages", len(messages))))
@@ -207,8 +215,9 @@ func (w *Worker) settle(b *batch) *failure {
 	return nil
 }
 
-// limit is how long a batch may take: less than its lease, after which somebody
-// else would begin it too.
+// limit is how long after its pull a batch may still be worked on, one by one
+// too: less than its lease, after which somebody else would begin it as well, and
+// the queue would count a delivery for what is a store's fault.
 func (w *Worker) limit() time.Duration {
 	if w.limits.Lease <= 0 {
 		return 45 * time.Second

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/miq/pixel/modules/event"
 	"github.com/miq/pixel/modules/queue"
@@ -16,6 +17,7 @@ var weights = [len(event.Priorities)]int{16, 4, 1}
 type pulled struct {
 	queue    string
 	messages []queue.Message
+	at       time.Time // when the queue began to count the lease, or before
 }
 
 // turns hands batches to workers: always the most urgent one whose priority has

@@ -153,6 +153,7 @@ func (w *Worker) Stop(ctx context.Context) error {
 func (w *Worker) pull(priority int, name string) {
 	wait := backoff{}
 	for w.pulling.Err() == nil {
+		at := time.Now()
 		messages, err := w.queue.Pull(w.pulling, name, max(w.config.Batch, 1))
 		if err != nil {
 			if w.pulling.Err() == nil && wait.first() {
@@ -167,7 +168,7 @@ func (w *Worker) pull(priority int, name string) {
 		if len(messages) == 0 {
 			continue
 		}
-		if w.pulling.Err() != nil || !w.turns.offer(w.pulling, priority, &pulled{name, messages}) {
+		if w.pulling.Err() != nil || !w.turns.offer(w.pulling, priority, &pulled{name, messages, at}) {
 			w.release(name, messages)
 		}
 	}
