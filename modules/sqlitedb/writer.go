@@ -70,16 +70,23 @@ func (w *Writer) Run(d Durability, fn func() error) error {
 	if _, err := w.begin.Exec(); err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
+	committed := false
+	defer func() {
+		// Also where fn panics: a transaction left open would stop all that follow.
+		// SQLite has rolled back by itself after some errors, such as a full disk;
+		// then this one fails, and that is all right.
+		if !committed {
+			w.rollback.Exec()
+		}
+	}()
 	err := fn()
 	if err == nil {
 		if _, err = w.commit.Exec(); err == nil {
+			committed = true
 			return nil
 		}
 		err = fmt.Errorf("commit: %w", err)
 	}
-	// SQLite has rolled back by itself after some errors, such as a full disk;
-	// then this one fails, and that is all right.
-	w.rollback.Exec()
 	return err
 }
 

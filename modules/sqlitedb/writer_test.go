@@ -71,3 +71,22 @@ func TestAWriterCommitsAllOrNothingAndGoesOn(t *testing.T) {
 		t.Errorf("found %d rows, want 2, error %v", n, err)
 	}
 }
+
+func TestAWriterGoesOnAfterAPanic(t *testing.T) {
+	db, err := sqlitedb.Open(filepath.Join(t.TempDir(), "x.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	w, err := db.Writer(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	func() {
+		defer func() { recover() }()
+		w.Run(sqlitedb.Durable, func() error { panic("a bug") })
+	}()
+	if err := w.Run(sqlitedb.Durable, func() error { return nil }); err != nil {
+		t.Error(err)
+	}
+}

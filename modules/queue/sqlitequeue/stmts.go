@@ -46,9 +46,14 @@ func (q *Queue) table(ctx context.Context, name string) (*table, error) {
 	if t.no > 0 {
 		return t, nil
 	}
+	// A queue is made whole or not at all: half of one would have no statements.
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("make queue %s: %w", name, err)
+	}
+	ctx = context.WithoutCancel(ctx)
 	var no int64
 	err := q.commit(ctx, sqlitedb.Durable, func() error {
-		if err := q.db.Conn().QueryRowContext(ctx, `INSERT INTO queues (name) VALUES (?) RETURNING no`, name).Scan(&no); err != nil {
+		if err := q.db.Conn().QueryRowContext(ctx, `INSERT INTO queues (name) VALUES (?) ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING no`, name).Scan(&no); err != nil {
 			return err
 		}
 		if queue.IsDead(name) {
@@ -64,7 +69,11 @@ func (q *Queue) table(ctx context.Context, name string) (*table, error) {
 	if queue.IsDead(name) {
 		return t, nil
 	}
-	return t, t.prepare(ctx, q.db.Conn())
+	if err := t.prepare(ctx, q.db.Conn()); err != nil {
+		t.no = 0 // the next push tries again
+		return nil, fmt.Errorf("make queue %s: %w", name, err)
+	}
+	return t, nil
 }
 
 // count writes a queue's figures, to go with the change that they count.
