@@ -2,12 +2,15 @@ package admin
 
 import (
 	"net/http"
+	"regexp"
 	"slices"
+	"strconv"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/labstack/echo/v5"
 
 	"github.com/miq/pixel/modules/analytics"
+	"github.com/miq/pixel/modules/consent"
 	"github.com/miq/pixel/modules/event"
 	"github.com/miq/pixel/modules/queue"
 )
@@ -80,6 +83,16 @@ func (a *Admin) listQueues(c *echo.Context) error {
 	return c.JSON(http.StatusOK, items(list, ""))
 }
 
+var wholeAddress = regexp.MustCompile(`"ip":"([^"\\]*)"`)
+
+// withNetwork shows of a visitor's address what is stored of one. A delivery that
+// waits has all of it, which its partner may want and no reader needs.
+func withNetwork(body []byte) []byte {
+	return wholeAddress.ReplaceAllFunc(body, func(member []byte) []byte {
+		return strconv.AppendQuote([]byte(`"ip":`), consent.Truncate(string(wholeAddress.FindSubmatch(member)[1])))
+	})
+}
+
 // deadView is a dead letter with its body, as JSON where it is some.
 type deadView struct {
 	queue.DeadLetter `json:",embed"`
@@ -89,6 +102,7 @@ type deadView struct {
 }
 
 func deadViewOf(d queue.DeadLetter) deadView {
+	d.Body = withNetwork(d.Body)
 	v := deadView{DeadLetter: d, Replayable: d.Origin != ""}
 	if body := jsontext.Value(d.Body); len(body) > 0 && body.IsValid() {
 		v.Body = body

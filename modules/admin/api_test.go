@@ -8,11 +8,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/miq/pixel/modules/analytics"
 	"github.com/miq/pixel/modules/event"
 	"github.com/miq/pixel/modules/httpserver"
+	"github.com/miq/pixel/modules/queue"
 	"github.com/miq/pixel/modules/settings"
 )
 
@@ -327,6 +329,40 @@ func TestAnEventThatWentToNobodySaysWhy(t *testing.T) {
 		"e-stranger": "its pixel has been deleted",
 	} {
 		contains(t, w.get("/events/"+id).body, want)
+	}
+}
+
+func TestADeadLetterShowsANetworkAndKeepsTheAddress(t *testing.T) {
+	for ip, want := range map[string]string{"203.0.113.77": "203.0.113.0", "2001:db8:1:2::3": "2001:db8:1::", "": ""} {
+		t.Run("address "+ip, func(t *testing.T) {
+			b := open(t)
+			ctx := t.Context()
+			e := someEvent("dead-1", time.Now().UTC())
+			e.Context.IP = ip
+			body, err := json.Marshal(event.Delivery{Event: e, Partner: "ttd"})
+			must(t, err)
+			must(t, b.queue.Push(ctx, queue.Item{Queue: queue.Partner("ttd"), Body: body}))
+			got, err := b.queue.Pull(ctx, queue.Partner("ttd"), 1)
+			must(t, err)
+			must(t, b.queue.Bury(ctx, queue.Partner("ttd"), "because", got[0].ID))
+			letters := ask[page[deadView]](b, get, base+"/dlq/ttd", nil, 200)
+			var shown event.Delivery
+			must(t, json.Unmarshal(letters.Items[0].Body, &shown))
+			if shown.Event.Context.IP != want {
+				t.Errorf("shown %q, want %q", shown.Event.Context.IP, want)
+			}
+			if html := b.as(Administrator).get("/dead/ttd").body; ip != "" && strings.Contains(html, ip) {
+				t.Error("the page shows the whole address")
+			}
+			ask[moved](b, post, base+"/dlq/ttd/replay", map[string]any{"all": true}, 200)
+			again, err := b.queue.Pull(ctx, queue.Partner("ttd"), 1)
+			must(t, err)
+			var kept event.Delivery
+			must(t, json.Unmarshal(again[0].Body, &kept))
+			if kept.Event.Context.IP != ip {
+				t.Errorf("replayed with %q", kept.Event.Context.IP)
+			}
+		})
 	}
 }
 

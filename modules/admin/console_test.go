@@ -159,6 +159,10 @@ func TestATestEventShowsRequestAndAnswer(t *testing.T) {
 	if result.Outcome != event.Accepted || result.Request == nil || result.Answer.Status != 200 {
 		t.Errorf("%+v", result)
 	}
+	raw := ask[struct{ Request map[string]any }](b, post, base+"/partners/ttd/test", map[string]any{"pixel_id": "px_1"}, 200)
+	if _, ok := raw.Request["status"]; ok {
+		t.Errorf("a request has a status: %v", raw.Request)
+	}
 }
 
 func TestDeadLettersInTheConsole(t *testing.T) {

@@ -80,7 +80,7 @@ func (a *Admin) deadData(c *echo.Context, short string) (deadData, error) {
 		scanned += len(page)
 		for _, l := range page {
 			if d.Reason == "" || l.Reason == d.Reason {
-				v := deadLetterView{deadView: deadViewOf(l), Pretty: indented(l.Body)}
+				v := deadLetterView{deadView: deadViewOf(l), Pretty: indented(withNetwork(l.Body))}
 				v.EventID, v.EventName = about(l.Body)
 				d.Letters = append(d.Letters, v)
 			}

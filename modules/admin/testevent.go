@@ -42,7 +42,7 @@ type testResult struct {
 type testMessage struct {
 	Method  string      `json:"method,omitempty"`
 	URL     string      `json:"url,omitempty"`
-	Status  int         `json:"status,omitempty"`
+	Status  int         `json:"status,omitzero"`
 	Headers [][2]string `json:"headers"`
 	Body    string      `json:"body"`
 }
