@@ -66,6 +66,7 @@ func TestErrorsBecomeProblems(t *testing.T) {
 		"no such route":             {"GET", "/nowhere", nil, 404, `"title":"Not Found"`},
 		"the wrong method":          {"DELETE", "/bind", nil, 405, `"title":"Method Not Allowed"`},
 		"malformed JSON":            {"POST", "/bind", strings.NewReader(`{"n":`), 400, `"code":"malformed_json"`},
+		"no body":                   {"POST", "/bind", io.MultiReader(), 400, `"detail":"the body is empty"`},
 		"a name twice":              {"POST", "/bind", strings.NewReader(`{"n":1,"n":2}`), 400, `is there twice`},
 		"a wrong type":              {"POST", "/bind", strings.NewReader(`{"n":"x"}`), 400, `"pointer":"/n"`},
 		"a body over the limit":     {"POST", "/read", strings.NewReader(strings.Repeat("x", 65)), 413, `"code":"too_large"`},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math"
 	"net/http"
@@ -65,6 +66,9 @@ func BadJSON(err error) *Problem {
 	at, detail := jsontext.Pointer(""), ""
 	if e, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
 		at, detail = e.JSONPointer, syntax(e)
+		if e.ByteOffset == 0 && errors.Is(e.Err, io.ErrUnexpectedEOF) {
+			p.Detail, detail = "the body is empty", ""
+		}
 	} else if e, ok := errors.AsType[*json.SemanticError](err); ok {
 		p.Code, p.Detail = "invalid_field", "a field has the wrong type"
 		if errors.Is(e.Err, json.ErrUnknownName) {
