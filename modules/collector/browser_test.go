@@ -29,6 +29,9 @@ func TestAPageMayReadItsAnswers(t *testing.T) {
 		if w := f.do("GET", path, nil, "Origin", "https://shop.example.com"); w.Code != http.StatusOK || w.Header().Get("Access-Control-Allow-Origin") != "*" || w.Header().Get("Access-Control-Allow-Credentials") != "" {
 			t.Errorf("%s: %d %v", path, w.Code, w.Header())
 		}
+		if w := f.do("HEAD", path, nil); w.Code != http.StatusOK || w.Header().Get("ETag") == "" {
+			t.Errorf("HEAD %s: %d %v", path, w.Code, w.Header())
+		}
 		if w := f.do("OPTIONS", path, nil, "Origin", "https://shop.example.com", "Access-Control-Request-Method", "GET"); w.Code != http.StatusNoContent || w.Header().Get("Access-Control-Allow-Origin") != "*" {
 			t.Errorf("%s preflight: %d %v", path, w.Code, w.Header())
 		}

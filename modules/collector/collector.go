@@ -134,6 +134,7 @@ func (c *Collector) routes(tag *assets) {
 	}
 	e.GET("/pixel.gif", c.gif)
 	e.GET("/config/:file", c.config)
+	e.HEAD("/config/:file", c.config)
 	for path, handler := range tag.handlers() {
 		e.GET(path, handler)
 		e.HEAD(path, handler)
