@@ -345,3 +345,29 @@ func TestAnUnknownMemberIsNamed(t *testing.T) {
 		t.Errorf("%+v", p)
 	}
 }
+
+func TestAStopLeavesTimeForWhatStopsAfterIt(t *testing.T) {
+	begun, release := make(chan struct{}), make(chan struct{})
+	defer close(release)
+	s := httpserver.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		close(begun)
+		<-release
+	}), "127.0.0.1:0", slog.New(slog.DiscardHandler))
+	if err := s.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		if resp, err := http.Get("http://" + s.Addr()); err == nil {
+			resp.Body.Close()
+		}
+	}()
+	<-begun
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	if err := s.Stop(ctx); err == nil {
+		t.Error("a request that never ends was not reported")
+	}
+	if ctx.Err() != nil {
+		t.Error("nothing is left of the time to stop")
+	}
+}

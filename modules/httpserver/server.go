@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"time"
 )
 
 // Server serves a handler on one address.
@@ -62,9 +63,15 @@ func (s *Server) Addr() string {
 	return s.listener.Addr().String()
 }
 
-// Stop takes no more requests and waits for those that run. When ctx ends
-// first, it cuts them off and says so.
+// Stop takes no more requests and waits for those that run, for at most half of
+// the time that ctx leaves: a client that sends slowly must not use up what the
+// roles downstream need to end well. Then it cuts them off and says so.
 func (s *Server) Stop(ctx context.Context) error {
+	if end, ok := ctx.Deadline(); ok {
+		half, cancel := context.WithTimeout(ctx, time.Until(end)/2)
+		defer cancel()
+		ctx = half
+	}
 	s.mu.Lock()
 	done := s.done
 	s.mu.Unlock()

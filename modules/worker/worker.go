@@ -132,6 +132,12 @@ func (w *Worker) Start(context.Context) error {
 // Stop pulls no more, hands back what was not begun and finishes what was. If
 // ctx ends first, that is cut short and comes back too.
 func (w *Worker) Stop(ctx context.Context) error {
+	if end, ok := ctx.Deadline(); ok {
+		// The dispatcher stops after us, and needs some of the time too.
+		half, cancel := context.WithTimeout(ctx, time.Until(end)/2)
+		defer cancel()
+		ctx = half
+	}
 	w.stopPull()
 	defer w.stopRun()
 	finished := make(chan struct{})
