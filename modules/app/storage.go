@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -34,7 +35,9 @@ func storage(c config.Config) fx.Option {
 			func(dir dataDir) filearchive.Dir {
 				return filearchive.Dir(strings.TrimPrefix(c.Archive.URL, "file://"))
 			},
-			func(lc fx.Lifecycle) (redis.UniversalClient, error) { return redisClient(lc, c.Redis) },
+			func(lc fx.Lifecycle, log *slog.Logger) (redis.UniversalClient, error) {
+				return redisClient(lc, c.Redis, log)
+			},
 			database("queue"),
 			database("state"),
 			database("analytics"),
@@ -106,7 +109,9 @@ func newBox(key []byte, err error) (*secret.Box, error) {
 
 // redisClient makes the client that queues and state share. A server that does
 // not answer is an error within seconds, not a hang.
-func redisClient(lc fx.Lifecycle, c config.Redis) (redis.UniversalClient, error) {
+func redisClient(lc fx.Lifecycle, c config.Redis, log *slog.Logger) (redis.UniversalClient, error) {
+	// The library has one logger a process, and by default writes plain lines.
+	redis.SetLogger(redisLog{log.With("component", "redis")})
 	o, err := redis.ParseURL(c.URL)
 	if err != nil {
 		return nil, fmt.Errorf("redis.url: %w", err)
@@ -121,4 +126,12 @@ func redisClient(lc fx.Lifecycle, c config.Redis) (redis.UniversalClient, error)
 		return nil
 	}, client.Close))
 	return client, nil
+}
+
+// redisLog takes the client's own complaints about connections, which our roles
+// report in their own words: they are for whoever looks closer.
+type redisLog struct{ log *slog.Logger }
+
+func (l redisLog) Printf(ctx context.Context, format string, v ...any) {
+	l.log.DebugContext(ctx, "the client says", "message", fmt.Sprintf(format, v...))
 }

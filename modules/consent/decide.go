@@ -140,6 +140,8 @@ func (d *Decider) byString(tc *TCString, site Site) finding {
 func consentMode(m event.ConsentMode) finding {
 	const yes = "granted"
 	switch {
+	case m == (event.ConsentMode{}):
+		return finding{event.None, "C1", "no Consent Mode signal came (consent.gcm), which this pixel takes its consent from", event.Allowed}
 	case m.AnalyticsStorage != yes:
 		return finding{event.None, "C1", "Consent Mode does not grant analytics_storage", event.Allowed}
 	case m.AdStorage != yes:

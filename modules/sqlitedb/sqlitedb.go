@@ -32,8 +32,15 @@ func Open(path string) (*DB, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("make the data folder: %w", err)
 	}
+	// SQLite gives its other files the mode of this one, whatever the folder's.
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	if err := f.Close(); err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
 	db := &DB{}
-	var err error
 	if db.Durable, err = open(path, 1, "synchronous(FULL)"); err == nil {
 		if db.Lazy, err = open(path, 1, "synchronous(NORMAL)"); err == nil {
 			db.Read, err = open(path, 4, "query_only(1)")
