@@ -10,6 +10,9 @@ import (
 	"time"
 )
 
+// minLease is three times the longest that any partner is waited for.
+const minLease = 45 * time.Second
+
 // Roles are what a process can do; "all" is all of them.
 var roles = []string{"collector", "worker", "dispatcher", "admin"}
 
@@ -76,6 +79,12 @@ func (c Config) check(bad *Invalid) {
 		if d <= 0 {
 			bad.add(key, "must be longer than nothing, such as 30s")
 		}
+	}
+	if c.Queue.Lease > 0 && c.Queue.Lease < minLease {
+		bad.add("queue.lease", "must be at least %s, or a message comes back while a slow partner is still being asked", shortDuration(minLease))
+	}
+	if c.Queue.MaxDeliveries > 255 {
+		bad.add("queue.max_deliveries", "must be at most 255")
 	}
 	if c.Dispatcher.Breaker.Failures > c.Dispatcher.Breaker.Window {
 		bad.add("dispatcher.breaker.failures", "must not exceed dispatcher.breaker.window (%d)", c.Dispatcher.Breaker.Window)

@@ -92,7 +92,7 @@ partners: {ttd: {endpoint: insight.adsrvr.org}}
 redis: {url: "http://here"}
 `),
 		Environ: []string{"PIXEL_ADMIN_TOKENS=x", "PIXEL_OTEL_SAMPLE=2"},
-		Flags:   map[string]string{"archive.url": "ftp://x"},
+		Flags:   map[string]string{"archive.url": "ftp://x", "queue.max_deliveries": "1000"},
 	})
 	var bad Invalid
 	if !errors.As(err, &bad) {
@@ -110,6 +110,7 @@ redis: {url: "http://here"}
 		"PIXEL_ADMIN_TOKENS: no setting has this environment variable",
 		"otel.sample: must be between 0 and 1",
 		"archive.url: must begin with file://",
+		"queue.max_deliveries: must be at most 255",
 	} {
 		if !strings.Contains(bad.Error(), want) {
 			t.Errorf("no line says %q in:\n%s", want, bad.Error())
