@@ -1,11 +1,9 @@
 // As much of Node's test runner as we use, so that checking needs one package.
 declare module "node:test" {
-  interface Mock {
-    timers: { enable(options?: { apis: string[] }): void; tick(ms: number): void; reset(): void };
-  }
-  export const mock: Mock;
   export function test(name: string, fn: () => void | Promise<void>): void;
-  export function afterEach(fn: () => void): void;
+}
+declare module "node:crypto" {
+  export const webcrypto: Crypto;
 }
 declare module "node:assert/strict" {
   const assert: {

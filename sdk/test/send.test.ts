@@ -1,17 +1,12 @@
 import assert from "node:assert/strict";
-import { afterEach, mock, test } from "node:test";
+import { test } from "node:test";
 import { listen } from "../src/notices";
 import { newSender } from "../src/send";
 import { split } from "../src/split";
 import { type Answer, retryAfter } from "../src/transport";
 import type { State } from "../src/types";
+import { stopClock, tick } from "./clock";
 import { event } from "./page";
-
-mock.timers.enable({ apis: ["setTimeout"] });
-afterEach(() => {
-  mock.timers.reset();
-  mock.timers.enable({ apis: ["setTimeout"] });
-});
 
 const errors: string[] = [];
 listen("error", ({ message }) => errors.push(message));
@@ -22,6 +17,7 @@ const turns = async () => {
 };
 
 function setup(answers: (Answer | "down")[] = []) {
+  stopClock();
   const world = {
     state: "full" as State,
     posted: [] as Record<string, any>[],
@@ -61,7 +57,7 @@ test("ten events make a batch, two seconds make one of fewer", async () => {
   for (let i = 0; i < 11; i++) sender.add(event("scroll"));
   assert.equal(world.posted.length, 1);
   assert.equal(world.posted[0].events.length, 10);
-  mock.timers.tick(2000);
+  tick(2000);
   assert.equal(world.posted[1].events.length, 1);
 });
 
@@ -119,9 +115,9 @@ test("a failure is tried again, not before the server said", async () => {
   const { sender, world } = setup([{ status: 503, wait: 30_000 }]);
   sender.add(event("purchase"));
   await turns();
-  mock.timers.tick(29_000);
+  tick(29_000);
   assert.equal(world.posted.length, 1);
-  mock.timers.tick(1_000);
+  tick(1_000);
   assert.equal(world.posted.length, 2);
   assert.equal(world.posted[1].events[0].id, world.posted[0].events[0].id);
 });
@@ -130,7 +126,7 @@ test("a refusal is not tried again", async () => {
   const { sender, world } = setup([{ status: 400, wait: 0 }]);
   sender.add(event("purchase"));
   await turns();
-  mock.timers.tick(600_000);
+  tick(600_000);
   assert.equal(world.posted.length, 1);
   assert.equal(errors.pop(), "refused with 400");
 });
@@ -140,7 +136,7 @@ test("after ten tries it gives up", async () => {
   sender.add(event("purchase"));
   for (let i = 0; i < 15; i++) {
     await turns();
-    mock.timers.tick(60_000);
+    tick(60_000);
   }
   assert.equal(world.posted.length, 10);
   assert.match(errors.pop()!, /^gave up/);
@@ -162,7 +158,7 @@ test("a batch made under partial stays partial", async () => {
   sender.add(event("purchase"));
   await turns();
   world.state = "full";
-  mock.timers.tick(60_000);
+  tick(60_000);
   assert.equal(world.posted[1].consent.state, "partial");
   assert.equal(world.posted[1].identity.email, undefined);
 });
@@ -173,10 +169,10 @@ test("nothing leaves under none, and what was cleared never does", async () => {
   await turns();
   world.state = "none";
   sender.flush(true);
-  mock.timers.tick(60_000);
+  tick(60_000);
   sender.clear();
   world.state = "full";
-  mock.timers.tick(600_000);
+  tick(600_000);
   sender.flush(true);
   assert.equal(world.posted.length, 1);
   assert.equal(world.left.length, 0);

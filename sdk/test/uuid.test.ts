@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { uuid } from "../src/uuid";
+import "./webcrypto";
 
 test("is a version 7 that carries its time", () => {
   const at = Date.UTC(2026, 10, 22);
