@@ -101,7 +101,7 @@ func (d *demonstration) ready(ctx context.Context) error {
 		{"Shop", d.shop.URL},
 		{"Console", login},
 		{"Partners", d.sandbox + "  (what the imitated partners received)"},
-		{"Collector", origin},
+		{"Collector", origin + "  (POST /collect; the tag is at /sdk.js)"},
 		{"Metrics", "http://" + browsable(d.ops) + "/metrics"},
 	})
 	fmt.Fprint(d.out, "\n  The console's link signs you in once. Ctrl-C ends the demo; its data stays for the next.\n\n")
