@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/chromedp"
 	"github.com/klauspost/compress/zstd"
 )
 
@@ -128,6 +129,7 @@ func TestTheDemoInARealBrowser(t *testing.T) {
 		b.open(t, console+"/partners/ttd")
 		b.shot(t, "3-partner")
 		b.click(t, `[name="mode"][value="off"]`)
+		b.do(t, chromedp.WaitVisible(chromedp.CSS(`[name="mode"][value="off"][aria-pressed="true"]`)))
 		p.eventually("the switch is off", func() error {
 			var ttd struct{ Mode string }
 			if err := p.tryAPI("GET", "/partners/ttd", nil, &ttd); err != nil {

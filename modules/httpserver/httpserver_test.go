@@ -9,7 +9,9 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -369,5 +371,29 @@ func TestAStopLeavesTimeForWhatStopsAfterIt(t *testing.T) {
 	}
 	if ctx.Err() != nil {
 		t.Error("nothing is left of the time to stop")
+	}
+}
+
+func TestAClientThatHungUpIsNoFailureOfOurs(t *testing.T) {
+	for name, err := range map[string]error{
+		"broken pipe":      &net.OpError{Op: "write", Err: os.NewSyscallError("write", syscall.EPIPE)},
+		"connection reset": &net.OpError{Op: "write", Err: os.NewSyscallError("write", syscall.ECONNRESET)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var log bytes.Buffer
+			e := httpserver.New(httpserver.Options{Name: "test", Log: slog.New(slog.NewTextHandler(&log, nil))})
+			e.GET("/", func(*echo.Context) error { return err })
+			here := httptest.NewRequest(http.MethodGet, "/", nil)
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			e.ServeHTTP(httptest.NewRecorder(), here.WithContext(ctx))
+			if log.Len() > 0 {
+				t.Errorf("logged: %s", log.String())
+			}
+			e.ServeHTTP(httptest.NewRecorder(), here)
+			if log.Len() == 0 {
+				t.Error("a store that hung up while the client waits was not logged")
+			}
+		})
 	}
 }

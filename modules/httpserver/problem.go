@@ -9,6 +9,7 @@ import (
 	"math"
 	"net/http"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -138,11 +139,17 @@ func problem(err error) *Problem {
 	return &Problem{Status: http.StatusInternalServerError, Code: "internal", Detail: "something went wrong here, not in the request"}
 }
 
+// hungUp reports a connection that was closed under a write: that of the client,
+// if the request has ended too, which is its right and no failure of ours.
+func hungUp(err error) bool {
+	return errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET)
+}
+
 // answerError is the one place that turns errors into answers, and the one that
 // logs those that are ours.
 func answerError(log *slog.Logger, name string) echo.HTTPErrorHandler {
 	return func(c *echo.Context, err error) {
-		gone := c.Request().Context().Err() != nil && errors.Is(err, context.Canceled)
+		gone := c.Request().Context().Err() != nil && (errors.Is(err, context.Canceled) || hungUp(err))
 		p := problem(err)
 		if p.Status == http.StatusInternalServerError && !gone {
 			attrs := []any{"server", name, "method", c.Request().Method, "route", c.Path(), "error", err}
