@@ -3,7 +3,6 @@ package dispatcher
 import (
 	"context"
 	"sync"
-	"time"
 
 	"github.com/miq/pixel/modules/state"
 )
@@ -53,20 +52,9 @@ func (l *lane) remember(ctx context.Context, entries []state.Entry) error {
 	if len(entries) == 0 {
 		return nil
 	}
-	var err error
-	for try := range 4 {
-		if try > 0 {
-			pause := time.NewTimer(100 * time.Millisecond << try)
-			select {
-			case <-ctx.Done():
-				pause.Stop()
-			case <-pause.C:
-			}
-		}
-		if err = l.keys.Set(ctx, entries...); err == nil {
-			l.owed.paid(entries)
-			return nil
-		}
+	err := insist(ctx, func() error { return l.keys.Set(ctx, entries...) })
+	if err == nil {
+		l.owed.paid(entries)
 	}
 	return err
 }

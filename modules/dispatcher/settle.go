@@ -200,19 +200,9 @@ func (l *lane) write(ctx context.Context, syncs []event.Sync) bool {
 	if len(syncs) == 0 {
 		return true
 	}
-	var err error
-	for try := range 4 {
-		if try > 0 {
-			pause := time.NewTimer(100 * time.Millisecond << try)
-			select {
-			case <-ctx.Done():
-				pause.Stop()
-			case <-pause.C:
-			}
-		}
-		if err = l.writer.WriteSyncs(ctx, syncs...); err == nil {
-			return true
-		}
+	err := insist(ctx, func() error { return l.writer.WriteSyncs(ctx, syncs...) })
+	if err == nil {
+		return true
 	}
 	l.log.Error("the sync log cannot be written; the deliveries come back for it", "events", len(syncs), "error", err)
 	return false
