@@ -14,6 +14,7 @@ import (
 	"go.uber.org/fx"
 
 	"github.com/miq/pixel/config"
+	"github.com/miq/pixel/migrations"
 	"github.com/miq/pixel/modules/analytics/sqliteanalytics"
 	"github.com/miq/pixel/modules/archive/filearchive"
 	"github.com/miq/pixel/modules/queue"
@@ -80,13 +81,28 @@ func lockDataDir(lc fx.Lifecycle, dir string) (dataDir, error) {
 // or a large insert never holds up the queue's fsync.
 func database(name string) any {
 	return fx.Annotate(func(lc fx.Lifecycle, dir dataDir) (*sqlitedb.DB, error) {
-		db, err := sqlitedb.Open(filepath.Join(string(dir), name+".db"))
+		db, err := openDB(string(dir), name)
 		if err != nil {
 			return nil, err
 		}
 		lc.Append(fx.StopHook(db.Close))
 		return db, nil
 	}, fx.ResultTags(`name:"`+name+`_db"`))
+}
+
+func openDB(dir, name string) (*sqlitedb.DB, error) {
+	return sqlitedb.Open(filepath.Join(dir, name+".db"))
+}
+
+// Migrate brings the analytics store up to date, as a start does too, and returns
+// the names of the migrations that it applied.
+func Migrate(ctx context.Context, c config.Config) ([]string, error) {
+	db, err := openDB(c.DataDir, "analytics")
+	if err != nil {
+		return nil, err
+	}
+	defer db.Close()
+	return migrations.SQLite(ctx, db.Durable)
 }
 
 // secretBox takes the configured key, or the one in the data folder, which a

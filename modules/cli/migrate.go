@@ -2,12 +2,10 @@ package cli
 
 import (
 	"fmt"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
-	"github.com/miq/pixel/migrations"
-	"github.com/miq/pixel/modules/sqlitedb"
+	"github.com/miq/pixel/modules/app"
 )
 
 func migrateCommand() *cobra.Command {
@@ -20,18 +18,12 @@ func migrateCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			path := filepath.Join(c.DataDir, "analytics.db")
-			db, err := sqlitedb.Open(path)
-			if err != nil {
-				return err
-			}
-			defer db.Close()
-			applied, err := migrations.SQLite(cmd.Context(), db.Durable)
+			applied, err := app.Migrate(cmd.Context(), c)
 			for _, name := range applied {
 				fmt.Fprintln(cmd.OutOrStdout(), "applied", name)
 			}
 			if err == nil {
-				fmt.Fprintln(cmd.OutOrStdout(), path, "is up to date")
+				fmt.Fprintln(cmd.OutOrStdout(), "the analytics store in", c.DataDir, "is up to date")
 			}
 			return err
 		},
