@@ -4,9 +4,7 @@
 package sdk
 
 import (
-	"crypto/sha512"
 	_ "embed" // for the bundles
-	"encoding/base64"
 	"encoding/json"
 	"html"
 	"net/url"
@@ -47,12 +45,6 @@ func Banner() []byte { return banner }
 
 // Types are the TypeScript declarations of the module.
 func Types() []byte { return types }
-
-// Integrity is the subresource integrity of a file, for the integrity attribute.
-func Integrity(b []byte) string {
-	sum := sha512.Sum384(b)
-	return "sha384-" + base64.StdEncoding.EncodeToString(sum[:])
-}
 
 // Snippet is the HTML that puts a pixel on a page whose collector is at origin,
 // such as "https://px.example.com". Both are escaped for where they stand.
