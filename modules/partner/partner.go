@@ -83,6 +83,10 @@ type Spec struct {
 	// Credentials are the secrets it needs, in the order they are asked for.
 	Credentials []Credential
 	Auth        Auth
+	// Scopes are what an access token is asked for, where Auth names them.
+	Scopes []string
+	// Connect is set where an account can be connected in the console.
+	Connect *Grant
 
 	Limits  Limits
 	Consent Needs
@@ -90,6 +94,10 @@ type Spec struct {
 	// Dedupes is set where the partner drops a repeat by our event id, so that
 	// sending again after a timeout is harmless.
 	Dedupes bool
+	// Test says, for people, what the partner does with a request that Encode made
+	// with Batch.Test: "checks it and stores nothing". Empty: it has no such flag,
+	// and a test event is sent for real.
+	Test string
 	// EventNames are the partner's own names for standard events, shown where a
 	// route is made.
 	EventNames map[string]string
@@ -103,19 +111,6 @@ type Credential struct {
 	// Optional is set where the partner works without it.
 	Optional bool
 }
-
-// Auth is how requests are authorised.
-type Auth string
-
-// The kinds of Auth.
-const (
-	// NoAuth: ids in the body say whose event it is.
-	NoAuth Auth = "none"
-	// RefreshToken: OAuth 2 refresh_token grant at TokenURL with the credentials
-	// client_id, client_secret and refresh_token; the token goes into
-	// Authorization: Bearer.
-	RefreshToken Auth = "refresh_token"
-)
 
 // Limits are the partner's, or ours where it states none.
 type Limits struct {
@@ -147,6 +142,8 @@ type Batch struct {
 	Token       string            // a valid access token, where Auth needs one
 	Now         time.Time
 	Deliveries  []event.Delivery
+	// Test asks for the partner's own test or validate flag; see Spec.Test.
+	Test bool
 }
 
 // Answer is a partner's answer, read whole.
@@ -165,6 +162,8 @@ type Result struct {
 	Outcome event.Outcome // Accepted, Retry, Rejected or NotSent
 	Code    string        // short and stable: the partner's, or ours in snake_case
 	Message string        // for people
+	// Answer is the item's own part of the answer, as it came, where it has one.
+	Answer string
 }
 
 // Receipt sorts a batch. Answers are values, not errors.

@@ -47,7 +47,16 @@ func (Adapter) Spec() partner.Spec {
 			{Name: "client_secret", Title: "Client secret", Help: "Of the same application."},
 			{Name: "refresh_token", Title: "Refresh token", Help: "From the authorisation-code grant with the scope advertising::campaign_management, by a user who may edit events (event_manager_edit). It begins with Atzr|."},
 		},
-		Auth:       partner.RefreshToken,
+		Auth: partner.RefreshToken,
+		Connect: &partner.Grant{
+			AuthorizeURL: "https://www.amazon.com/ap/oa",
+			Regions: map[string]string{
+				"North America": "https://www.amazon.com/ap/oa",
+				"Europe":        "https://eu.account.amazon.com/ap/oa",
+				"Far East":      "https://apac.account.amazon.com/ap/oa",
+			},
+			Scopes: []string{"advertising::campaign_management"},
+		},
 		Limits:     partner.Limits{Items: maxEvents, Bytes: 1 << 20, Age: 7 * 24 * time.Hour, Timeout: 15 * time.Second, Linger: time.Second},
 		Consent:    partner.Needs{VendorID: 793, Measure: true, ConsentMode: true},
 		Dedupes:    true,

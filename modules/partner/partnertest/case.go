@@ -49,6 +49,7 @@ type result struct {
 	Outcome event.Outcome `json:"outcome"`
 	Code    string        `json:"code,omitempty"`
 	Message string        `json:"message,omitempty"`
+	Answer  string        `json:"answer,omitempty"`
 }
 
 type receiptFile struct {

@@ -41,14 +41,44 @@ func checkSpec(t *testing.T, s partner.Spec) {
 		}
 		have[c.Name] = true
 	}
-	if s.Auth == partner.RefreshToken && !(have["client_id"] && have["client_secret"] && have["refresh_token"]) {
-		t.Error("a refresh token grant needs client_id, client_secret and refresh_token")
-	}
+	checkAuth(t, s, have)
 	if len(s.EventNames) == 0 {
 		t.Error("EventNames is empty")
 	}
 	checkSchema(t, "Settings", s.Settings)
 	checkSchema(t, "Params", s.Params)
+}
+
+// checkAuth checks that the credentials fit the kind of Auth.
+func checkAuth(t *testing.T, s partner.Spec, have map[string]bool) {
+	need := map[partner.Auth][]string{
+		partner.NoAuth:          nil,
+		partner.RefreshToken:    {partner.ClientID, partner.ClientSecret, partner.RefreshSecret},
+		partner.Google:          {partner.ServiceAccount, partner.ClientID, partner.ClientSecret, partner.RefreshSecret},
+		partner.SignedAssertion: {partner.ClientID, partner.ClientSecret},
+	}
+	names, known := need[s.Auth]
+	if !known {
+		t.Errorf("there is no Auth called %q", s.Auth)
+	}
+	for _, name := range names {
+		if !have[name] {
+			t.Errorf("Auth %q needs the credential %s", s.Auth, name)
+		}
+	}
+	for _, c := range s.Credentials {
+		if s.Auth == partner.Google && !c.Optional {
+			t.Errorf("the credential %s must be optional: there are two ways", c.Name)
+		}
+	}
+	if g := s.Connect; g != nil {
+		if s.Auth != partner.RefreshToken && s.Auth != partner.Google {
+			t.Errorf("Auth %q has no account to connect", s.Auth)
+		}
+		if len(g.Scopes) == 0 || !strings.HasPrefix(g.AuthorizeURL, "https://") {
+			t.Errorf("Connect is incomplete: %+v", g)
+		}
+	}
 }
 
 func checkSchema(t *testing.T, what string, raw []byte) {
