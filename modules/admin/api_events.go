@@ -2,15 +2,13 @@ package admin
 
 import (
 	"net/http"
-	"regexp"
 	"slices"
-	"strconv"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/labstack/echo/v5"
 
 	"github.com/miq/pixel/modules/analytics"
-	"github.com/miq/pixel/modules/consent"
+	"github.com/miq/pixel/modules/deadletters"
 	"github.com/miq/pixel/modules/event"
 	"github.com/miq/pixel/modules/queue"
 )
@@ -83,16 +81,6 @@ func (a *Admin) listQueues(c *echo.Context) error {
 	return c.JSON(http.StatusOK, items(list, ""))
 }
 
-var wholeAddress = regexp.MustCompile(`"ip":"([^"\\]*)"`)
-
-// withNetwork shows of a visitor's address what is stored of one. A delivery that
-// waits has all of it, which its partner may want and no reader needs.
-func withNetwork(body []byte) []byte {
-	return wholeAddress.ReplaceAllFunc(body, func(member []byte) []byte {
-		return strconv.AppendQuote([]byte(`"ip":`), consent.Truncate(string(wholeAddress.FindSubmatch(member)[1])))
-	})
-}
-
 // deadView is a dead letter with its body, as JSON where it is some.
 type deadView struct {
 	queue.DeadLetter `json:",embed"`
@@ -102,7 +90,7 @@ type deadView struct {
 }
 
 func deadViewOf(d queue.DeadLetter) deadView {
-	d.Body = withNetwork(d.Body)
+	d.Body = deadletters.Masked(d.Body)
 	v := deadView{DeadLetter: d, Replayable: d.Origin != ""}
 	if body := jsontext.Value(d.Body); len(body) > 0 && body.IsValid() {
 		v.Body = body
@@ -115,14 +103,24 @@ func deadViewOf(d queue.DeadLetter) deadView {
 func (a *Admin) listDead(c *echo.Context) error {
 	q := a.query(c)
 	cursor, limit := q.text("cursor"), q.number("limit", 1, 1000, 50)
+	s := deadletters.Selection{
+		Contains: q.text("contains"), PixelID: q.text("pixel_id"), Event: q.text("event"), Since: q.time("since"), Until: q.time("until"),
+	}
+	if reason := q.text("reason"); reason != "" {
+		s.Reason = &reason
+	}
+	s.All = s.Empty()
 	if err := q.err(); err != nil {
+		return err
+	}
+	if err := s.Check(); err != nil {
 		return err
 	}
 	name, err := a.deadQueue(param(c, "queue"))
 	if err != nil {
 		return err
 	}
-	letters, next, err := a.o.Queues.Dead(c.Request().Context(), name, cursor, limit)
+	letters, next, err := deadletters.Find(c.Request().Context(), a.o.Queues, name, s, cursor, limit)
 	if err != nil {
 		return err
 	}

@@ -1,22 +1,17 @@
 package admin
 
 import (
-	"cmp"
 	"context"
 	"errors"
-
-	"slices"
 	"strings"
 
+	"github.com/miq/pixel/modules/deadletters"
 	"github.com/miq/pixel/modules/event"
 	"github.com/miq/pixel/modules/queue"
 	"github.com/miq/pixel/modules/settings"
 )
 
 var errNoQueue = errors.New("no such queue; there are validation and one for each partner")
-
-// deadScan bounds how many dead letters one request looks at.
-const deadScan = 10_000
 
 // validation is the name of the queue for refused input.
 const validation = "validation"
@@ -32,164 +27,77 @@ func (a *Admin) deadQueue(name string) (string, error) {
 	return "", errNoQueue
 }
 
-// selection says which dead letters are meant; it must say so.
+// selection is what a request asks to be moved, and how.
 type selection struct {
-	IDs    []string `json:"ids"`
-	Reason *string  `json:"reason"`
-	All    bool     `json:"all"`
+	deadletters.Selection `json:",embed"`
+
+	DryRun bool   `json:"dry_run,omitzero"`
+	Limit  int    `json:"limit,omitzero"`
+	Cursor string `json:"cursor,omitzero"`
 }
 
-func (s selection) check() error {
-	n := 0
-	for _, is := range []bool{len(s.IDs) > 0, s.Reason != nil, s.All} {
-		if is {
-			n++
-		}
-	}
-	if n != 1 {
-		return settings.Invalid{{Field: "ids", Message: "give one of ids, reason or all"}}
-	}
-	return nil
+func (s selection) options() deadletters.Options {
+	return deadletters.Options{DryRun: s.DryRun, Limit: s.Limit, Cursor: s.Cursor}
 }
 
-func (s selection) takes(d queue.DeadLetter) bool {
-	return s.All || s.Reason != nil && d.Reason == *s.Reason || slices.Contains(s.IDs, d.ID)
-}
-
-// moved is what became of a selection.
+// moved is what became of a selection, and a sentence that says it.
 type moved struct {
-	Selected int `json:"selected"`
-	Moved    int `json:"moved"`
-	// Stuck are letters that came from no queue, since they are input that was
-	// refused: there is nowhere to put them back.
-	Stuck   int    `json:"not_replayable"`
-	More    bool   `json:"more"`
+	deadletters.Result `json:",embed"`
+
 	Message string `json:"message"`
 }
 
-// selected finds the letters that are meant, among the newest deadScan.
-func (a *Admin) selected(ctx context.Context, name string, s selection) (letters []queue.DeadLetter, more bool, err error) {
-	err = s.check()
-	cursor, seen := "", 0
-	for err == nil {
-		var page []queue.DeadLetter
-		page, cursor, err = a.o.Queues.Dead(ctx, name, cursor, 500)
-		for _, d := range page {
-			if s.takes(d) {
-				letters = append(letters, d)
-			}
-		}
-		seen += len(page)
-		if cursor == "" || len(s.IDs) > 0 && len(letters) == len(s.IDs) {
-			return letters, false, err
-		}
-		if seen >= deadScan {
-			return letters, true, err
-		}
-	}
-	return nil, false, err
-}
-
 func (a *Admin) replay(ctx context.Context, who principal, short string, s selection) (moved, error) {
-	name, err := a.deadQueue(short)
-	if err != nil {
-		return moved{}, err
-	}
-	letters, more, err := a.selected(ctx, name, s)
-	if err != nil {
-		return moved{}, err
-	}
-	m := moved{Selected: len(letters), More: more}
-	var ids []string
-	for _, d := range letters {
-		if d.Origin == "" {
-			m.Stuck++
-			continue
-		}
-		ids = append(ids, d.ID)
-	}
-	if len(ids) > 0 {
-		if m.Moved, err = a.o.Queues.Revive(ctx, name, ids...); err != nil {
-			return m, err
-		}
-	}
-	m.Message = replayed(m)
-	if m.Moved == 0 {
-		return m, nil
-	}
-	return m, a.audit.record(ctx, who, "dlq.replay", short, m.Message)
-}
-
-func replayed(m moved) string {
-	text := "Put back into their queue: " + count(m.Moved, "message") + "."
-	if m.Stuck > 0 {
-		text += " Not replayable: " + count(m.Stuck, "message") + " that the collector refused; correct the cause at the source, which must send them again."
-	}
-	if m.More {
-		text += " There are more; repeat to go on."
-	}
-	return text
+	return a.move(ctx, who, "dlq.replay", short, s, deadletters.Replay, replayed)
 }
 
 func (a *Admin) drop(ctx context.Context, who principal, short string, s selection) (moved, error) {
+	return a.move(ctx, who, "dlq.drop", short, s, deadletters.Drop, dropped)
+}
+
+func (a *Admin) move(ctx context.Context, who principal, action, short string, s selection,
+	run func(context.Context, deadletters.Box, string, deadletters.Selection, deadletters.Options) (deadletters.Result, error),
+	say func(deadletters.Result, bool) string,
+) (moved, error) {
 	name, err := a.deadQueue(short)
 	if err != nil {
 		return moved{}, err
 	}
-	letters, more, err := a.selected(ctx, name, s)
-	if err != nil {
-		return moved{}, err
+	if s.Limit < 0 || s.Limit > deadletters.MaxScan {
+		return moved{}, settings.Invalid{{Field: "limit", Message: "must be from 1 to " + thousands(deadletters.MaxScan)}}
 	}
-	m := moved{Selected: len(letters), More: more}
-	ids := make([]string, len(letters))
-	for i, d := range letters {
-		ids[i] = d.ID
-	}
-	if len(ids) > 0 {
-		if m.Moved, err = a.o.Queues.Drop(ctx, name, ids...); err != nil {
-			return m, err
-		}
-	}
-	m.Message = "Deleted for good: " + count(m.Moved, "message") + "."
+	r, err := run(ctx, a.o.Queues, name, s.Selection, s.options())
+	m := moved{r, say(r, s.DryRun)}
 	if m.Moved == 0 {
-		return m, nil
+		return m, err
 	}
-	return m, a.audit.record(ctx, who, "dlq.drop", short, m.Message)
+	// What was moved before an error was moved.
+	return m, errors.Join(err, a.audit.record(ctx, who, action, short, m.Message))
 }
 
-// cause counts the dead letters of one reason.
-type cause struct {
-	Reason string `json:"reason"`
-	Count  int    `json:"count"`
-	// Stuck is set where none of them can be replayed.
-	Stuck bool `json:"-"`
+func replayed(r deadletters.Result, dry bool) string {
+	text := "Put back into their queue: " + count(r.Moved, "message") + "."
+	if dry {
+		text = "Would be put back into their queue: " + count(r.Selected-r.Stuck, "message") + ". Nothing was moved."
+	}
+	if r.Stuck > 0 {
+		text += " Not replayable: " + count(r.Stuck, "message") + " that the collector refused; correct the cause at the source, which must send them again."
+	}
+	return text + goOn(r)
 }
 
-// causes groups the newest dead letters by reason, the most frequent first, and
-// counts those that can be replayed.
-func (a *Admin) causes(ctx context.Context, name string) (out []cause, movable int, more bool, err error) {
-	letters, more, err := a.selected(ctx, name, selection{All: true})
-	if err != nil {
-		return nil, 0, false, err
+func dropped(r deadletters.Result, dry bool) string {
+	if dry {
+		return "Would be deleted for good: " + count(r.Selected, "message") + ". Nothing was deleted." + goOn(r)
 	}
-	by := map[string]*cause{}
-	for _, d := range letters {
-		c := by[d.Reason]
-		if c == nil {
-			c = &cause{Reason: d.Reason, Stuck: true}
-			by[d.Reason] = c
-		}
-		c.Count++
-		if d.Origin != "" {
-			c.Stuck = false
-			movable++
-		}
+	return "Deleted for good: " + count(r.Moved, "message") + "." + goOn(r)
+}
+
+func goOn(r deadletters.Result) string {
+	if r.More {
+		return " There are more; repeat to go on."
 	}
-	for _, c := range by {
-		out = append(out, *c)
-	}
-	slices.SortFunc(out, func(x, y cause) int { return cmp.Or(cmp.Compare(y.Count, x.Count), cmp.Compare(x.Reason, y.Reason)) })
-	return out, movable, more, nil
+	return ""
 }
 
 // queueView is a queue as the API and the console show it.

@@ -4,9 +4,9 @@ import (
 	"net/http"
 	"net/url"
 
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/labstack/echo/v5"
+
+	"github.com/miq/pixel/modules/deadletters"
 )
 
 type queuesData struct {
@@ -33,7 +33,7 @@ func (a *Admin) queuesPage(c *echo.Context) error {
 type deadData struct {
 	Short   string
 	Title   string
-	Causes  []cause
+	Causes  []deadletters.Cause
 	Movable int // how many can be replayed
 	More    bool
 	Reason  string
@@ -66,29 +66,26 @@ func (a *Admin) deadData(c *echo.Context, short string) (deadData, error) {
 		return d, err
 	}
 	ctx := c.Request().Context()
-	if d.Causes, d.Movable, d.More, err = a.causes(ctx, name); err != nil {
+	if d.Causes, d.More, err = deadletters.Causes(ctx, a.o.Queues, name); err != nil {
 		return d, err
 	}
+	for _, c := range d.Causes {
+		d.Movable += c.Movable
+	}
 	// One page of letters of one cause, or of all.
-	const most = 50
-	cursor := c.QueryParam("cursor")
-	for scanned := 0; scanned < deadScan && len(d.Letters) < most; {
-		page, next, err := a.o.Queues.Dead(ctx, name, cursor, most)
-		if err != nil {
-			return d, err
-		}
-		scanned += len(page)
-		for _, l := range page {
-			if d.Reason == "" || l.Reason == d.Reason {
-				v := deadLetterView{deadView: deadViewOf(l), Pretty: indented(withNetwork(l.Body))}
-				v.EventID, v.EventName = about(l.Body)
-				d.Letters = append(d.Letters, v)
-			}
-		}
-		cursor = next
-		if next == "" {
-			break
-		}
+	which := deadletters.Selection{All: true}
+	if d.Reason != "" {
+		which = deadletters.Selection{Reason: &d.Reason}
+	}
+	letters, cursor, err := deadletters.Find(ctx, a.o.Queues, name, which, c.QueryParam("cursor"), 50)
+	if err != nil {
+		return d, err
+	}
+	for _, l := range letters {
+		v := deadLetterView{deadView: deadViewOf(l), Pretty: indented(deadletters.Masked(l.Body))}
+		about := deadletters.About(l.Body)
+		v.EventID, v.EventName = about.ID, about.Event
+		d.Letters = append(d.Letters, v)
 	}
 	if cursor != "" {
 		d.Next = "/dead/" + short + asQuery("reason", d.Reason, "cursor", cursor)
@@ -112,12 +109,12 @@ func chosen(c *echo.Context) (selection, error) {
 	}
 	switch scope := values.Get("scope"); scope {
 	case "all":
-		return selection{All: true}, nil
+		return selection{Selection: deadletters.Selection{All: true}}, nil
 	case "cause":
 		reason := values.Get("reason")
-		return selection{Reason: &reason}, nil
+		return selection{Selection: deadletters.Selection{Reason: &reason}}, nil
 	}
-	return selection{IDs: values["id"]}, nil
+	return selection{Selection: deadletters.Selection{IDs: values["id"]}}, nil
 }
 
 func (a *Admin) replayForm(c *echo.Context) error {
@@ -126,7 +123,7 @@ func (a *Admin) replayForm(c *echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if len(s.IDs) == 0 && s.Reason == nil && !s.All {
+	if s.Empty() {
 		return a.done(c, "/dead/"+url.PathEscape(short), "Nothing was selected.")
 	}
 	m, err := a.replay(c.Request().Context(), me(c), short, s)
@@ -143,16 +140,14 @@ func (a *Admin) dropForm(c *echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if len(s.IDs) == 0 && s.Reason == nil && !s.All {
+	if s.Empty() {
 		return a.done(c, "/dead/"+url.PathEscape(short), "Nothing was selected.")
 	}
 	ctx := c.Request().Context()
 	if c.FormValue("confirm") != "yes" {
-		name, err := a.deadQueue(short)
-		if err != nil {
-			return err
-		}
-		letters, _, err := a.selected(ctx, name, s)
+		dry := s
+		dry.DryRun = true
+		would, err := a.drop(ctx, me(c), short, dry)
 		if err != nil {
 			return err
 		}
@@ -160,7 +155,7 @@ func (a *Admin) dropForm(c *echo.Context) error {
 		if err != nil {
 			return err
 		}
-		d.Confirm = &confirmDrop{Count: len(letters), IDs: s.IDs, All: s.All}
+		d.Confirm = &confirmDrop{Count: would.Selected, IDs: s.IDs, All: s.All}
 		if s.Reason != nil {
 			d.Confirm.Cause = *s.Reason
 		}
@@ -171,24 +166,4 @@ func (a *Admin) dropForm(c *echo.Context) error {
 		return err
 	}
 	return a.done(c, "/dead/"+url.PathEscape(short), m.Message)
-}
-
-// about finds which event a dead letter is, whether it is a delivery, an event
-// or what a client sent.
-func about(body []byte) (id, name string) {
-	var d struct {
-		ID    string `json:"id"`
-		Name  string `json:"name"`
-		Event struct {
-			ID   string `json:"id"`
-			Name string `json:"name"`
-		} `json:"event"`
-	}
-	if json.Unmarshal(body, &d, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) != nil {
-		return "", ""
-	}
-	if d.Event.ID != "" {
-		return d.Event.ID, d.Event.Name
-	}
-	return d.ID, d.Name
 }

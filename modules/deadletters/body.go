@@ -1,0 +1,52 @@
+package deadletters
+
+import (
+	"cmp"
+	"regexp"
+	"strconv"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/miq/pixel/modules/consent"
+)
+
+// Subject is which event a message is about.
+type Subject struct {
+	ID      string `json:"event_id,omitzero"`
+	Event   string `json:"event,omitzero"` // its name
+	PixelID string `json:"pixel_id,omitzero"`
+}
+
+// About reads a message's body, whether it is a delivery, an event or what is
+// kept of refused input.
+func About(body []byte) Subject {
+	type event struct {
+		ID      string `json:"id"`
+		Name    string `json:"name"`
+		PixelID string `json:"pixel_id"`
+	}
+	var d struct {
+		event `json:",embed"`
+		Event event `json:"event"`
+	}
+	if json.Unmarshal(body, &d, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) != nil {
+		return Subject{}
+	}
+	return Subject{cmp.Or(d.Event.ID, d.ID), cmp.Or(d.Event.Name, d.Name), cmp.Or(d.Event.PixelID, d.PixelID)}
+}
+
+var wholeAddress = regexp.MustCompile(`"ip":("(?:[^"\\]|\\.)*")`)
+
+// Masked is a message's body as it may be shown: of the visitor's address only
+// what is stored of one. A delivery that waits has all of it, which its partner
+// may want and no reader needs.
+func Masked(body []byte) []byte {
+	return wholeAddress.ReplaceAllFunc(body, func(member []byte) []byte {
+		ip := ""
+		if quoted := wholeAddress.FindSubmatch(member)[1]; json.Unmarshal(quoted, &ip) != nil {
+			ip = ""
+		}
+		return strconv.AppendQuote([]byte(`"ip":`), consent.Truncate(ip))
+	})
+}
