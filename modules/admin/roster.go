@@ -216,7 +216,7 @@ func (a *Admin) partnerFrom(ctx context.Context, name string, f figures) (partne
 	s := a.o.Settings.Partner(name)
 	v.Mode, v.Enabled = s.Mode, s.Mode == settings.On
 	v.Settings, v.SettingsSchema, v.ParamsSchema = s.Settings, spec.Settings, spec.Params
-	v.EventNames, v.Dedupes = spec.EventNames, spec.Dedupes
+	v.EventNames, v.Dedupes = spec.EventNames, spec.DedupeKey != ""
 	v.UpdatedAt, v.Revision = s.UpdatedAt, s.Revision
 	set, err := a.o.Settings.Credentials(s)
 	if err != nil {

@@ -146,7 +146,7 @@ func (s *Sender) once(ctx context.Context, a Account, token string, deliveries [
 	x.Method, x.URL = req.Method, m.text(req.URL.Redacted())
 	x.RequestHeader, x.RequestBody, x.Payload = m.header(req.Header), m.bytes(body), digest(body)
 
-	if max := s.spec.Limits.Bytes; max > 0 && len(body) > max {
+	if max := partner.LimitsIn(s.adapter, b).Bytes; max > 0 && len(body) > max {
 		x.TooLargeToSend = true
 		x.Receipt = partner.Receipt{Halve: len(rest) > 1, Results: partner.All(rest, event.Rejected, "too_large", "larger than the partner's limit of a request")}
 		x.Receipt.Results = append(x.Receipt.Results, refused...)

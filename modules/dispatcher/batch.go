@@ -68,7 +68,7 @@ func (l *lane) sort(messages []queue.Message) []*batch {
 		return nil
 	}
 	template := account.Batch(time.Now())
-	limit := l.spec.Limits.Items
+	limit := partner.LimitsIn(l.adapter, template).Items
 	if limit <= 0 {
 		limit = maxPull
 	}

@@ -143,7 +143,7 @@ func (a *attempt) next(j *job, now time.Time) (at time.Time, again bool) {
 	if j.exchange != nil {
 		n = j.attempts()
 	}
-	at = now.Add(max(delay(a.lane.config.Retry, n), a.wait)).Truncate(time.Millisecond)
+	at = now.Add(max(delay(a.lane.config.Retry, n), a.wait, j.result.After)).Truncate(time.Millisecond)
 	why := ""
 	switch {
 	case n >= max(a.lane.config.Retry.Attempts, 1):

@@ -23,8 +23,9 @@ type Adapter interface {
 	Group(event.Delivery) string
 	// Encode makes one request of a batch whose deliveries are of one group. It
 	// returns a result for each delivery that this partner can never take, so
-	// that one of them does not spoil the batch; the request holds the others,
-	// in their order. The request is nil when none is left.
+	// that one of them does not spoil the batch, and a Retry with After set for
+	// one that comes too early; the request holds the others, in their order.
+	// The request is nil when none is left.
 	Encode(context.Context, Batch) (*http.Request, []Result, error)
 	// Decode sorts an answer to the deliveries that Encode put in the request.
 	Decode(Answer, []event.Delivery) Receipt
@@ -33,25 +34,29 @@ type Adapter interface {
 	Sandbox(record func(Received)) http.Handler
 }
 
-// Timed is an Adapter that treats late events otherwise: what they need depends
-// on the hour and on what is set for the partner, which Group cannot know. Ask
-// AgeLimit and GroupIn rather than the adapter; they serve every Adapter.
+// Timed is an Adapter whose limits or groups depend on the hour or on what is set
+// for the partner, which Spec and Group cannot know. Ask LimitsIn, AgeLimit and
+// GroupIn rather than the adapter; they serve every Adapter.
 type Timed interface {
 	Adapter
-	// AgeLimit replaces Limits.Age.
-	AgeLimit(Batch) time.Duration
+	// LimitsIn replaces Spec.Limits.
+	LimitsIn(Batch) Limits
 	// GroupIn replaces Group at Batch.Now.
 	GroupIn(Batch, event.Delivery) string
 }
 
+// LimitsIn are the limits under a batch's settings and credentials; the batch
+// needs no deliveries.
+func LimitsIn(a Adapter, b Batch) Limits {
+	if t, ok := a.(Timed); ok {
+		return t.LimitsIn(b)
+	}
+	return a.Spec().Limits
+}
+
 // AgeLimit is the age of the oldest event that the partner takes under a
 // batch's settings and credentials; the batch needs no deliveries.
-func AgeLimit(a Adapter, b Batch) time.Duration {
-	if t, ok := a.(Timed); ok {
-		return t.AgeLimit(b)
-	}
-	return a.Spec().Limits.Age
-}
+func AgeLimit(a Adapter, b Batch) time.Duration { return LimitsIn(a, b).Age }
 
 // GroupIn is the group of a delivery under a batch's settings, credentials and
 // time; the batch needs no deliveries.
@@ -60,6 +65,22 @@ func GroupIn(a Adapter, b Batch, d event.Delivery) string {
 		return t.GroupIn(b, d)
 	}
 	return a.Group(d)
+}
+
+// Deferred is an Adapter whose partner only queues a request at first and tells
+// later what became of it. Where a Receipt has AskAfter set, somebody asks with
+// Ask after that time, under the same settings, and hands the answer to Hear.
+type Deferred interface {
+	Adapter
+	// Ask makes the request for what became of an earlier one, by the RequestID
+	// of its Receipt. The batch needs no deliveries.
+	Ask(ctx context.Context, b Batch, requestID string) (*http.Request, error)
+	// Hear sorts the answer to the deliveries that were Accepted then. Of those it
+	// reads the event's id and no more. A Receipt with AskAfter set says that
+	// nothing is known yet; otherwise the results are final: Accepted for good,
+	// Rejected, or Retry for those to send again, which the partner's dedupe key
+	// makes harmless.
+	Hear(Answer, []event.Delivery) Receipt
 }
 
 // Spec describes a partner.
@@ -91,9 +112,9 @@ type Spec struct {
 	Limits  Limits
 	Consent Needs
 
-	// Dedupes is set where the partner drops a repeat by our event id, so that
-	// sending again after a timeout is harmless.
-	Dedupes bool
+	// DedupeKey is the partner's field by which it drops a repeat, so that sending
+	// again after a timeout is harmless; empty where it has none.
+	DedupeKey string
 	// Test says, for people, what the partner does with a request that Encode made
 	// with Batch.Test: "checks it and stores nothing". Empty: it has no such flag,
 	// and a test event is sent for real.
@@ -119,6 +140,12 @@ type Limits struct {
 	Age     time.Duration // of the oldest event it takes
 	Timeout time.Duration // for an answer
 	Linger  time.Duration // how long a batch may wait to fill
+
+	// What the partner says of its rates; 0: nothing, so that its answers tell.
+	PerSecond      float64 // requests
+	PerDay         int     // requests
+	BytesPerSecond int
+	Parallel       int // requests at a time
 }
 
 // Needs are what consent must allow before the partner gets an event.
@@ -164,6 +191,8 @@ type Result struct {
 	Message string        // for people
 	// Answer is the item's own part of the answer, as it came, where it has one.
 	Answer string
+	// After is how long a Retry has to wait at least.
+	After time.Duration
 }
 
 // Receipt sorts a batch. Answers are values, not errors.
@@ -185,6 +214,9 @@ type Receipt struct {
 	Pause string
 	// RequestID is the partner's own name for the request.
 	RequestID string
+	// AskAfter is set where the partner has only queued what is Accepted: when to
+	// ask what became of it. See Deferred.
+	AskAfter time.Duration
 }
 
 // Received is something that reached a sandbox.

@@ -59,7 +59,7 @@ func (Adapter) Spec() partner.Spec {
 		},
 		Limits:     partner.Limits{Items: maxEvents, Bytes: 1 << 20, Age: 7 * 24 * time.Hour, Timeout: 15 * time.Second, Linger: time.Second},
 		Consent:    partner.Needs{VendorID: 793, Measure: true, ConsentMode: true},
-		Dedupes:    true,
+		DedupeKey:  "eventId",
 		EventNames: standardTypes(),
 	}
 }
@@ -118,13 +118,13 @@ func (Adapter) Group(d event.Delivery) string {
 // GroupIn is Group: time changes nothing here.
 func (a Adapter) GroupIn(_ partner.Batch, d event.Delivery) string { return a.Group(d) }
 
-// AgeLimit is as set, since Amazon's own limit is told in two ways.
-func (a Adapter) AgeLimit(b partner.Batch) time.Duration {
-	s, err := readSettings(b.Settings)
-	if err != nil {
-		return a.Spec().Limits.Age
+// LimitsIn has the age as set, since Amazon's own limit is told in two ways.
+func (a Adapter) LimitsIn(b partner.Batch) partner.Limits {
+	l := a.Spec().Limits
+	if s, err := readSettings(b.Settings); err == nil {
+		l.Age = s.maxAge()
 	}
-	return s.maxAge()
+	return l
 }
 
 // happened is the event's time. A client's clock that runs ahead is not

@@ -28,6 +28,7 @@ type batchFile struct {
 	Credentials map[string]string `json:"credentials"`
 	Token       string            `json:"token"`
 	Deliveries  []event.Delivery  `json:"deliveries"`
+	Test        bool              `json:"test"`
 }
 
 type requestFile struct {
@@ -50,6 +51,7 @@ type result struct {
 	Code    string        `json:"code,omitempty"`
 	Message string        `json:"message,omitempty"`
 	Answer  string        `json:"answer,omitempty"`
+	After   string        `json:"after,omitempty"`
 }
 
 type receiptFile struct {
@@ -66,6 +68,7 @@ type receiptPart struct {
 	NewToken   bool     `json:"new_token,omitzero"`
 	Pause      string   `json:"pause,omitempty"`
 	RequestID  string   `json:"request_id,omitempty"`
+	AskAfter   string   `json:"ask_after,omitempty"`
 }
 
 type sandboxPart struct {
@@ -88,7 +91,7 @@ func decodeBatch(t *testing.T, raw []byte) partner.Batch {
 	if err := json.Unmarshal(raw, &f, json.RejectUnknownMembers(true)); err != nil {
 		t.Fatalf("read the batch: %v", err)
 	}
-	return partner.Batch{Endpoint: f.Endpoint, Settings: f.Settings, Credentials: f.Credentials, Token: f.Token, Now: f.Now, Deliveries: f.Deliveries}
+	return partner.Batch{Endpoint: f.Endpoint, Settings: f.Settings, Credentials: f.Credentials, Token: f.Token, Now: f.Now, Deliveries: f.Deliveries, Test: f.Test}
 }
 
 // readCase patches the base with the case's delivery.json.
@@ -161,6 +164,9 @@ func runCase(t *testing.T, a partner.Adapter, base partner.Batch, dir string) {
 		if r.RetryAfter != 0 {
 			got.Receipt.RetryAfter = r.RetryAfter.String()
 		}
+		if r.AskAfter != 0 {
+			got.Receipt.AskAfter = r.AskAfter.String()
+		}
 	case req != nil:
 		t.Errorf("%s is missing", response)
 	}
@@ -215,8 +221,8 @@ func throughSandbox(t *testing.T, a partner.Adapter, b partner.Batch) (int, part
 		t.Fatal(err)
 	}
 	b.Endpoint = "http://sandbox" + endpoint.Path
-	if spec.Auth == partner.RefreshToken {
-		b.Token = fetchToken(t, h, spec, b.Credentials)
+	if partner.NeedsToken(a, b) {
+		b.Token = fetchToken(t, h, a, b)
 	}
 	req, refused, err := a.Encode(context.Background(), b)
 	if err != nil {
@@ -236,25 +242,21 @@ func throughSandbox(t *testing.T, a partner.Adapter, b partner.Batch) (int, part
 	return w.Code, r
 }
 
-func fetchToken(t *testing.T, h http.Handler, spec partner.Spec, credentials map[string]string) string {
+func fetchToken(t *testing.T, h http.Handler, a partner.Adapter, b partner.Batch) string {
 	t.Helper()
-	at, err := url.Parse(spec.TokenURL)
+	at, err := url.Parse(a.Spec().TokenURL)
 	if err != nil {
 		t.Fatal(err)
 	}
-	form := url.Values{"grant_type": {"refresh_token"}}
-	for k, v := range credentials {
-		form.Set(k, v)
-	}
-	req := httptest.NewRequest(http.MethodPost, "http://sandbox"+at.Path, strings.NewReader(form.Encode()))
+	req := httptest.NewRequest(http.MethodPost, "http://sandbox"+at.Path, strings.NewReader(tokenForm(t, a, b).Encode()))
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, req)
 	var answer struct {
-		AccessToken string `json:"access_token"`
-		ExpiresIn   int    `json:"expires_in"`
+		AccessToken string         `json:"access_token"`
+		ExpiresIn   jsontext.Value `json:"expires_in"`
 	}
-	if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil || answer.AccessToken == "" || answer.ExpiresIn <= 0 {
+	if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil || answer.AccessToken == "" || len(answer.ExpiresIn) == 0 {
 		t.Fatalf("the sandbox gave no token: %d %s", w.Code, w.Body)
 	}
 	return answer.AccessToken
@@ -266,7 +268,8 @@ func remaining(t *testing.T, all []event.Delivery, refused []partner.Result) []e
 	left := map[string]int{}
 	for _, r := range refused {
 		left[r.EventID]++
-		if r.Outcome != event.Rejected && r.Outcome != event.NotSent {
+		early := r.Outcome == event.Retry && r.After > 0
+		if r.Outcome != event.Rejected && r.Outcome != event.NotSent && !early {
 			t.Errorf("Encode refuses %s with outcome %q", r.EventID, r.Outcome)
 		}
 		if r.Code == "" || r.Message == "" {
@@ -314,7 +317,11 @@ func complete(t *testing.T, sent []event.Delivery, rs []partner.Result) {
 func results(in []partner.Result) []result {
 	var out []result
 	for _, r := range in {
-		out = append(out, result(r))
+		f := result{EventID: r.EventID, Outcome: r.Outcome, Code: r.Code, Message: r.Message, Answer: r.Answer}
+		if r.After != 0 {
+			f.After = r.After.String()
+		}
+		out = append(out, f)
 	}
 	return out
 }

@@ -54,7 +54,7 @@ func (Adapter) Spec() partner.Spec {
 			Optional: true,
 		}},
 		Auth:   partner.NoAuth,
-		Limits: partner.Limits{Items: 100, Bytes: 28_600_000, Age: realTimeAge, Timeout: 15 * time.Second, Linger: time.Second},
+		Limits: partner.Limits{Items: 100, Bytes: 28_600_000, Age: realTimeAge, Timeout: 15 * time.Second, Linger: time.Second, Parallel: 4},
 		// A TC string is the only signal it reads where GDPR applies.
 		Consent:    partner.Needs{VendorID: 21, LimitedUse: true},
 		EventNames: standardNames(),
@@ -111,13 +111,13 @@ func (a Adapter) GroupIn(b partner.Batch, d event.Delivery) string {
 	return a.Group(d)
 }
 
-// AgeLimit is longer where late events have somewhere to go.
-func (Adapter) AgeLimit(b partner.Batch) time.Duration {
-	s, err := readSettings(b.Settings)
-	if err == nil && s.offline(b.Credentials) {
-		return s.offlineAge()
+// LimitsIn takes older events where late ones have somewhere to go.
+func (a Adapter) LimitsIn(b partner.Batch) partner.Limits {
+	l := a.Spec().Limits
+	if s, err := readSettings(b.Settings); err == nil && s.offline(b.Credentials) {
+		l.Age = s.offlineAge()
 	}
-	return realTimeAge
+	return l
 }
 
 // happened is the event's time, or its arrival where it has none.
