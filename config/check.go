@@ -99,10 +99,13 @@ func (c Config) checkStores(bad *Invalid) {
 	if c.SecretKey == "" && !c.Embedded() {
 		bad.add("secret_key", "is needed once redis.url is set, the same on every replica; make one with: head -c 32 /dev/urandom | base64")
 	}
-	if c.SecretKey != "" {
-		s := strings.NewReplacer("-", "+", "_", "/").Replace(strings.TrimRight(strings.TrimSpace(c.SecretKey), "="))
-		if key, err := base64.RawStdEncoding.DecodeString(s); err != nil || len(key) != 32 {
-			bad.add("secret_key", "must be 32 bytes in base64; make one with: head -c 32 /dev/urandom | base64")
+	if c.SecretKey != "" && !isKey(c.SecretKey) {
+		bad.add("secret_key", "must be 32 bytes in base64; make one with: head -c 32 /dev/urandom | base64")
+	}
+	for old := range strings.SplitSeq(c.SecretKeyOld, ",") {
+		if strings.TrimSpace(old) != "" && !isKey(old) {
+			bad.add("secret_key_old", "must be keys of 32 bytes in base64, with commas between")
+			break
 		}
 	}
 	if c.Redis.URL != "" {
@@ -123,6 +126,13 @@ func (c Config) checkStores(bad *Invalid) {
 	if c.Geo.ASNDB != "" {
 		bad.add("geo.asn_db", "this version looks up no networks; leave it empty")
 	}
+}
+
+// isKey reports whether s is 32 bytes in base64, of either alphabet.
+func isKey(s string) bool {
+	s = strings.NewReplacer("-", "+", "_", "/").Replace(strings.TrimRight(strings.TrimSpace(s), "="))
+	key, err := base64.RawStdEncoding.DecodeString(s)
+	return err == nil && len(key) == 32
 }
 
 func oneOf(bad *Invalid, key, got string, want ...string) {

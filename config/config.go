@@ -14,6 +14,8 @@ type Config struct {
 	DataDir         string        `koanf:"data_dir"`
 	ShutdownTimeout time.Duration `koanf:"shutdown_timeout"`
 	SecretKey       string        `koanf:"secret_key" secret:"true"`
+	// SecretKeyOld are keys that SecretKey replaced, with commas between.
+	SecretKeyOld string `koanf:"secret_key_old" secret:"true"`
 
 	Log        Log                 `koanf:"log"`
 	Collector  Collector           `koanf:"collector"`

@@ -36,6 +36,7 @@ type Options struct {
 	Config    config.Admin
 	Collector config.Collector // for the addresses in the tag
 	Settings  *settings.Store
+	Vault     *delivery.Vault // nil: tokens are this process's own
 	State     state.Store
 	Events    analytics.Reader
 	Queues    queue.Inspector
@@ -96,7 +97,7 @@ func New(o Options) (*Admin, error) {
 	}
 	a.senders = map[string]*delivery.Sender{}
 	for name, adapter := range a.partners.adapters {
-		a.senders[name] = delivery.New(adapter, delivery.NewClient(1), o.Now)
+		a.senders[name] = delivery.New(adapter, delivery.NewClient(1), o.Vault, o.Now)
 	}
 	var err error
 	if a.forms, err = newForms(a.partners); err != nil {

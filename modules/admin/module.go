@@ -10,6 +10,7 @@ import (
 
 	"github.com/miq/pixel/config"
 	"github.com/miq/pixel/modules/analytics"
+	"github.com/miq/pixel/modules/delivery"
 	"github.com/miq/pixel/modules/health"
 	"github.com/miq/pixel/modules/partner"
 	"github.com/miq/pixel/modules/queue"
@@ -29,6 +30,7 @@ type Params struct {
 	Collector config.Collector
 	Partners  map[string]config.Partner
 	Settings  *settings.Store
+	Vault     *delivery.Vault
 	State     state.Store
 	Events    analytics.Reader
 	Queues    queue.Inspector
@@ -44,7 +46,7 @@ type Params struct {
 func provide(p Params) (*Admin, error) {
 	a, err := New(Options{
 		Config: p.Config, Collector: p.Collector, Partners: p.Partners,
-		Settings: p.Settings, State: p.State, Events: p.Events, Queues: p.Queues, Adapters: p.Adapters,
+		Settings: p.Settings, Vault: p.Vault, State: p.State, Events: p.Events, Queues: p.Queues, Adapters: p.Adapters,
 		Checks: p.Checks, Tracer: p.Tracing.Tracer("admin"), Metrics: p.Metrics, Log: p.Log,
 		Out: p.Out,
 	})

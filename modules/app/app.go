@@ -14,6 +14,7 @@ import (
 	"github.com/miq/pixel/modules/admin"
 	"github.com/miq/pixel/modules/collector"
 	"github.com/miq/pixel/modules/consent"
+	"github.com/miq/pixel/modules/delivery"
 	"github.com/miq/pixel/modules/dispatcher"
 	"github.com/miq/pixel/modules/ops"
 	"github.com/miq/pixel/modules/settings"
@@ -59,6 +60,7 @@ func options(c config.Config, log *slog.Logger, out io.Writer) fx.Option {
 		telemetry(c),
 		storage(c),
 		partners,
+		fx.Provide(delivery.NewVault),
 		settings.Module,
 		consent.Module,
 	}

@@ -109,18 +109,26 @@ func Migrate(ctx context.Context, c config.Config) ([]string, error) {
 // process that was given its key never opens.
 func secretBox(c config.Config) any {
 	if c.SecretKey != "" {
-		return func() (*secret.Box, error) { return newBox(secret.ParseKey(c.SecretKey)) }
+		return func() (*secret.Box, error) {
+			key, err := secret.ParseKey(c.SecretKey)
+			return newBox(c, key, err)
+		}
 	}
 	return func(dir dataDir) (*secret.Box, error) {
-		return newBox(secret.KeyFile(filepath.Join(string(dir), "secret.key")))
+		key, err := secret.KeyFile(filepath.Join(string(dir), "secret.key"))
+		return newBox(c, key, err)
 	}
 }
 
-func newBox(key []byte, err error) (*secret.Box, error) {
+func newBox(c config.Config, key []byte, err error) (*secret.Box, error) {
 	if err != nil {
 		return nil, fmt.Errorf("secret_key: %w", err)
 	}
-	return secret.New(key)
+	old, err := secret.ParseKeys(c.SecretKeyOld)
+	if err != nil {
+		return nil, fmt.Errorf("secret_key_old: %w", err)
+	}
+	return secret.New(key, old...)
 }
 
 // redisClient makes the client that queues and state share. A server that does

@@ -25,6 +25,7 @@ type Account struct {
 	TokenURL    string
 	Settings    jsontext.Value
 	Credentials map[string]string
+	Test        bool // use the partner's test flag; see partner.Spec.Test
 }
 
 // AccountOf puts together what the configuration and the administrators say of
@@ -49,7 +50,22 @@ func (a Account) Missing(spec partner.Spec) string {
 			return fmt.Sprintf("%s needs the credential %q: set it in the console", spec.Title, c.Title)
 		}
 	}
+	if spec.Auth == partner.Google && a.Credentials[partner.ServiceAccount] == "" {
+		for _, name := range []string{partner.ClientID, partner.ClientSecret, partner.RefreshSecret} {
+			if a.Credentials[name] == "" {
+				return spec.Title + " needs a service account's key, or an account that is connected by client id, client secret and refresh token: set one in the console"
+			}
+		}
+	}
 	return ""
+}
+
+// missing is Missing where the batch's request needs a token.
+func (a Account) missing(adapter partner.Adapter, spec partner.Spec, b partner.Batch) string {
+	if _, ok := adapter.(partner.Tokenless); ok && !partner.NeedsToken(adapter, b) {
+		return ""
+	}
+	return a.Missing(spec)
 }
 
 // Exchange is a request and what came of it. Secrets in it are masked.
@@ -69,6 +85,8 @@ type Exchange struct {
 	// Refused are the events that the adapter left out of the request.
 	Refused        map[string]bool
 	TooLargeToSend bool // the body is over the partner's limit, so it was not sent
+
+	authorised bool // by a token
 }
 
 // Sent reports whether a request went out.

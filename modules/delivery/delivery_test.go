@@ -87,7 +87,7 @@ func some(ids ...string) []event.Delivery {
 }
 
 func sender(t *testing.T, a partner.Adapter) *Sender {
-	s := New(a, NewClient(2), time.Now)
+	s := New(a, NewClient(2), nil, time.Now)
 	t.Cleanup(s.Close)
 	return s
 }
@@ -409,7 +409,7 @@ func TestATokenIsRenewedEarlyAndByOne(t *testing.T) {
 	defer srv.Close()
 	var clock atomic.Int64
 	start := time.Now()
-	s := New(acme{auth: partner.RefreshToken}, NewClient(20), func() time.Time { return start.Add(time.Duration(clock.Load())) })
+	s := New(acme{auth: partner.RefreshToken}, NewClient(20), nil, func() time.Time { return start.Add(time.Duration(clock.Load())) })
 	defer s.Close()
 	send := func() {
 		var all sync.WaitGroup

@@ -31,9 +31,9 @@ type Sender struct {
 	limit   failsafe.Executor[partner.Answer]
 }
 
-// New returns a sender for one partner. Client comes from NewClient, and now is
-// time.Now but in tests.
-func New(a partner.Adapter, client *http.Client, now func() time.Time) *Sender {
+// New returns a sender for one partner. Client comes from NewClient, vault shares
+// tokens with other replicas (nil: none does), and now is time.Now but in tests.
+func New(a partner.Adapter, client *http.Client, vault *Vault, now func() time.Time) *Sender {
 	spec := a.Spec()
 	d := spec.Limits.Timeout
 	if d <= 0 {
@@ -41,7 +41,7 @@ func New(a partner.Adapter, client *http.Client, now func() time.Time) *Sender {
 	}
 	return &Sender{
 		adapter: a, spec: spec, client: client, now: now,
-		tokens: tokens{client: client, now: now},
+		tokens: tokens{adapter: a, spec: spec, client: client, vault: vault, now: now},
 		limit:  failsafe.With(timeout.New[partner.Answer](d)),
 	}
 }
@@ -63,12 +63,14 @@ func (s *Sender) Send(ctx context.Context, a Account, deliveries []event.Deliver
 			x.Receipt = partner.Receipt{Results: partner.All(deliveries, event.Retry, "adapter_panic", "a fault of ours: "+err.Error())}
 		}
 	}()
-	if missing := a.Missing(s.spec); missing != "" {
+	b := a.Batch(x.At)
+	b.Deliveries = deliveries
+	if missing := a.missing(s.adapter, s.spec, b); missing != "" {
 		x.Receipt = paused(deliveries, "credentials_missing", missing)
 		return x, nil
 	}
 	x, err = s.authorised(ctx, a, deliveries)
-	if !x.Receipt.NewToken || s.spec.Auth != partner.RefreshToken {
+	if !x.Receipt.NewToken || !x.authorised {
 		return x, err
 	}
 	// Once more with a fresh token, and only what the first request left open.
@@ -99,7 +101,9 @@ func (s *Sender) Send(ctx context.Context, a Account, deliveries []event.Deliver
 // authorised makes one request with a token, where the partner wants one. A
 // token that it refuses is forgotten.
 func (s *Sender) authorised(ctx context.Context, a Account, deliveries []event.Delivery) (Exchange, error) {
-	if s.spec.Auth != partner.RefreshToken {
+	b := a.Batch(s.now())
+	b.Deliveries = deliveries
+	if !partner.NeedsToken(s.adapter, b) {
 		return s.once(ctx, a, "", deliveries)
 	}
 	token, err := s.tokens.get(ctx, a)
@@ -111,8 +115,8 @@ func (s *Sender) authorised(ctx context.Context, a Account, deliveries []event.D
 		return Exchange{At: s.now(), Receipt: partner.Receipt{Results: partner.All(deliveries, event.Retry, "no_token", err.Error())}}, err
 	}
 	x, err := s.once(ctx, a, token, deliveries)
-	if x.Receipt.NewToken {
-		s.tokens.drop(token)
+	if x.authorised = true; x.Receipt.NewToken {
+		s.tokens.drop(ctx, a, token)
 	}
 	return x, err
 }
@@ -122,7 +126,7 @@ func (s *Sender) once(ctx context.Context, a Account, token string, deliveries [
 	x := Exchange{At: s.now()}
 	m := newMask(a.Credentials, token)
 	b := a.Batch(x.At)
-	b.Token, b.Deliveries = token, deliveries
+	b.Token, b.Deliveries, b.Test = token, deliveries, a.Test
 	req, refused, err := s.adapter.Encode(ctx, b)
 	if err != nil {
 		// The same events would fail again in the same way.

@@ -4,17 +4,12 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
-	"fmt"
-	"io"
 	"net/http"
-	"net/url"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/miq/pixel/modules/partner"
 )
 
 const (
@@ -30,135 +25,119 @@ type Disconnected struct{ Reason string }
 
 func (d *Disconnected) Error() string { return d.Reason }
 
-// tokens keeps the access token of one partner.
-type tokens struct {
-	client *http.Client
-	now    func() time.Time
-
-	renewing sync.Mutex // one renewal at a time; the others wait for its token
-
-	mu      sync.Mutex
-	account [sha256.Size]byte // whom the token is for
-	token   string
-	renewAt time.Time
-	expires time.Time
+// token is an access token and when it is renewed and ends.
+type token struct {
+	Secret  string    `json:"t"`
+	RenewAt time.Time `json:"r"`
+	Expires time.Time `json:"e"`
 }
 
-// get returns a valid token, the one that stands unless it is old or refused.
+// tokens keeps the access tokens of one partner's accounts. The vault, where
+// there is one, shares them with the other replicas.
+type tokens struct {
+	adapter partner.Adapter
+	spec    partner.Spec
+	client  *http.Client
+	now     func() time.Time
+	vault   *Vault
+
+	mu       sync.Mutex
+	accounts map[fingerprint]*standing
+}
+
+// fingerprint names what a token is for, without telling it.
+type fingerprint [sha256.Size]byte
+
+// standing is the token of one account.
+type standing struct {
+	renewing sync.Mutex // one renewal at a time; the others wait for its token
+	mu       sync.Mutex
+	token    token
+}
+
+func fingerprintOf(a Account) fingerprint {
+	parts := []string{a.TokenURL}
+	for _, name := range []string{partner.ClientID, partner.ClientSecret, partner.RefreshSecret, partner.ServiceAccount} {
+		parts = append(parts, a.Credentials[name])
+	}
+	return sha256.Sum256([]byte(strings.Join(append(parts, string(a.Settings)), "\x00")))
+}
+
+func (t *tokens) of(f fingerprint) *standing {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := t.accounts[f]
+	if s == nil {
+		if len(t.accounts) >= 64 { // credentials that were replaced
+			clear(t.accounts)
+		}
+		if t.accounts == nil {
+			t.accounts = map[fingerprint]*standing{}
+		}
+		s = &standing{}
+		t.accounts[f] = s
+	}
+	return s
+}
+
+// get returns a valid token: the one that stands unless it is old or refused,
+// else another replica's, else a new one.
 func (t *tokens) get(ctx context.Context, a Account) (string, error) {
-	if token, fresh := t.standing(a); fresh {
-		return token, nil
+	f := fingerprintOf(a)
+	s := t.of(f)
+	if old, fresh := s.look(t.now()); fresh {
+		return old, nil
 	}
-	t.renewing.Lock()
-	defer t.renewing.Unlock()
-	standing, fresh := t.standing(a)
+	s.renewing.Lock()
+	defer s.renewing.Unlock()
+	old, fresh := s.look(t.now())
 	if fresh {
-		return standing, nil
+		return old, nil
 	}
-	token, life, err := t.renew(ctx, a)
+	renew := func(ctx context.Context) (token, error) { return t.renew(ctx, a) }
+	got, err := t.vault.get(ctx, t.spec.Name, f, t.now, old != "", renew)
 	if err != nil {
 		var gone *Disconnected
-		if standing != "" && !errors.As(err, &gone) {
+		if old != "" && !errors.As(err, &gone) {
 			// Renewed early, so that a short outage of the token server costs nothing.
-			return standing, nil
+			return old, nil
 		}
 		return "", err
 	}
-	now := t.now()
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.account, t.token = fingerprint(a), token
-	t.expires = now.Add(life)
-	t.renewAt = now.Add(life - min(life/5, 5*time.Minute))
-	return token, nil
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.token = got
+	return got.Secret, nil
 }
 
-// standing is the token we have, if it still works, and whether it need not be
+// look is the token we have, if it still works, and whether it need not be
 // renewed yet.
-func (t *tokens) standing(a Account) (token string, fresh bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	now := t.now()
-	if t.token == "" || t.account != fingerprint(a) || !now.Before(t.expires) {
+func (s *standing) look(now time.Time) (secret string, fresh bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.token.Secret == "" || !now.Before(s.token.Expires) {
 		return "", false
 	}
-	return t.token, now.Before(t.renewAt)
+	return s.token.Secret, now.Before(s.token.RenewAt)
 }
 
-// drop forgets a token that the partner refused.
-func (t *tokens) drop(token string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.token == token {
-		t.token = ""
+// drop forgets a token that the partner refused, for the other replicas too.
+func (t *tokens) drop(ctx context.Context, a Account, secret string) {
+	f := fingerprintOf(a)
+	s := t.of(f)
+	s.mu.Lock()
+	if s.token.Secret == secret {
+		s.token = token{}
 	}
+	s.mu.Unlock()
+	t.vault.drop(ctx, t.spec.Name, f, secret)
 }
 
-func fingerprint(a Account) [sha256.Size]byte {
-	return sha256.Sum256([]byte(strings.Join([]string{a.TokenURL, a.Credentials["client_id"], a.Credentials["client_secret"], a.Credentials["refresh_token"]}, "\x00")))
-}
-
-// renew asks for a token by the refresh_token grant. The call carries no
-// Authorization header: Login with Amazon refuses it.
-func (t *tokens) renew(ctx context.Context, a Account) (token string, life time.Duration, err error) {
-	form := url.Values{
-		"grant_type":    {"refresh_token"},
-		"refresh_token": {a.Credentials["refresh_token"]},
-		"client_id":     {a.Credentials["client_id"]},
-		"client_secret": {a.Credentials["client_secret"]},
-	}
-	ctx, cancel := context.WithTimeout(ctx, tokenTimeout)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, a.TokenURL, strings.NewReader(form.Encode()))
+func (t *tokens) renew(ctx context.Context, a Account) (token, error) {
+	secret, life, err := t.ask(ctx, a)
 	if err != nil {
-		return "", 0, &Disconnected{"the address for tokens is no URL"}
+		return token{}, err
 	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	req.Header.Set("Accept", "application/json")
-	resp, err := t.client.Do(req)
-	if err != nil {
-		return "", 0, fmt.Errorf("ask for an access token: %w", bare(err))
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxToken))
-	if err != nil {
-		return "", 0, fmt.Errorf("read the access token: %w", err)
-	}
-	var answer struct {
-		AccessToken string         `json:"access_token"`
-		ExpiresIn   jsontext.Value `json:"expires_in"`
-		Error       string         `json:"error"`
-		Description string         `json:"error_description"`
-	}
-	bad := json.Unmarshal(body, &answer, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
-	switch s := resp.StatusCode; {
-	case s == http.StatusOK && bad == nil && answer.AccessToken != "":
-		return answer.AccessToken, lifetime(answer.ExpiresIn), nil
-	case s == http.StatusOK:
-		return "", 0, errors.New("the token server's answer holds no access token")
-	case s == http.StatusTooManyRequests || s == http.StatusRequestTimeout || s >= 500:
-		return "", 0, fmt.Errorf("the token server answered HTTP %d", s)
-	}
-	return "", 0, &Disconnected{refusal(resp.StatusCode, answer.Error)}
-}
-
-// refusal says an OAuth error to people. What the server says itself is left
-// out: it may repeat what it was sent.
-func refusal(status int, code string) string {
-	switch code {
-	case "invalid_grant":
-		return "the refresh token was revoked or has expired (invalid_grant): connect the account again"
-	case "invalid_client", "unauthorized_client":
-		return "the client id or client secret is wrong (" + code + ")"
-	}
-	return "the token server refused the credentials (HTTP " + strconv.Itoa(status) + ")"
-}
-
-// lifetime reads seconds, as a number or a string.
-func lifetime(v jsontext.Value) time.Duration {
-	n, err := strconv.Atoi(strings.Trim(string(v), `"`))
-	if err != nil || n <= 0 {
-		return tokenLife
-	}
-	return min(time.Duration(n)*time.Second, 24*time.Hour)
+	now := t.now()
+	return token{Secret: secret, RenewAt: now.Add(life - min(life/5, 5*time.Minute)), Expires: now.Add(life)}, nil
 }

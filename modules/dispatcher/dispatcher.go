@@ -23,6 +23,7 @@ import (
 	"github.com/miq/pixel/config"
 	"github.com/miq/pixel/modules/analytics"
 	"github.com/miq/pixel/modules/consent"
+	"github.com/miq/pixel/modules/delivery"
 	"github.com/miq/pixel/modules/lanestatus"
 	"github.com/miq/pixel/modules/partner"
 	"github.com/miq/pixel/modules/queue"
@@ -47,6 +48,7 @@ type Deps struct {
 	Writer   analytics.Writer
 	Settings sites
 	Decider  *consent.Decider
+	Vault    *delivery.Vault // nil: tokens are this process's own
 	Adapters []partner.Adapter
 	Log      *slog.Logger
 	Metrics  *Metrics

@@ -63,7 +63,7 @@ func newLane(d Deps, a partner.Adapter) *lane {
 		slots: make(chan struct{}, max(d.Config.Concurrency, 1)),
 	}
 	l.mood.breaker, l.mood.since = closed, time.Now()
-	sender := delivery.New(a, delivery.NewClient(cap(l.slots)), time.Now)
+	sender := delivery.New(a, delivery.NewClient(cap(l.slots)), d.Vault, time.Now)
 	l.client = newClient(sender, d.Config.Breaker, l.breakerChanged)
 	l.metrics.breaker.WithLabelValues(l.name).Set(0)
 	return l

@@ -10,6 +10,7 @@ import (
 	"github.com/miq/pixel/config"
 	"github.com/miq/pixel/modules/analytics"
 	"github.com/miq/pixel/modules/consent"
+	"github.com/miq/pixel/modules/delivery"
 	"github.com/miq/pixel/modules/partner"
 	"github.com/miq/pixel/modules/queue"
 	"github.com/miq/pixel/modules/settings"
@@ -32,6 +33,7 @@ type Params struct {
 	Writer     analytics.Writer
 	Settings   *settings.Store
 	Decider    *consent.Decider
+	Vault      *delivery.Vault
 	Adapters   []partner.Adapter `group:"adapters"`
 	Log        *slog.Logger
 	Registerer prometheus.Registerer
@@ -45,7 +47,7 @@ func run(p Params) error {
 	}
 	x := New(Deps{
 		Config: p.Config, Limits: p.Limits, Partners: p.Partners, Queue: p.Queue, Keys: p.Keys, Writer: p.Writer,
-		Settings: p.Settings, Decider: p.Decider, Adapters: p.Adapters,
+		Settings: p.Settings, Decider: p.Decider, Vault: p.Vault, Adapters: p.Adapters,
 		Log: p.Log.With("component", "dispatcher"), Metrics: m, Tracer: p.Tracer.Tracer("dispatcher"),
 	})
 	p.Lifecycle.Append(fx.StartStopHook(x.Start, x.Stop))

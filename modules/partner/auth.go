@@ -74,7 +74,7 @@ type Tokenless interface {
 
 // NeedsToken reports whether a batch's request needs an access token.
 func NeedsToken(a Adapter, b Batch) bool {
-	if a.Spec().Auth == NoAuth {
+	if auth := a.Spec().Auth; auth == NoAuth || auth == "" {
 		return false
 	}
 	t, ok := a.(Tokenless)

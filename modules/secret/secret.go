@@ -1,5 +1,9 @@
 // Package secret encrypts what must not lie readable in the store, such as
 // partners' credentials, with AES-256-GCM.
+//
+// A key is replaced without a pause: values are sealed with the new one and opened
+// with it or any older one that is still given; Stale tells which are left to be
+// sealed anew before an old key may go.
 package secret
 
 import (
@@ -24,26 +28,36 @@ const KeySize = 32
 // with another key.
 var ErrOpen = errors.New("cannot be decrypted: secret_key is not the one it was encrypted with")
 
-// Box seals and opens values with one key. The zero Box does neither.
+// Box seals values with one key, and opens them with it or an older one. The zero
+// Box does neither.
 type Box struct {
 	aead cipher.AEAD
 	key  []byte
+	old  []cipher.AEAD
 }
 
-// New returns a box for a key of 32 bytes.
-func New(key []byte) (*Box, error) {
-	if len(key) != KeySize {
-		return nil, fmt.Errorf("must be %d bytes, base64; it has %d", KeySize, len(key))
+// New returns a box for a key of 32 bytes, and for those that it replaced.
+func New(key []byte, old ...[]byte) (*Box, error) {
+	b := &Box{key: slices.Clone(key)}
+	for i, k := range append([][]byte{key}, old...) {
+		if len(k) != KeySize {
+			return nil, fmt.Errorf("must be %d bytes, base64; it has %d", KeySize, len(k))
+		}
+		block, err := aes.NewCipher(k)
+		if err != nil {
+			return nil, err
+		}
+		aead, err := cipher.NewGCM(block)
+		if err != nil {
+			return nil, err
+		}
+		if i == 0 {
+			b.aead = aead
+		} else {
+			b.old = append(b.old, aead)
+		}
 	}
-	block, err := aes.NewCipher(key)
-	if err != nil {
-		return nil, err
-	}
-	aead, err := cipher.NewGCM(block)
-	if err != nil {
-		return nil, err
-	}
-	return &Box{aead, slices.Clone(key)}, nil
+	return b, nil
 }
 
 // Seal encrypts value. Name is what the value is for; Open must be given the
@@ -56,15 +70,28 @@ func (b *Box) Seal(name string, value []byte) []byte {
 
 // Open decrypts what Seal made, or returns ErrOpen.
 func (b *Box) Open(name string, sealed []byte) ([]byte, error) {
+	value, _, err := b.open(name, sealed)
+	return value, err
+}
+
+// Stale reports whether a value can be opened, but only with an old key, so that it
+// should be sealed again.
+func (b *Box) Stale(name string, sealed []byte) bool {
+	_, old, err := b.open(name, sealed)
+	return err == nil && old
+}
+
+func (b *Box) open(name string, sealed []byte) (value []byte, old bool, err error) {
 	n := b.aead.NonceSize()
 	if len(sealed) < n {
-		return nil, ErrOpen
+		return nil, false, ErrOpen
 	}
-	value, err := b.aead.Open(nil, sealed[:n], sealed[n:], []byte(name))
-	if err != nil {
-		return nil, ErrOpen
+	for i, aead := range append([]cipher.AEAD{b.aead}, b.old...) {
+		if value, err = aead.Open(nil, sealed[:n], sealed[n:], []byte(name)); err == nil {
+			return value, i > 0, nil
+		}
 	}
-	return value, nil
+	return nil, false, ErrOpen
 }
 
 // Derive returns a secret of its own for a purpose, always the same for the same
@@ -84,6 +111,22 @@ func ParseKey(s string) ([]byte, error) {
 		return nil, fmt.Errorf("must be %d bytes, base64; it has %d; make one with: head -c 32 /dev/urandom | base64", KeySize, len(key))
 	}
 	return key, nil
+}
+
+// ParseKeys reads several keys with commas between; none is no error.
+func ParseKeys(list string) ([][]byte, error) {
+	var keys [][]byte
+	for s := range strings.SplitSeq(list, ",") {
+		if strings.TrimSpace(s) == "" {
+			continue
+		}
+		key, err := ParseKey(s)
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, key)
+	}
+	return keys, nil
 }
 
 // KeyFile reads the key kept in a file, and makes one on the first start, which

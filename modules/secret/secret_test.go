@@ -87,3 +87,28 @@ func TestDerivedSecretsAreStableAndApart(t *testing.T) {
 		t.Error("two purposes or two keys gave the same secret")
 	}
 }
+
+func TestAReplacedKeyStillOpensAndSaysWhatIsStale(t *testing.T) {
+	first, second := bytes.Repeat([]byte{1}, KeySize), bytes.Repeat([]byte{2}, KeySize)
+	before, err := New(first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	after, err := New(second, first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealed := before.Seal("partner:amazon", []byte("s3cret"))
+	if got, err := after.Open("partner:amazon", sealed); err != nil || string(got) != "s3cret" {
+		t.Errorf("Open with the old key: %q, %v", got, err)
+	}
+	if !after.Stale("partner:amazon", sealed) || after.Stale("partner:amazon", after.Seal("partner:amazon", []byte("x"))) || after.Stale("partner:amazon", []byte("junk")) {
+		t.Error("Stale takes the wrong ones")
+	}
+	if _, err := before.Open("partner:amazon", after.Seal("partner:amazon", nil)); !errors.Is(err, ErrOpen) {
+		t.Errorf("the old key opens what the new one sealed: %v", err)
+	}
+	if keys, err := ParseKeys(" , " + base64.StdEncoding.EncodeToString(first) + ", " + base64.StdEncoding.EncodeToString(second)); err != nil || len(keys) != 2 {
+		t.Errorf("ParseKeys: %d, %v", len(keys), err)
+	}
+}

@@ -173,3 +173,35 @@ func TestAPixelIsUsedOnItsDomainsAndBelow(t *testing.T) {
 		t.Error("a pixel without domains is refused somewhere")
 	}
 }
+
+func TestCredentialsAreSealedAgainWhenTheKeyWasReplaced(t *testing.T) {
+	docs := documents(t)
+	first, second := bytes.Repeat([]byte{7}, secret.KeySize), bytes.Repeat([]byte{8}, secret.KeySize)
+	before := replica(t, docs)
+	p := Partner{Name: "amazon", Mode: On}
+	if err := before.SealCredentials(&p, map[string]string{"client_id": "c-1"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := before.SavePartner(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	start := func(key []byte, old ...[]byte) *Store {
+		box, err := secret.New(key, old...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := New(docs, box, slog.New(slog.DiscardHandler))
+		if err := s.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(s.Stop)
+		return s
+	}
+	start(second, first)
+	// Now the old key may go.
+	after := start(second)
+	c, err := after.Credentials(after.Partner("amazon"))
+	if err != nil || c["client_id"] != "c-1" {
+		t.Errorf("%v, %v", c, err)
+	}
+}

@@ -60,6 +60,7 @@ func (s *Store) Start(ctx context.Context) error {
 	if err := s.Refresh(ctx); err != nil {
 		return fmt.Errorf("read the settings: %w", err)
 	}
+	s.sealAgain(ctx)
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop, s.done = stop, make(chan struct{})
 	go func() {
@@ -223,6 +224,32 @@ func (s *Store) SealCredentials(p *Partner, credentials map[string]string) error
 	}
 	p.Sealed = s.box.Seal("partner:"+p.Name, body)
 	return nil
+}
+
+// sealAgain seals with the key of today what an older one sealed. Of several
+// replicas that do so at once one wins, and the others have it from there.
+func (s *Store) sealAgain(ctx context.Context) {
+	for _, p := range s.now.Load().partners {
+		if len(p.Sealed) == 0 || !s.box.Stale("partner:"+p.Name, p.Sealed) {
+			continue
+		}
+		credentials, err := s.Credentials(p)
+		if err == nil {
+			err = s.SealCredentials(&p, credentials)
+		}
+		if err == nil {
+			_, err = s.put(ctx, partners, p.Name, p.Revision, p)
+		}
+		switch {
+		case err == nil:
+			s.log.Info("credentials are sealed with the new secret_key", "partner", p.Name)
+		case !errors.Is(err, state.ErrConflict):
+			s.log.Warn("credentials could not be sealed with the new secret_key; the old one is still needed", "partner", p.Name, "error", err)
+		}
+	}
+	if err := s.Refresh(ctx); err != nil {
+		s.log.Warn("settings could not be read again", "error", err)
+	}
 }
 
 // Credentials decrypts a partner's credentials; none is an empty map.
