@@ -45,6 +45,9 @@ type Reader interface {
 	Series(ctx context.Context, q SeriesQuery) ([]Series, error)
 	// Top counts by one dimension, greatest first.
 	Top(ctx context.Context, q TopQuery) ([]TopRow, error)
+	// Tally counts what is stored of the events received in whole hours from since
+	// to before until, for the ledger to compare with the queues' books.
+	Tally(ctx context.Context, since, until time.Time) ([]Tally, error)
 }
 
 // Store is both.
@@ -162,4 +165,14 @@ type TopQuery struct {
 type TopRow struct {
 	Group string  `json:"group"`
 	Value float64 `json:"value"`
+}
+
+// Tally is a count of the events of one pixel that were received in one hour: of
+// all, where Partner is empty, or of those that have an accepted line in the sync
+// log of that partner.
+type Tally struct {
+	PixelID string
+	Hour    time.Time // when it began
+	Partner string
+	N       int64
 }

@@ -41,6 +41,7 @@ func Run(t *testing.T, open func(*testing.T) analytics.Store) {
 		{"the sync log is filtered as a recount does", syncFilters},
 		{"a series is what a recount gives", seriesRecounted},
 		{"the greatest groups are what a recount gives", topRecounted},
+		{"a tally is what a recount gives, by hour of receipt", tallyRecounted},
 		{"what lies beyond the bounds is refused, and why is said", refusals},
 		{"an ended context ends a question", endedContext},
 	} {
