@@ -73,7 +73,7 @@ func (c Config) check(bad *Invalid) {
 		}
 	}
 	for key, d := range map[string]time.Duration{
-		"shutdown_timeout": c.ShutdownTimeout, "worker.dedupe_ttl": c.Worker.DedupeTTL, "queue.lease": c.Queue.Lease,
+		"shutdown_timeout": c.ShutdownTimeout, "collector.edge_window": c.Collector.EdgeWindow, "worker.dedupe_ttl": c.Worker.DedupeTTL, "queue.lease": c.Queue.Lease,
 		"dispatcher.breaker.delay": c.Dispatcher.Breaker.Delay, "dispatcher.retry.min": c.Dispatcher.Retry.Min, "dispatcher.retry.max": c.Dispatcher.Retry.Max,
 	} {
 		if d <= 0 {
@@ -92,7 +92,21 @@ func (c Config) check(bad *Invalid) {
 	if c.OTel.Sample < 0 || c.OTel.Sample > 1 {
 		bad.add("otel.sample", "must be between 0 and 1")
 	}
+	c.checkEdge(bad)
 	c.checkStores(bad)
+}
+
+func (c Config) checkEdge(bad *Invalid) {
+	for part := range strings.SplitSeq(c.Collector.EdgeKeys, ",") {
+		if part = strings.TrimSpace(part); part == "" {
+			continue
+		}
+		id, encoded, ok := strings.Cut(part, ":")
+		key, err := base64.StdEncoding.DecodeString(encoded)
+		if !ok || id == "" || strings.Contains(id, ".") || err != nil || len(key) < 32 {
+			bad.add("collector.edge_keys", `must be "id:key" with commas between, each key 32 bytes or more in base64; make one with: echo k1:$(openssl rand -base64 32)`)
+		}
+	}
 }
 
 func (c Config) checkStores(bad *Invalid) {

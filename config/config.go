@@ -54,6 +54,11 @@ type Collector struct {
 	Priorities Priorities `koanf:"priorities"`
 	// MaxWaiting bounds the bytes that wait for the queue before 503.
 	MaxWaiting int64 `koanf:"max_waiting"`
+	// EdgeKeys are shared with edge workers, whose word on a visitor's address and
+	// place is believed under a signature: "id:base64" with commas between.
+	EdgeKeys string `koanf:"edge_keys" secret:"true"`
+	// EdgeWindow is how old such a signature may be.
+	EdgeWindow time.Duration `koanf:"edge_window"`
 }
 
 // Priorities lists the event names of the high and low queues.
@@ -172,6 +177,7 @@ func Default() Config {
 			MaxBody:    1 << 20,
 			MaxEvents:  500,
 			MaxWaiting: 64 << 20,
+			EdgeWindow: 5 * time.Minute,
 			Priorities: Priorities{
 				High: []string{"purchase", "refund", "generate_lead", "sign_up", "subscribe"},
 				Low:  []string{"scroll", "heartbeat", "user_engagement", "video_progress"},

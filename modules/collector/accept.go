@@ -53,6 +53,7 @@ func (c *Collector) accept(ec *echo.Context, p *settings.Pixel, env *event.Envel
 	start := time.Now()
 	now := start.UTC().Truncate(time.Microsecond)
 	r := ec.Request()
+	came := arrived(r, now)
 	env.Consent.GPC = env.Consent.GPC || r.Header.Get("Sec-Gpc") == "1"
 	verdict := c.consent.Decide(consent.Request{
 		Signals: env.Consent, HeaderGPC: env.Consent.GPC, Country: c.country(r), Now: now,
@@ -70,7 +71,7 @@ func (c *Collector) accept(ec *echo.Context, p *settings.Pixel, env *event.Envel
 	for i := range events {
 		e, res := &events[i], &a.results[i]
 		if e.fault.Code == "" {
-			e.fault = c.event(&made, &shared, e, env, now)
+			e.fault = c.event(&made, &shared, e, env, came)
 		}
 		switch {
 		case e.fault.Code != "":
@@ -122,14 +123,15 @@ func (c *Collector) shared(ec *echo.Context, p *settings.Pixel, env *event.Envel
 	e.Context.IP = ec.RealIP()
 	e.Context.UserAgent = header(r.UserAgent(), maxUserAgent)
 	e.Context.ClientHints = hints(r.Header)
+	e.Context.Place = place(r)
 	return e
 }
 
 // event makes one event of what came.
-func (c *Collector) event(made, shared *event.Event, e *candidate, env *event.Envelope, now time.Time) event.Fault {
+func (c *Collector) event(made, shared *event.Event, e *candidate, env *event.Envelope, came time.Time) event.Fault {
 	*made = *shared
 	var f event.Fault
-	if made.Time, f = e.in.When(env.SentAt, now); f.Code != "" {
+	if made.Time, f = e.in.When(env.SentAt, came); f.Code != "" {
 		return f
 	}
 	if made.Order, f = event.ParseOrder(e.in.Name, e.in.Properties); f.Code != "" {
@@ -258,6 +260,9 @@ func header(s string, most int) string {
 // country is where the edge in front of us says the visitor is. Only a proxy
 // that we trust may say so; anybody else could talk himself out of the GDPR.
 func (c *Collector) country(r *http.Request) string {
+	if e, ok := edged(r); ok {
+		return e.Country
+	}
 	if len(c.proxies) == 0 {
 		return ""
 	}

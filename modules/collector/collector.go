@@ -27,6 +27,7 @@ import (
 
 	"github.com/miq/pixel/config"
 	"github.com/miq/pixel/modules/consent"
+	"github.com/miq/pixel/modules/edge"
 	"github.com/miq/pixel/modules/event"
 	"github.com/miq/pixel/modules/health"
 	"github.com/miq/pixel/modules/httpserver"
@@ -83,6 +84,7 @@ type Collector struct {
 	metrics  *metrics
 	priority map[string]event.Priority
 	proxies  []netip.Prefix
+	edgeKeys edge.Keys
 	room     room
 	refusals *rate.Limiter
 	bodies   sync.Pool
@@ -97,6 +99,10 @@ func New(o Options) (*Collector, error) {
 	if err != nil {
 		return nil, fmt.Errorf("collector.trusted_proxies: %w", err)
 	}
+	edgeKeys, err := edge.ParseKeys(o.Config.EdgeKeys)
+	if err != nil {
+		return nil, fmt.Errorf("collector.edge_keys: %w", err)
+	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -106,7 +112,7 @@ func New(o Options) (*Collector, error) {
 	c := &Collector{
 		cfg: o.Config, vendorID: o.VendorID,
 		pixels: o.Pixels, keys: o.Keys, consent: o.Consent, salt: o.Salt,
-		log: o.Log, proxies: proxies,
+		log: o.Log, proxies: proxies, edgeKeys: edgeKeys,
 		priority: priorities(o.Config.Priorities),
 		group:    queue.NewGroup(o.Queue, groupItems),
 		refusals: rate.NewLimiter(refusalRate, refusalBurst),
@@ -129,10 +135,10 @@ func New(o Options) (*Collector, error) {
 func (c *Collector) routes(tag *assets) {
 	e := c.echo
 	for path, handler := range map[string]echo.HandlerFunc{"/collect": c.collect, "/consent": c.changeConsent} {
-		e.POST(path, handler)
+		e.POST(path, c.behindEdge(handler))
 		e.OPTIONS(path, preflight("POST"))
 	}
-	e.GET("/pixel.gif", c.gif)
+	e.GET("/pixel.gif", c.behindEdge(c.gif))
 	e.GET("/config/:file", c.config)
 	e.HEAD("/config/:file", c.config)
 	for path, handler := range tag.handlers() {

@@ -15,6 +15,7 @@ type metrics struct {
 	suppressions *prometheus.CounterVec
 	rejections   *prometheus.CounterVec
 	lostRefusals prometheus.Counter
+	edge         *prometheus.CounterVec
 	seconds      prometheus.Histogram
 
 	// accepted has the counters of accepted events, found once.
@@ -35,6 +36,9 @@ func newMetrics(reg prometheus.Registerer, r *room) *metrics {
 		lostRefusals: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "pixel_collector_dead_letters_lost_total", Help: "Refusals that were not written to the validation dead letters: too many, or the queue was busy.",
 		}),
+		edge: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "pixel_collector_edge_requests_total", Help: "Requests that came with an edge's word, by what its signature was worth: only the valid are believed.",
+		}, []string{"outcome"}),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "pixel_collector_accept_seconds", Help: "Time from a decoded request until its events are durable.",
 			Buckets: []float64{.0005, .001, .002, .003, .005, .0075, .01, .02, .05, .1, .25, .5, 1, 5},
@@ -45,7 +49,7 @@ func newMetrics(reg prometheus.Registerer, r *room) *metrics {
 		m.accepted[p] = m.events.WithLabelValues(accepted, string(p))
 	}
 	if reg != nil {
-		reg.MustRegister(m.events, m.suppressions, m.rejections, m.lostRefusals, m.seconds,
+		reg.MustRegister(m.events, m.suppressions, m.rejections, m.lostRefusals, m.edge, m.seconds,
 			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 				Name: "pixel_collector_waiting_bytes", Help: "Bytes of requests that are being read or wait to be durable.",
 			}, func() float64 { return float64(r.used.Load()) }))

@@ -52,6 +52,7 @@ func partial(e *event.Event, salt []byte) event.Event {
 			SDK:       e.Context.SDK,
 			IP:        Truncate(e.Context.IP),
 			UserAgent: ReduceUserAgent(e.Context.UserAgent),
+			Place:     event.Place{Country: code(e.Context.Place.Country), Region: code(e.Context.Place.Region)},
 		},
 		Order:      order,
 		Properties: properties(e.Properties),
@@ -70,6 +71,14 @@ func partial(e *event.Event, salt []byte) event.Event {
 		},
 		Trace: e.Trace,
 	}
+}
+
+// code is a country's or a region's code, and "" if it is anything longer.
+func code(s string) string {
+	if len(s) > 3 {
+		return ""
+	}
+	return s
 }
 
 // pseudonyms begin with this, so that an event which is stripped again, by

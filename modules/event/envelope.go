@@ -78,7 +78,7 @@ func DecodeEnvelope(body []byte, maxEvents int) (Envelope, error) {
 		return env, err
 	}
 	// What only a server can know is never taken from a client.
-	env.Context.IP, env.Context.UserAgent, env.Context.ClientHints = "", "", nil
+	env.Context.IP, env.Context.UserAgent, env.Context.ClientHints, env.Context.Place = "", "", nil, Place{}
 	if w.PixelID == "" {
 		return env, Fault{"/pixel_id", "required", "is required"}
 	}

@@ -68,6 +68,21 @@ type Context struct {
 	UserAgent string `json:"user_agent,omitempty"`
 	// ClientHints are the Sec-CH-UA headers that came, by lower-case name.
 	ClientHints map[string]string `json:"client_hints,omitempty"`
+	// Place is where the edge in front of us says that the visitor is; only with its
+	// signature.
+	Place Place `json:"place,omitzero"`
+}
+
+// Place is where a visitor is, by his address.
+type Place struct {
+	Country    string `json:"country,omitempty"` // ISO 3166-1, "GB"
+	Region     string `json:"region,omitempty"`  // ISO 3166-2 without the country, "CA"
+	City       string `json:"city,omitempty"`
+	PostalCode string `json:"postal_code,omitempty"`
+	Timezone   string `json:"timezone,omitempty"` // IANA
+	// ASN is the number of the network, and Network who runs it.
+	ASN     int    `json:"asn,omitempty"`
+	Network string `json:"network,omitempty"`
 }
 
 // Page is the page that an event happened on.

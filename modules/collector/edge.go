@@ -1,0 +1,100 @@
+package collector
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v5"
+
+	"github.com/miq/pixel/modules/edge"
+	"github.com/miq/pixel/modules/event"
+)
+
+// edgeClaims is the context's key for what the edge says of a request.
+type edgeClaims struct{}
+
+// edged is what a signed edge says of a request; false where none does.
+func edged(r *http.Request) (edge.Claims, bool) {
+	c, ok := r.Context().Value(edgeClaims{}).(edge.Claims)
+	return c, ok
+}
+
+// behindEdge lets the edge worker in front of us say whose request it is. Its
+// word counts under its signature and else not at all: then the request is
+// whoever's it looks like, and the header never came.
+func (c *Collector) behindEdge(next echo.HandlerFunc) echo.HandlerFunc {
+	if len(c.edgeKeys) == 0 {
+		return next
+	}
+	return func(ec *echo.Context) error {
+		r := ec.Request()
+		if r.Header.Get(edge.Header) == "" {
+			return next(ec)
+		}
+		// The signature covers the body as it was sent, so that is read here, within
+		// the bounds that hold for every body, and read again behind.
+		// One byte more, so that a body which is too large still is when it gets there.
+		b, err := c.fill(r.Body, c.cfg.MaxBody+1)
+		defer c.release(&b)
+		if err != nil && !errors.Is(err, errTooLarge) {
+			return err
+		}
+		claims, refused := edge.Claims{}, edge.ErrMismatch
+		if err == nil { // it signs no body that is too large
+			claims, refused = c.edgeKeys.Verify(r, b.bytes, time.Now(), c.cfg.EdgeWindow)
+		}
+		c.metrics.edge.WithLabelValues(edge.Outcome(refused)).Inc()
+		r.Body = struct {
+			io.Reader
+			io.Closer
+		}{io.MultiReader(bytes.NewReader(b.bytes), r.Body), r.Body}
+		r.Header.Del(edge.Header)
+		if refused == nil {
+			ec.SetRequest(believed(r, claims))
+		}
+		return next(ec)
+	}
+}
+
+// believed is a request as the visitor sent it to the edge.
+func believed(r *http.Request, c edge.Claims) *http.Request {
+	r = r.WithContext(context.WithValue(r.Context(), edgeClaims{}, c))
+	r.RemoteAddr = net.JoinHostPort(c.IP, "0")
+	r.Header.Del("X-Forwarded-For")
+	// The browser sees the edge's host, and cookies are set for that.
+	r.Host = c.Host
+	if c.GPC {
+		r.Header.Set("Sec-Gpc", "1")
+	}
+	return r
+}
+
+// arrived is when a visitor's request came, by our clock or that of the edge,
+// which may have kept it for a while. Only what the client's own clock says is
+// measured by it.
+func arrived(r *http.Request, now time.Time) time.Time {
+	if c, ok := edged(r); ok && c.Received > 0 {
+		if at := time.UnixMilli(c.Received).UTC(); at.Before(now) {
+			return at
+		}
+	}
+	return now
+}
+
+// place is where the edge says that the visitor is.
+func place(r *http.Request) event.Place {
+	c, ok := edged(r)
+	if !ok {
+		return event.Place{}
+	}
+	clean := func(s string) string { return header(s, 100) }
+	return event.Place{
+		Country: clean(c.Country), Region: clean(c.Region), City: clean(c.City), PostalCode: clean(c.PostalCode),
+		Timezone: clean(c.Timezone), ASN: c.ASN, Network: clean(c.Network),
+	}
+}
