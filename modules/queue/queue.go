@@ -10,13 +10,23 @@
 //   - Messages come out about in the order they went in.
 //   - A message that was delivered MaxDeliveries times without an end is buried
 //     alone; those pulled with it go on.
-//   - ID and Body stay the same over all deliveries.
+//   - ID, Body and Account stay the same over all deliveries, also when a dead
+//     letter is revived.
+//   - The books (see Books) say exactly what entered and left each queue: a count
+//     changes in the same step as what it counts.
+//   - A store that cannot be reached, or takes no writes, is an ErrUnavailable
+//     within seconds; nothing hangs.
 package queue
 
 import (
 	"context"
+	"errors"
 	"time"
 )
+
+// ErrUnavailable says that the store cannot be reached, or takes no writes for
+// now. After a Push nobody knows whether its items were stored.
+var ErrUnavailable = errors.New("the queue's store is unavailable")
 
 // Item is something to push.
 type Item struct {
@@ -25,6 +35,13 @@ type Item struct {
 	// Reason is why the item is dead; only for items that go to a dead-letter
 	// queue at once, since nothing will ever process them.
 	Reason string
+	// Account is whom the message is counted under; zero: it is not counted.
+	Account Account
+	// Stage, where it is not empty, makes this no message but a count: N is added
+	// to that stage of the account in the queue's books, in the same step in which
+	// the push's messages to that queue are stored.
+	Stage string
+	N     int64
 }
 
 // Message is something pulled. Its holder must Ack, Retry or Bury it.
@@ -34,6 +51,7 @@ type Message struct {
 	// Deliveries counts how often it was handed out, this time included.
 	Deliveries int
 	PushedAt   time.Time
+	Account    Account
 }
 
 // Queue moves messages.
@@ -45,8 +63,12 @@ type Queue interface {
 	// Pull takes up to max messages. It waits a moment for the first to come
 	// and returns none if none came; it never waits to fill a batch.
 	Pull(ctx context.Context, name string, max int) ([]Message, error)
-	// Ack forgets messages: whatever they asked for is done.
+	// Ack forgets messages: whatever they asked for is done. The books do not
+	// learn as what; see Settle.
 	Ack(ctx context.Context, name string, ids ...string) error
+	// Settle is Ack that enters in the books what became of the messages: of each
+	// end, those that were there still, so that settling twice counts once.
+	Settle(ctx context.Context, name string, ends ...End) error
 	// Retry hands messages back, to be delivered again at a time.
 	Retry(ctx context.Context, name string, at time.Time, ids ...string) error
 	// Release hands messages back untried, so that the delivery does not count.
@@ -59,15 +81,47 @@ type Queue interface {
 type Inspector interface {
 	// Stats describes the queues that exist, dead-letter queues too, by name.
 	Stats(ctx context.Context) ([]Stats, error)
+	// Peek looks at messages that are not done without claiming them: those that
+	// are ready in about the order in which they will come out, then those that
+	// wait for their time, then those that somebody holds. It looks at a queue that
+	// moves, so that a page may miss a message, or have one twice; next is empty at
+	// the end.
+	Peek(ctx context.Context, name, cursor string, limit int) (msgs []Waiting, next string, err error)
+	// Skip moves waiting messages to the dead letters, and returns how many. One
+	// that is held is left to its holder.
+	Skip(ctx context.Context, name, reason string, ids ...string) (int, error)
+	// Drain takes up to max waiting messages out of a queue: to the dead letters
+	// for a reason, or for good where that is empty. Of dead letters it is the
+	// oldest, for good, and a reason is an error. It returns how many there were; 0
+	// says that none is left but those that are held.
+	Drain(ctx context.Context, name, reason string, max int) (int, error)
 	// Dead lists dead letters, newest first; next is empty at the end.
 	Dead(ctx context.Context, name, cursor string, limit int) (letters []DeadLetter, next string, err error)
-	// Revive moves dead letters back to the queues they came from, with their
-	// deliveries counted anew. Letters without an origin stay; it returns how
-	// many moved.
+	// Revive moves dead letters back to the queues they came from, under their old
+	// ids and with their deliveries counted anew. Letters without an origin stay;
+	// it returns how many moved.
 	Revive(ctx context.Context, name string, ids ...string) (int, error)
 	// Drop deletes dead letters and returns how many there were.
 	Drop(ctx context.Context, name string, ids ...string) (int, error)
 }
+
+// Waiting is a message that is not done.
+type Waiting struct {
+	Message
+	State State
+	// Until is when a held message's lease ends, or when a delayed one is due.
+	Until time.Time
+}
+
+// State is where a message is.
+type State string
+
+// The states of a message that is not done.
+const (
+	Ready    State = "ready"
+	InFlight State = "in_flight"
+	Delayed  State = "delayed"
+)
 
 // Stats are a queue's figures.
 type Stats struct {
@@ -86,6 +140,7 @@ type DeadLetter struct {
 	Origin     string    `json:"origin,omitempty"` // the queue it came from; empty for refused input
 	Deliveries int       `json:"deliveries"`
 	BuriedAt   time.Time `json:"buried_at"`
+	Account    Account   `json:"-"`
 }
 
 // Options are what the backends have in common.
@@ -96,7 +151,9 @@ type Options struct {
 	MaxDeliveries int
 	// Wait is how long Pull waits for a first message.
 	Wait time.Duration
+	// KeepBooks is how long an hour's counts are kept; 0: for ever.
+	KeepBooks time.Duration
 }
 
 // Defaults are the options unless told otherwise.
-var Defaults = Options{Lease: time.Minute, MaxDeliveries: 8, Wait: 250 * time.Millisecond}
+var Defaults = Options{Lease: time.Minute, MaxDeliveries: 8, Wait: 250 * time.Millisecond, KeepBooks: 40 * 24 * time.Hour}

@@ -28,6 +28,7 @@ type nothing struct{}
 func (nothing) Push(context.Context, ...queue.Item) error                  { return nil }
 func (nothing) Pull(context.Context, string, int) ([]queue.Message, error) { return nil, nil }
 func (nothing) Ack(context.Context, string, ...string) error               { return nil }
+func (nothing) Settle(context.Context, string, ...queue.End) error         { return nil }
 func (nothing) Retry(context.Context, string, time.Time, ...string) error  { return nil }
 func (nothing) Release(context.Context, string, ...string) error           { return nil }
 func (nothing) Bury(context.Context, string, string, ...string) error      { return nil }

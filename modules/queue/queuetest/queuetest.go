@@ -16,6 +16,7 @@ import (
 type Backend struct {
 	queue.Queue
 	queue.Inspector
+	queue.Books
 	// Reopen abandons this one, as a crash of its process would, and opens the
 	// same store anew.
 	Reopen func(t *testing.T) Backend
@@ -65,6 +66,19 @@ func Run(t *testing.T, open Open) {
 		{"revive leaves letters without an origin", patient, reviveRefused},
 		{"drop deletes the letters named and no others", patient, drop},
 		{"dead letters cannot be pulled", patient, pullDead},
+		{"a revived message has its old id and account", patient, reviveSame},
+		{"a search of the dead letters pages through those that match", patient, findDead},
+		{"peek shows what waits, is delayed and is held, and claims nothing", patient, peek},
+		{"peek pages through a long queue", patient, peekPages},
+		{"skip moves waiting messages to the dead letters and leaves held ones", patient, skip},
+		{"drain moves or drops all that waits, some at a time", patient, drainQueue},
+		{"the books count what enters and leaves, each message once", patient, books},
+		{"the books keep accounts and hours apart", patient, accounts},
+		{"settling twice, or what is not there, counts once", patient, settleTwice},
+		{"redelivery and retries count nothing, and a late settling counts once", quick, lateSettle},
+		{"poison that the queue buries is counted", quick, poisonBooks},
+		{"counts that belong to no message are kept, and are no messages", patient, mereCounts},
+		{"the books survive a reopen and are exact after it", quick, booksOverReopen},
 		{"stats count what is ready, in flight, delayed and dead", patient, stats},
 		{"stats know the age of the oldest message that is not done", patient, oldest},
 		{"nothing is lost or invented over a reopen", quick, reopen},

@@ -1,7 +1,6 @@
 package redisqueue
 
 import (
-	"bytes"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -34,12 +33,15 @@ func (l letter) encode(body string) string {
 	return string(head) + "\n" + body
 }
 
-func decodeLetter(s string) (l letter, body []byte, err error) {
-	head, rest, found := bytes.Cut([]byte(s), []byte("\n"))
+func decodeLetter(id, s string) (l letter, m queue.Message, err error) {
+	head, rest, found := strings.Cut(s, "\n")
 	if !found {
-		return l, nil, errors.New("a letter without a body is not ours")
+		return l, m, errors.New("a letter without a body is not ours")
 	}
-	return l, rest, json.Unmarshal(head, &l)
+	if m, err = message("\x00" + id + rest); err != nil {
+		return l, m, err
+	}
+	return l, m, json.Unmarshal([]byte(head), &l)
 }
 
 // burials gathers letters by dead-letter queue.
@@ -59,9 +61,9 @@ func (b *burials) add(name string, l letter, element string, now time.Time) {
 		q = &burial{}
 		(*b)[name] = q
 	}
-	id := element[1:headerSize]
+	id := element[1:idEnd]
 	q.index = append(q.index, redis.Z{Score: float64(now.UnixMilli()), Member: id})
-	q.pairs = append(q.pairs, id, l.encode(element[headerSize:]))
+	q.pairs = append(q.pairs, id, l.encode(element[idEnd:]))
 }
 
 // write adds the letters; doing it twice is the same as once.
@@ -91,6 +93,8 @@ func (q *Queue) Bury(ctx context.Context, name, reason string, ids ...string) er
 // bury is Bury for raw ids; without a reason it is that they are poison.
 func (q *Queue) bury(ctx context.Context, name, reason string, ids []any) error {
 	var dead burials
+	var entries books
+	byAccount := map[queue.Account][]any{}
 	now := time.Now()
 	for _, part := range parts(ids) {
 		elements, err := q.redis.HMGet(ctx, out(name), fields(part)...).Result()
@@ -99,7 +103,7 @@ func (q *Queue) bury(ctx context.Context, name, reason string, ids []any) error 
 		}
 		for _, v := range elements {
 			e, there := v.(string)
-			if !there || len(e) < headerSize {
+			if !there || len(e) < idEnd {
 				continue // acked or buried before
 			}
 			l := letter{Origin: name, Reason: reason, Deliveries: int(e[0])}
@@ -107,6 +111,12 @@ func (q *Queue) bury(ctx context.Context, name, reason string, ids []any) error 
 				l.Reason = fmt.Sprintf("delivered %d times without an end", l.Deliveries)
 			}
 			dead.add(queue.DeadLetters(name), l, e, now)
+			m, err := message(e)
+			if err != nil {
+				return err
+			}
+			byAccount[m.Account] = append(byAccount[m.Account], e[1:idEnd])
+			entries.add(queue.DeadLetters(name), m.Account, queue.In, 1)
 		}
 	}
 	if len(dead) == 0 {
@@ -117,10 +127,16 @@ func (q *Queue) bury(ctx context.Context, name, reason string, ids []any) error 
 	}
 	pipe := q.redis.TxPipeline()
 	dead.write(ctx, pipe)
+	entries.write(ctx, pipe, q.opts.KeepBooks)
 	if _, err := pipe.Exec(ctx); err != nil {
 		return err
 	}
-	return q.forget(ctx, name, ids)
+	for account, ids := range byAccount {
+		if err := q.forget(ctx, name, account, queue.Buried, ids); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Dead pages through dead letters. A cursor is the time and the id of the last
@@ -163,12 +179,12 @@ func (q *Queue) page(ctx context.Context, name, cursor string, limit int) ([]que
 		if !there {
 			continue // dropped since
 		}
-		l, body, err := decodeLetter(s)
+		l, m, err := decodeLetter(ids[i], s)
 		if err != nil {
 			return nil, "", fmt.Errorf("letter %x: %w", ids[i], err)
 		}
 		found = append(found, queue.DeadLetter{
-			ID: hex.EncodeToString([]byte(ids[i])), Body: body, Reason: l.Reason, Origin: l.Origin,
+			ID: m.ID, Body: m.Body, Reason: l.Reason, Origin: l.Origin, Account: m.Account,
 			Deliveries: l.Deliveries, BuriedAt: time.UnixMilli(int64(index[i].Score)),
 		})
 	}
@@ -213,26 +229,29 @@ func (q *Queue) revive(ctx context.Context, name string, ids []string) (int, err
 		if err != nil {
 			return total, err
 		}
-		var items []queue.Item
 		var moved []any
+		var entries books
+		pipe := q.redis.TxPipeline()
 		for i, v := range values {
 			s, there := v.(string)
 			if !there {
 				continue
 			}
-			l, body, err := decodeLetter(s)
+			l, m, err := decodeLetter(part[i].(string), s)
 			if err != nil {
 				return total, fmt.Errorf("letter %x: %w", part[i], err)
 			}
 			if l.Origin != "" {
-				items = append(items, queue.Item{Queue: l.Origin, Body: body})
+				pipe.RPush(ctx, l.Origin, elementOf(part[i].(string), m.Body, m.Account))
+				entries.add(l.Origin, m.Account, queue.Revived, 1)
 				moved = append(moved, part[i])
 			}
 		}
-		if err := q.Push(ctx, items...); err != nil {
+		entries.write(ctx, pipe, q.opts.KeepBooks)
+		if _, err := pipe.Exec(ctx); err != nil {
 			return total, err
 		}
-		n, err := q.remove(ctx, name, moved)
+		n, err := q.remove(ctx, name, queue.Revived, moved)
 		total += n
 		if err != nil {
 			return total, err
@@ -246,7 +265,7 @@ func (q *Queue) Drop(ctx context.Context, name string, ids ...string) (int, erro
 	all, err := raw(ids)
 	total := 0
 	for _, part := range parts(all) {
-		n, failed := q.remove(ctx, name, part)
+		n, failed := q.remove(ctx, name, queue.Dropped, part)
 		if total += n; failed != nil {
 			err = failed
 			break
@@ -259,13 +278,26 @@ func (q *Queue) Drop(ctx context.Context, name string, ids ...string) (int, erro
 }
 
 // remove deletes letters and returns how many there were.
-func (q *Queue) remove(ctx context.Context, name string, ids []any) (int, error) {
+func (q *Queue) remove(ctx context.Context, name, stage string, ids []any) (int, error) {
 	if len(ids) == 0 {
 		return 0, nil
+	}
+	values, err := q.redis.HMGet(ctx, letters(name), fields(ids)...).Result()
+	if err != nil {
+		return 0, err
+	}
+	var entries books
+	for i, v := range values {
+		if s, there := v.(string); there {
+			if _, m, err := decodeLetter(ids[i].(string), s); err == nil {
+				entries.add(name, m.Account, stage, 1)
+			}
+		}
 	}
 	pipe := q.redis.TxPipeline()
 	pipe.HDel(ctx, letters(name), fields(ids)...)
 	removed := pipe.ZRem(ctx, name, ids...)
-	_, err := pipe.Exec(ctx)
+	entries.write(ctx, pipe, q.opts.KeepBooks)
+	_, err = pipe.Exec(ctx)
 	return int(removed.Val()), err
 }

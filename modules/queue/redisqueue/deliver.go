@@ -104,30 +104,39 @@ func (q *Queue) idle(ctx context.Context, wait time.Duration) error {
 // Ack forgets messages. One whose lease ended a moment ago and that lies in the
 // list again is delivered once more.
 func (q *Queue) Ack(ctx context.Context, name string, ids ...string) error {
-	all, err := raw(ids)
-	if err == nil {
-		err = q.forget(ctx, name, all)
-	}
-	if err != nil {
-		return fmt.Errorf("ack in %s: %w", name, err)
+	return q.Settle(ctx, name, queue.End{IDs: ids})
+}
+
+// Settle is Ack that counts.
+func (q *Queue) Settle(ctx context.Context, name string, ends ...queue.End) error {
+	for _, end := range ends {
+		all, err := raw(end.IDs)
+		if err == nil {
+			err = q.forget(ctx, name, end.Account, end.Outcome, all)
+		}
+		if err != nil {
+			return fmt.Errorf("ack in %s: %w", name, unavailable(err))
+		}
 	}
 	return nil
 }
 
-// forget removes messages that are held or delayed. The element goes last: ids
-// without one are skipped when their lease ends.
-func (q *Queue) forget(ctx context.Context, name string, ids []any) error {
+// forget removes messages that are held or delayed.
+func (q *Queue) forget(ctx context.Context, name string, a queue.Account, stage string, ids []any) error {
 	if err := ctx.Err(); err != nil || len(ids) == 0 {
 		return err
 	}
-	pipe := q.redis.TxPipeline()
-	for _, part := range parts(ids) {
-		pipe.ZRem(ctx, leases(name), part...)
-		pipe.ZRem(ctx, delayed(name), part...)
-		pipe.HDel(ctx, out(name), fields(part)...)
+	if a == (queue.Account{}) {
+		stage = ""
 	}
-	_, err := pipe.Exec(ctx)
-	return err
+	keys := []string{out(name), leases(name), delayed(name), ledger(name, a.Hour)}
+	for _, part := range parts(ids) {
+		args := append([]any{a.Pixel, stage, q.opts.KeepBooks.Milliseconds()}, part...)
+		if err := forgetScript.Run(ctx, q.redis, keys, args...).Err(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Retry hands messages back for a time. Those that are no longer held are left

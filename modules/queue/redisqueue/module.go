@@ -16,10 +16,11 @@ type result struct {
 
 	Queue     queue.Queue
 	Inspector queue.Inspector
+	Books     queue.Books
 	Health    health.Check `group:"health"`
 }
 
 func provide(client redis.UniversalClient, opts queue.Options) result {
 	q := New(client, opts)
-	return result{Queue: q, Inspector: q, Health: health.Check{Name: "queue", Check: q.Check}}
+	return result{Queue: q, Inspector: q, Books: q, Health: health.Check{Name: "queue", Check: q.Check}}
 }

@@ -25,11 +25,11 @@ package redisqueue
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -66,33 +66,42 @@ func leases(name string) string  { return "{" + name + "}:leases" }
 func delayed(name string) string { return "{" + name + "}:delayed" }
 func letters(name string) string { return "{" + name + "}:letters" }
 
-// headerSize is what an element has before its body.
-const headerSize = 1 + len(uuid.UUID{})
+// idEnd is where an element's id ends, and its account begins: the hour, the
+// length of the pixel's name, and the pixel.
+const idEnd = 1 + len(uuid.UUID{})
 
 // element makes a new message.
-func element(body []byte) (string, error) {
+func element(body []byte, a queue.Account) (string, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
 		return "", err
 	}
-	var b strings.Builder
-	b.Grow(headerSize + len(body))
-	b.WriteByte(0)
-	b.Write(id[:])
-	b.Write(body)
-	return b.String(), nil
+	return elementOf(string(id[:]), body, a), nil
+}
+
+func elementOf(id string, body []byte, a queue.Account) string {
+	pixel := a.Pixel[:min(len(a.Pixel), 255)]
+	b := make([]byte, 0, idEnd+5+len(pixel)+len(body))
+	b = append(b, 0)
+	b = append(b, id...)
+	b = binary.BigEndian.AppendUint32(b, uint32(a.Hour))
+	b = append(b, byte(len(pixel)))
+	b = append(b, pixel...)
+	return string(append(b, body...))
 }
 
 // message reads an element.
 func message(e string) (queue.Message, error) {
-	if len(e) < headerSize {
+	if len(e) < idEnd+5 || len(e) < idEnd+5+int(e[idEnd+4]) {
 		return queue.Message{}, fmt.Errorf("an element of %d bytes is not ours", len(e))
 	}
+	body := idEnd + 5 + int(e[idEnd+4])
 	return queue.Message{
-		ID:         hex.EncodeToString([]byte(e[1:headerSize])),
-		Body:       []byte(e[headerSize:]),
+		ID:         hex.EncodeToString([]byte(e[1:idEnd])),
+		Body:       []byte(e[body:]),
 		Deliveries: int(e[0]),
-		PushedAt:   pushedAt(e[1:headerSize]),
+		PushedAt:   pushedAt(e[1:idEnd]),
+		Account:    queue.Account{Pixel: e[idEnd+5 : body], Hour: int32(binary.BigEndian.Uint32([]byte(e[idEnd : idEnd+4])))},
 	}, nil
 }
 
@@ -146,12 +155,18 @@ func (q *Queue) Push(ctx context.Context, items ...queue.Item) error {
 	}
 	lists := map[string][]any{}
 	var dead burials
+	var entries books
 	now := time.Now()
 	for _, item := range items {
-		e, err := element(item.Body)
+		if item.Stage != "" {
+			entries.add(item.Queue, item.Account, item.Stage, item.N)
+			continue
+		}
+		e, err := element(item.Body, item.Account)
 		if err != nil {
 			return fmt.Errorf("push: %w", err)
 		}
+		entries.add(item.Queue, item.Account, queue.In, 1)
 		if queue.IsDead(item.Queue) {
 			dead.add(item.Queue, letter{Reason: item.Reason}, e, now)
 		} else {
@@ -160,7 +175,8 @@ func (q *Queue) Push(ctx context.Context, items ...queue.Item) error {
 	}
 	err := q.register(ctx, slices.AppendSeq(slices.Collect(maps.Keys(lists)), maps.Keys(dead)))
 	if err == nil {
-		pipe := q.redis.Pipeline()
+		pipe := q.redis.TxPipeline()
+		entries.write(ctx, pipe, q.opts.KeepBooks)
 		for name, elements := range lists {
 			for _, part := range parts(elements) {
 				pipe.RPush(ctx, name, part...)
@@ -170,7 +186,7 @@ func (q *Queue) Push(ctx context.Context, items ...queue.Item) error {
 		_, err = pipe.Exec(ctx)
 	}
 	if err != nil {
-		return fmt.Errorf("push: %w", err)
+		return fmt.Errorf("push: %w", unavailable(err))
 	}
 	return nil
 }

@@ -37,7 +37,7 @@ func TestContractOnARealServer(t *testing.T) {
 // a process that takes over from a crashed one.
 func backend(t *testing.T, opts queue.Options, connect func() redis.UniversalClient) queuetest.Backend {
 	q := redisqueue.New(connect(), opts)
-	return queuetest.Backend{Queue: q, Inspector: q, Reopen: func(t *testing.T) queuetest.Backend {
+	return queuetest.Backend{Queue: q, Inspector: q, Books: q, Reopen: func(t *testing.T) queuetest.Backend {
 		return backend(t, opts, connect)
 	}}
 }

@@ -123,3 +123,48 @@ for i = #ARGV, 1, -1 do
 end
 return n
 `)
+
+// forgetScript deletes messages that are held or delayed, and counts them.
+//
+//	KEYS  1 out  2 leases  3 delayed  4 the hour's books
+//	ARGV  1 pixel  2 stage, empty: do not count  3 how long the books are kept, in ms  4… ids
+//	→     how many
+var forgetScript = redis.NewScript(`
+local ids = {unpack(ARGV, 4)}
+redis.call('ZREM', KEYS[2], unpack(ids))
+redis.call('ZREM', KEYS[3], unpack(ids))
+local n = redis.call('HDEL', KEYS[1], unpack(ids))
+if n > 0 and ARGV[2] ~= '' then
+  redis.call('HINCRBY', KEYS[4], ARGV[1] .. '\0' .. ARGV[2], n)
+  if ARGV[3] ~= '0' then redis.call('PEXPIRE', KEYS[4], ARGV[3]) end
+end
+return n
+`)
+
+// skipScript takes messages out of the list or the delay set.
+//
+//	KEYS  1 ready list  2 out  3 leases  4 delayed
+//	ARGV  ids
+//	→     their elements
+//
+// They are leased for a minute, for the caller to bury.
+var skipScript = redis.NewScript(`
+local wanted, found = {}, {}
+for _, id in ipairs(ARGV) do
+  wanted[id] = true
+  if redis.call('ZREM', KEYS[4], id) == 1 then
+    redis.call('ZADD', KEYS[3], '+inf', id)
+    found[#found + 1] = id
+  end
+end
+for _, e in ipairs(redis.call('LRANGE', KEYS[1], 0, -1)) do
+  local id = string.sub(e, 2, 17)
+  if wanted[id] then
+    redis.call('LREM', KEYS[1], 1, e)
+    redis.call('HSET', KEYS[2], id, e)
+    redis.call('ZADD', KEYS[3], '+inf', id)
+    found[#found + 1] = id
+  end
+end
+return found
+`)

@@ -63,8 +63,8 @@ func liveStats(ctx context.Context, pipe redis.Pipeliner, name string, now time.
 		// Whose lease or wait is over is ready: the next Pull gets it.
 		s.Ready = int(ready.Val()+out.Val()) - s.InFlight - s.Delayed
 		var oldest string
-		if e := first.Val(); len(e) >= headerSize {
-			oldest = e[1:headerSize]
+		if e := first.Val(); len(e) >= idEnd {
+			oldest = e[1:idEnd]
 		}
 		for _, sample := range samples {
 			for _, id := range sample.Val() {

@@ -24,6 +24,7 @@ type result struct {
 
 	Queue     queue.Queue
 	Inspector queue.Inspector
+	Books     queue.Books
 	Health    health.Check `group:"health"`
 }
 
@@ -33,5 +34,5 @@ func provide(p params) (result, error) {
 		return result{}, err
 	}
 	p.Lifecycle.Append(fx.StopHook(q.Close))
-	return result{Queue: q, Inspector: q, Health: health.Check{Name: "queue", Check: q.Check}}, nil
+	return result{Queue: q, Inspector: q, Books: q, Health: health.Check{Name: "queue", Check: q.Check}}, nil
 }

@@ -156,6 +156,7 @@ func (q *Queue) take(ctx context.Context, t *table, max int, now time.Time) (msg
 			}
 			msgs = slices.Grow(msgs, len(fresh))
 			for _, m := range fresh {
+				m.Deliveries = 1
 				ids, msgs = append(ids, m.id), append(msgs, m.Message)
 			}
 		}
@@ -176,7 +177,13 @@ func (q *Queue) take(ctx context.Context, t *table, max int, now time.Time) (msg
 // isolate buries a message that never came to an end.
 func (q *Queue) isolate(t, dead *table, m row, now time.Time) error {
 	reason := fmt.Sprintf("delivered %d times without an end", m.Deliveries)
-	if err := q.buryIn(dead.name, t.name, reason, m.Deliveries, now, m.Body); err != nil {
+	if err := q.buryIn(dead.name, t.name, reason, now, m); err != nil {
+		return err
+	}
+	var entries books
+	entries.add(t.name, m.Account, queue.Buried, 1)
+	entries.add(dead.name, m.Account, queue.In, 1)
+	if err := q.enter(entries); err != nil {
 		return err
 	}
 	return t.remove(m.id, m.id)
@@ -199,26 +206,17 @@ type row struct {
 
 func formatID(id int64) string { return strconv.FormatInt(id, 10) }
 
-// scan reads rows of (id, pushed_at, body) or (id, pushed_at, deliveries, body).
+// scan reads rows of (id, pushed_at, deliveries, body, pixel, hour).
 func scan(rows *sql.Rows, err error) ([]row, error) {
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	cols, err := rows.Columns()
-	if err != nil {
-		return nil, err
-	}
 	var out []row
-	var pushed int64
-	var m row
-	dest := []any{&m.id, &pushed, &m.Deliveries, &m.Body}
-	if len(cols) == 3 {
-		dest = []any{&m.id, &pushed, &m.Body}
-	}
 	for rows.Next() {
-		m = row{Message: queue.Message{Deliveries: 1}}
-		if err := rows.Scan(dest...); err != nil {
+		var pushed int64
+		var m row
+		if err := rows.Scan(&m.id, &pushed, &m.Deliveries, &m.Body, &m.Account.Pixel, &m.Account.Hour); err != nil {
 			return nil, err
 		}
 		m.ID, m.PushedAt = formatID(m.id), time.Unix(0, pushed)

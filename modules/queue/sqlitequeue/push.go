@@ -18,7 +18,13 @@ func (q *Queue) Push(ctx context.Context, items ...queue.Item) error {
 	defer q.mu.Unlock()
 	// By table, in their order.
 	into := map[*table][]queue.Item{}
+	var entries books
 	for _, item := range items {
+		if item.Stage != "" {
+			entries.add(item.Queue, item.Account, item.Stage, item.N)
+			continue
+		}
+		entries.add(item.Queue, item.Account, queue.In, 1)
 		t, err := q.table(ctx, item.Queue)
 		if err != nil {
 			return fmt.Errorf("push: %w", err)
@@ -32,7 +38,7 @@ func (q *Queue) Push(ctx context.Context, items ...queue.Item) error {
 				return fmt.Errorf("to %s: %w", t.name, err)
 			}
 		}
-		return nil
+		return q.enter(entries)
 	})
 	if err != nil {
 		return fmt.Errorf("push: %w", err)
@@ -46,17 +52,13 @@ func (q *Queue) Push(ctx context.Context, items ...queue.Item) error {
 func (q *Queue) pushInto(t *table, items []queue.Item, now time.Time) error {
 	if queue.IsDead(t.name) {
 		for _, item := range items {
-			if err := q.buryIn(t.name, "", item.Reason, 0, now, item.Body); err != nil {
+			if err := q.buryIn(t.name, "", item.Reason, now, row{Message: queue.Message{Body: item.Body, PushedAt: now, Account: item.Account}}); err != nil {
 				return err
 			}
 		}
 		return q.count(t, t.last, t.total+len(items))
 	}
-	bodies := make([][]byte, len(items))
-	for i, item := range items {
-		bodies[i] = item.Body
-	}
-	if err := t.append(now, bodies); err != nil {
+	if err := t.append(now, items); err != nil {
 		return err
 	}
 	return q.count(t, t.last+int64(len(items)), t.total+len(items))

@@ -3,7 +3,6 @@ package sqlitequeue
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -15,24 +14,42 @@ import (
 
 // Ack deletes messages, also those whose lease has ended in the meantime.
 func (q *Queue) Ack(ctx context.Context, name string, ids ...string) error {
-	return q.settle(ctx, "ack in", name, ids, func(t *table, nums []int64) error {
-		gone, back := 0, 0
-		err := q.commit(ctx, sqlitedb.Lazy, func() error {
-			var err error
-			if gone, back, err = t.end(nums); err != nil {
+	return q.Settle(ctx, name, queue.End{IDs: ids})
+}
+
+// Settle is Ack that counts, a transaction an end.
+func (q *Queue) Settle(ctx context.Context, name string, ends ...queue.End) error {
+	for _, end := range ends {
+		err := q.settle(ctx, "ack in", name, end.IDs, func(t *table, nums []int64) error {
+			gone, back := 0, 0
+			err := q.commit(ctx, sqlitedb.Lazy, func() error {
+				var err error
+				if gone, back, err = t.end(nums); err != nil {
+					return err
+				}
+				var entries books
+				if end.Outcome != "" {
+					entries.add(name, end.Account, end.Outcome, int64(gone))
+				}
+				if err := q.enter(entries); err != nil {
+					return err
+				}
+				return q.count(t, t.last, t.total-gone)
+			})
+			if err != nil {
 				return err
 			}
-			return q.count(t, t.last, t.total-gone)
+			t.total -= gone
+			t.back -= back
+			t.letGo(nums)
+			q.acks++
+			return q.reclaim()
 		})
 		if err != nil {
 			return err
 		}
-		t.total -= gone
-		t.back -= back
-		t.letGo(nums)
-		q.acks++
-		return q.reclaim()
-	})
+	}
+	return nil
 }
 
 // Retry hands messages back for a time. Those that are no longer held are left
@@ -75,45 +92,65 @@ func (q *Queue) handBack(ctx context.Context, t *table, stmt *sql.Stmt, at time.
 // Bury moves messages to the queue's dead letters in one transaction.
 func (q *Queue) Bury(ctx context.Context, name, reason string, ids ...string) error {
 	return q.settle(ctx, "bury from", name, ids, func(t *table, nums []int64) error {
-		dead, err := q.table(ctx, queue.DeadLetters(name))
-		if err != nil {
-			return err
-		}
-		now := time.Now()
-		gone, back := 0, 0
-		err = q.commit(ctx, sqlitedb.Durable, func() error {
-			for _, id := range nums {
-				var deliveries int
-				var body []byte
-				err := t.get.QueryRow(id).Scan(&deliveries, &body)
-				if errors.Is(err, sql.ErrNoRows) {
-					continue // buried or acked before
-				}
-				if err == nil {
-					err = q.buryIn(dead.name, name, reason, deliveries, now, body)
-				}
-				if err != nil {
-					return err
-				}
-			}
-			var err error
-			if gone, back, err = t.end(nums); err != nil {
+		_, err := q.takeOut(ctx, t, reason, nums)
+		return err
+	})
+}
+
+// takeOut moves messages to the dead letters, or where there is no reason
+// deletes them, and returns how many there were.
+func (q *Queue) takeOut(ctx context.Context, t *table, reason string, nums []int64) (int, error) {
+	dead, err := q.table(ctx, queue.DeadLetters(t.name))
+	if err != nil {
+		return 0, err
+	}
+	now := time.Now()
+	gone, back := 0, 0
+	err = q.commit(ctx, sqlitedb.Durable, func() error {
+		var entries books
+		for _, id := range nums {
+			found, err := scan(t.get.Query(id))
+			if err != nil {
 				return err
 			}
+			if len(found) == 0 {
+				continue // buried or acked before
+			}
+			m := found[0]
+			if reason == "" {
+				entries.add(t.name, m.Account, queue.Dropped, 1)
+				continue
+			}
+			entries.add(t.name, m.Account, queue.Buried, 1)
+			entries.add(dead.name, m.Account, queue.In, 1)
+			if err = q.buryIn(dead.name, t.name, reason, now, m); err != nil {
+				return err
+			}
+		}
+		var err error
+		if gone, back, err = t.end(nums); err != nil {
+			return err
+		}
+		if reason != "" {
 			if err := q.count(dead, 0, dead.total+gone); err != nil {
 				return err
 			}
-			return q.count(t, t.last, t.total-gone)
-		})
-		if err != nil {
+		}
+		if err := q.enter(entries); err != nil {
 			return err
 		}
-		dead.total += gone
-		t.total -= gone
-		t.back -= back
-		t.letGo(nums)
-		return nil
+		return q.count(t, t.last, t.total-gone)
 	})
+	if err != nil {
+		return 0, err
+	}
+	if reason != "" {
+		dead.total += gone
+	}
+	t.total -= gone
+	t.back -= back
+	t.letGo(nums)
+	return gone, nil
 }
 
 // settle calls fn under the lock with those of the ids that were ever handed

@@ -40,16 +40,30 @@ CREATE TABLE IF NOT EXISTS dead (
 	reason     TEXT NOT NULL,
 	deliveries INTEGER NOT NULL,
 	buried_at  INTEGER NOT NULL, -- Unix nanoseconds, as all times here
-	body       BLOB NOT NULL
+	body       BLOB NOT NULL,
+	message    INTEGER NOT NULL DEFAULT 0, -- its id in the queue it came from
+	pushed_at  INTEGER NOT NULL DEFAULT 0,
+	pixel      TEXT NOT NULL DEFAULT '',   -- its account
+	hour       INTEGER NOT NULL DEFAULT 0
 );
-CREATE INDEX IF NOT EXISTS dead_by_queue ON dead (queue, id);`
+CREATE INDEX IF NOT EXISTS dead_by_queue ON dead (queue, id);
+CREATE TABLE IF NOT EXISTS books (
+	queue TEXT NOT NULL,
+	hour  INTEGER NOT NULL,
+	pixel TEXT NOT NULL,
+	stage TEXT NOT NULL,
+	n     INTEGER NOT NULL,
+	PRIMARY KEY (queue, hour, pixel, stage)
+) WITHOUT ROWID;`
 
 // tableSchema makes the two tables of queue number %[1]d.
 const tableSchema = `
 CREATE TABLE IF NOT EXISTS m%[1]d (
 	id        INTEGER PRIMARY KEY,
 	pushed_at INTEGER NOT NULL,
-	body      BLOB NOT NULL
+	body      BLOB NOT NULL,
+	pixel     TEXT NOT NULL DEFAULT '', -- its account
+	hour      INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE IF NOT EXISTS h%[1]d ( -- messages handed out at least once
 	id         INTEGER PRIMARY KEY,
@@ -70,7 +84,8 @@ type Queue struct {
 	stmts  stmts
 	tables map[string]*table
 	closed bool
-	acks   int // since the last look for free pages
+	acks   int   // since the last look for free pages
+	swept  int32 // the hour in which old books were last deleted
 }
 
 // New opens the queues that lie in db. It takes db's only durable connection,
@@ -93,6 +108,9 @@ func New(db *sqlitedb.DB, opts queue.Options) (*Queue, error) {
 func (q *Queue) load(ctx context.Context) error {
 	conn := q.db.Conn()
 	if _, err := conn.ExecContext(ctx, schema); err != nil {
+		return err
+	}
+	if err := addAccount(ctx, conn, "dead"); err != nil {
 		return err
 	}
 	if err := q.stmts.prepare(ctx, conn); err != nil {

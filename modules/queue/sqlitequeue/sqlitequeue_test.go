@@ -18,7 +18,7 @@ func TestContract(t *testing.T) {
 
 func backend(t *testing.T, path string, opts queue.Options) queuetest.Backend {
 	q, closeAll := open(t, path, opts)
-	return queuetest.Backend{Queue: q, Inspector: q, Reopen: func(t *testing.T) queuetest.Backend {
+	return queuetest.Backend{Queue: q, Inspector: q, Books: q, Reopen: func(t *testing.T) queuetest.Backend {
 		closeAll()
 		return backend(t, path, opts)
 	}}

@@ -12,7 +12,7 @@ import (
 
 // stmts are the statements that are not one queue's.
 type stmts struct {
-	count, bury, letter, unbury, freePages, pages, vacuum *sql.Stmt
+	count, bury, letter, unbury, enter, forget, freePages, pages, vacuum *sql.Stmt
 }
 
 func (s *stmts) prepare(ctx context.Context, conn *sql.Conn) error {
@@ -21,8 +21,10 @@ func (s *stmts) prepare(ctx context.Context, conn *sql.Conn) error {
 		text string
 	}{
 		{&s.count, `UPDATE queues SET last = ?, total = ? WHERE no = ?`},
-		{&s.bury, `INSERT INTO dead (queue, origin, reason, deliveries, buried_at, body) VALUES (?, ?, ?, ?, ?, ?)`},
-		{&s.letter, `SELECT origin, body FROM dead WHERE id = ? AND queue = ?`},
+		{&s.bury, `INSERT INTO dead (queue, origin, reason, deliveries, buried_at, body, message, pushed_at, pixel, hour) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`},
+		{&s.enter, `INSERT INTO books (queue, hour, pixel, stage, n) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n`},
+		{&s.forget, `DELETE FROM books WHERE hour < ?`},
+		{&s.letter, `SELECT origin, message, pushed_at, body, pixel, hour FROM dead WHERE id = ? AND queue = ?`},
 		{&s.unbury, `DELETE FROM dead WHERE id = ? AND queue = ?`},
 		{&s.freePages, `PRAGMA freelist_count`},
 		{&s.pages, `PRAGMA page_count`},
@@ -85,8 +87,8 @@ func (q *Queue) count(t *table, last int64, total int) error {
 }
 
 // buryIn inserts one dead letter.
-func (q *Queue) buryIn(dead, origin, reason string, deliveries int, now time.Time, body []byte) error {
-	if _, err := q.stmts.bury.Exec(dead, origin, reason, deliveries, now.UnixNano(), body); err != nil {
+func (q *Queue) buryIn(dead, origin, reason string, now time.Time, m row) error {
+	if _, err := q.stmts.bury.Exec(dead, origin, reason, m.Deliveries, now.UnixNano(), notNil(m.Body), m.id, m.PushedAt.UnixNano(), m.Account.Pixel, m.Account.Hour); err != nil {
 		return fmt.Errorf("bury in %s: %w", dead, err)
 	}
 	return nil

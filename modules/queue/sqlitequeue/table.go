@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"fmt"
 	"time"
+
+	"github.com/miq/pixel/modules/queue"
 )
 
 // table is one queue: its tables' statements and what is known without asking
@@ -22,7 +24,7 @@ type table struct {
 
 	insert, fresh, hold, due, nextDue, again       *sql.Stmt
 	giveBack, untried, removeM, removeH, removeDue *sql.Stmt
-	get, oldest                                    *sql.Stmt
+	get, oldest, revive, comeBack, waiting         *sql.Stmt
 }
 
 // claim is what one Pull handed out.
@@ -41,17 +43,20 @@ func (t *table) prepare(ctx context.Context, conn *sql.Conn) error {
 	if _, err := conn.ExecContext(ctx, fmt.Sprintf(tableSchema, t.no)); err != nil {
 		return err
 	}
+	if err := addAccount(ctx, conn, fmt.Sprintf("m%d", t.no)); err != nil {
+		return err
+	}
 	for _, s := range []struct {
 		stmt **sql.Stmt
 		text string
 	}{
-		{&t.insert, `INSERT INTO m%[1]d (id, pushed_at, body) VALUES (?, ?, ?)`},
+		{&t.insert, `INSERT INTO m%[1]d (id, pushed_at, body, pixel, hour) VALUES (?, ?, ?, ?, ?)`},
 		// after id, max → messages never handed out
-		{&t.fresh, `SELECT id, pushed_at, body FROM m%[1]d WHERE id > ? ORDER BY id LIMIT ?`},
+		{&t.fresh, `SELECT id, pushed_at, 0, body, pixel, hour FROM m%[1]d WHERE id > ? ORDER BY id LIMIT ?`},
 		// after id, up to id: the same messages are handed out now
 		{&t.hold, `INSERT INTO h%[1]d (id, deliveries) SELECT id, 1 FROM m%[1]d WHERE id > ? AND id <= ?`},
 		// now, max → messages whose time has come again
-		{&t.due, `SELECT h.id, m.pushed_at, h.deliveries, m.body FROM h%[1]d h JOIN m%[1]d m ON m.id = h.id
+		{&t.due, `SELECT h.id, m.pushed_at, h.deliveries, m.body, m.pixel, m.hour FROM h%[1]d h JOIN m%[1]d m ON m.id = h.id
 			WHERE h.due <= ? ORDER BY h.due, h.id LIMIT ?`},
 		{&t.nextDue, `SELECT due FROM h%[1]d WHERE due IS NOT NULL ORDER BY due LIMIT 1`},
 		{&t.again, `UPDATE h%[1]d SET due = NULL, deliveries = deliveries + 1 WHERE id = ?`},
@@ -62,7 +67,16 @@ func (t *table) prepare(ctx context.Context, conn *sql.Conn) error {
 		{&t.removeM, `DELETE FROM m%[1]d WHERE id BETWEEN ? AND ?`},
 		{&t.removeH, `DELETE FROM h%[1]d WHERE id BETWEEN ? AND ?`},
 		{&t.removeDue, `DELETE FROM h%[1]d WHERE id = ? AND due IS NOT NULL`},
-		{&t.get, `SELECT h.deliveries, m.body FROM h%[1]d h JOIN m%[1]d m ON m.id = h.id WHERE h.id = ?`},
+		{&t.get, `SELECT m.id, m.pushed_at, COALESCE(h.deliveries, 0), m.body, m.pixel, m.hour FROM m%[1]d m LEFT JOIN h%[1]d h ON m.id = h.id WHERE m.id = ?`},
+		// a dead letter is a message again, under its old id and due at once
+		{&t.revive, `INSERT INTO m%[1]d (id, pushed_at, body, pixel, hour) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`},
+		{&t.comeBack, `INSERT INTO h%[1]d (id, deliveries, due) VALUES (?, 0, ?) ON CONFLICT DO NOTHING`},
+		// rank of the state, after due, after id, max, now → waiting messages in their order, 0: ready, 1: delayed, 2: held
+		{&t.waiting, `SELECT m.id, m.pushed_at, COALESCE(h.deliveries, 0), m.body, m.pixel, m.hour, w.rank, w.due FROM (
+				SELECT id, CASE WHEN due IS NULL THEN 2 WHEN due <= ?5 THEN 0 ELSE 1 END AS rank, COALESCE(due, 0) AS due FROM h%[1]d
+				UNION ALL SELECT id, 0, 0x7fffffffffffffff FROM m%[1]d WHERE id > ?6 AND id NOT IN (SELECT id FROM h%[1]d)
+			) w JOIN m%[1]d m ON m.id = w.id LEFT JOIN h%[1]d h ON h.id = w.id
+			WHERE (w.rank, w.due, w.id) > (?1, ?2, ?3) ORDER BY w.rank, w.due, w.id LIMIT ?4`},
 		{&t.oldest, `SELECT pushed_at FROM m%[1]d ORDER BY id LIMIT 1`},
 	} {
 		var err error
@@ -75,9 +89,10 @@ func (t *table) prepare(ctx context.Context, conn *sql.Conn) error {
 
 // append inserts messages behind the last id, which stays for the caller to move
 // once that is committed.
-func (t *table) append(now time.Time, bodies [][]byte) error {
-	for i, body := range bodies {
-		if _, err := t.insert.Exec(t.last+int64(i)+1, now.UnixNano(), notNil(body)); err != nil {
+func (t *table) append(now time.Time, items []queue.Item) error {
+	for i, item := range items {
+		a := item.Account
+		if _, err := t.insert.Exec(t.last+int64(i)+1, now.UnixNano(), notNil(item.Body), a.Pixel, a.Hour); err != nil {
 			return err
 		}
 	}
