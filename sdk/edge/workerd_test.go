@@ -55,6 +55,7 @@ func accept(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.Statu
 
 func (w *world) serve(rw http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
+	r.Body = io.NopCloser(bytes.NewReader(body))
 	if r.Header.Get("X-For") == "cache" {
 		w.serveCache(rw, r, body)
 		return
