@@ -65,7 +65,8 @@ func (c *Collector) accept(ec *echo.Context, p *settings.Pixel, env *event.Envel
 	if keep {
 		shared = c.shared(ec, p, env, verdict, source, now)
 	}
-	items := make([]queue.Item, 0, len(events))
+	account := queue.AccountOf(p.ID, now)
+	items := make([]queue.Item, 0, len(events)+2)
 	var encoder event.Encoder
 	var size int64
 	for i := range events {
@@ -98,8 +99,9 @@ func (c *Collector) accept(ec *echo.Context, p *settings.Pixel, env *event.Envel
 		}
 		a.accepted++
 		*res = result{made.ID, accepted, event.Fault{}}
-		items = append(items, queue.Item{Queue: queue.Ingest(made.Priority), Body: encoded})
+		items = append(items, queue.Item{Queue: queue.Ingest(made.Priority), Body: encoded, Account: account})
 	}
+	items = entered(items, account, len(events), &a)
 	if err := c.push(items, a.accepted > 0); err != nil {
 		return a, err
 	}
@@ -164,7 +166,11 @@ func (c *Collector) push(items []queue.Item, needed bool) error {
 	case err == nil:
 		return nil
 	case !needed:
-		c.metrics.lostRefusals.Add(float64(len(items)))
+		for _, item := range items {
+			if queue.IsDead(item.Queue) {
+				c.metrics.lostRefusals.Inc()
+			}
+		}
 		return nil
 	case errors.Is(err, queue.ErrBusy), errors.Is(err, queue.ErrClosed):
 		return busy()

@@ -15,6 +15,7 @@ import (
 	"github.com/miq/pixel/config"
 	"github.com/miq/pixel/modules/consent"
 	"github.com/miq/pixel/modules/event"
+	"github.com/miq/pixel/modules/ledger"
 	"github.com/miq/pixel/modules/queue"
 )
 
@@ -28,7 +29,22 @@ func (r *recording) Push(_ context.Context, items ...queue.Item) error {
 
 // check says what is wrong with what was pushed.
 func (r *recording) check(t *testing.T) (accepted int) {
+	books := map[string]int64{}
+	defer func() {
+		for name, n := range books {
+			if n != 0 {
+				t.Errorf("%s: received is %d more than what became of it", name, n)
+			}
+		}
+	}()
 	for _, item := range r.items {
+		if item.Stage != "" {
+			if item.Stage != ledger.Received {
+				item.N = -item.N
+			}
+			books[item.Queue] += item.N
+			continue
+		}
 		if item.Queue == queue.Validation {
 			var line refused
 			if err := json.Unmarshal(item.Body, &line); err != nil || line.Code == "" || item.Reason == "" || len(item.Body) > 8<<10 {
@@ -36,6 +52,7 @@ func (r *recording) check(t *testing.T) (accepted int) {
 			}
 			continue
 		}
+		books[item.Queue]--
 		var e event.Event
 		if err := json.Unmarshal(item.Body, &e); err != nil {
 			t.Errorf("%q: %v", item.Body, err)

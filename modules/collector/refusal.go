@@ -51,7 +51,8 @@ func (c *Collector) refusal(pixel, source string, now time.Time, f event.Fault, 
 		c.log.Error("a refusal could not be encoded", "code", f.Code, "error", err)
 		return queue.Item{}, false
 	}
-	return queue.Item{Queue: queue.Validation, Body: body, Reason: f.Code + ": " + clip(strings.TrimSpace(clean(f.Pointer)+" "+f.Message), 300)}, true
+	// It is counted under no pixel: to the pixel's books it is rejected, and done.
+	return queue.Item{Queue: queue.Validation, Body: body, Account: queue.AccountOf("", now), Reason: f.Code + ": " + clip(strings.TrimSpace(clean(f.Pointer)+" "+f.Message), 300)}, true
 }
 
 // refuse writes one line about a request of which nothing is kept.
