@@ -8,6 +8,7 @@ import (
 	"github.com/labstack/echo/v5"
 
 	"github.com/miq/pixel/modules/settings"
+	"github.com/miq/pixel/sdk"
 )
 
 // pixelBody is what may be written of a pixel. Revision, where given, is the
@@ -117,6 +118,16 @@ func (a *Admin) getSnippet(c *echo.Context) error {
 		return err
 	}
 	return c.JSON(http.StatusOK, a.tag(c, p.ID))
+}
+
+// getTagManager hands out the Google Tag Manager template, as a file to import.
+func (a *Admin) getTagManager(c *echo.Context) error {
+	p, err := a.pixel(param(c, "id"))
+	if err != nil {
+		return err
+	}
+	c.Response().Header().Set("Content-Disposition", `attachment; filename="pixel.tpl"`)
+	return c.Blob(http.StatusOK, "text/plain; charset=utf-8", sdk.TagManagerTemplate(a.tag(c, p.ID).Origin, p.ID))
 }
 
 func (a *Admin) putRoutes(c *echo.Context) error {

@@ -63,6 +63,7 @@ viewer   GET    /api/v1/pixels/:id
 marketer PATCH  /api/v1/pixels/:id
 marketer DELETE /api/v1/pixels/:id
 viewer   GET    /api/v1/pixels/:id/snippet
+viewer   GET    /api/v1/pixels/:id/tag-manager.tpl
 marketer PUT    /api/v1/pixels/:id/routes
 viewer   GET    /api/v1/partners
 viewer   GET    /api/v1/partners/:name

@@ -97,6 +97,7 @@ func (a *Admin) api() []route {
 		{patch, base + "/pixels/:id", Marketer, a.patchPixel},
 		{remove, base + "/pixels/:id", Marketer, a.deletePixel},
 		{get, base + "/pixels/:id/snippet", Viewer, a.getSnippet},
+		{get, base + "/pixels/:id/tag-manager.tpl", Viewer, a.getTagManager},
 		{put, base + "/pixels/:id/routes", Marketer, a.putRoutes},
 
 		{get, base + "/partners", Viewer, a.listPartners},
