@@ -32,6 +32,10 @@ const (
 	// At a partner, by the dispatcher; Duplicate and Purged too.
 	Delivered = "delivered"
 	NotSent   = "not_sent"
+
+	// Moved is what left a queue for another on the same way, such as a delivery
+	// that is let go from hold, or that goes on as a copy of itself.
+	Moved = "moved"
 )
 
 // StoredFor is the outcome of an event that was stored and handed to partners'

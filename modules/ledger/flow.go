@@ -31,10 +31,7 @@ type key struct {
 func read(counts []queue.Count) map[key]*flow {
 	flows := map[key]*flow{}
 	for _, c := range counts {
-		partner, dead, ok := place(c.Queue)
-		if !ok {
-			continue
-		}
+		partner, dead := place(c.Queue)
 		k := key{c.Account, partner}
 		f := flows[k]
 		if f == nil {
@@ -50,19 +47,16 @@ func read(counts []queue.Count) map[key]*flow {
 	return flows
 }
 
-// place says where a queue is on the way.
-func place(name string) (partner string, dead, ok bool) {
-	switch {
-	case strings.HasPrefix(name, "ingest:"):
-		return "", false, true
-	case name == queue.Validation:
-		return "", true, true
+// place says where a queue is on the way: in processing, or at a partner.
+func place(name string) (partner string, dead bool) {
+	box := name
+	if dead = queue.IsDead(name); !dead {
+		box = queue.DeadLetters(name)
 	}
-	if p, ok := strings.CutPrefix(name, queue.Partner("")); ok {
-		return p, false, true
+	if box == queue.Validation {
+		return "", dead
 	}
-	p, ok := strings.CutPrefix(name, queue.PartnerDead(""))
-	return p, true, ok
+	return strings.TrimPrefix(box, queue.PartnerDead("")), dead
 }
 
 func (f *flow) enterDead(c queue.Count) {
@@ -96,6 +90,8 @@ func (f *flow) enter(c queue.Count) {
 	case queue.In:
 		f.in += c.N
 		add(&f.door, c.Queue, -c.N)
+	case Moved:
+		f.in -= c.N
 	case queue.Revived:
 		f.revived += c.N
 	case queue.Buried:

@@ -5,6 +5,7 @@ import (
 
 	"github.com/miq/pixel/modules/consent"
 	"github.com/miq/pixel/modules/event"
+	"github.com/miq/pixel/modules/ledger"
 	"github.com/miq/pixel/modules/queue"
 	"github.com/miq/pixel/modules/settings"
 )
@@ -28,6 +29,8 @@ type item struct {
 	known bool
 	// newest is the visitor's newest consent, nil if none is known.
 	newest *consent.Newest
+	// partners are those whose queues got it.
+	partners []string
 	// span is this event's part of a trace, nil if it is not traced.
 	span trace.Span
 }
@@ -39,6 +42,35 @@ type end struct {
 	// bury is the reason to put the message among the dead letters; empty: it is
 	// done.
 	bury string
+}
+
+// entry is what the ledger is told of it.
+func (e end) entry() string {
+	if e.outcome == duplicate {
+		return ledger.Duplicate
+	}
+	return ledger.Purged // revoked or suppressed: consent took it back
+}
+
+// ends gathers messages by account and by what became of them.
+type ends map[endKey][]string
+
+type endKey struct {
+	account queue.Account
+	outcome string
+}
+
+func (e ends) add(m queue.Message, outcome string) {
+	k := endKey{m.Account, outcome}
+	e[k] = append(e[k], m.ID)
+}
+
+func (e ends) list() []queue.End {
+	list := make([]queue.End, 0, len(e))
+	for k, ids := range e {
+		list = append(list, queue.End{Account: k.account, Outcome: k.outcome, IDs: ids})
+	}
+	return list
 }
 
 // batch is what the steps work on: each takes out what does not go on.

@@ -25,6 +25,7 @@ import (
 	"github.com/miq/pixel/modules/archive"
 	"github.com/miq/pixel/modules/consent"
 	"github.com/miq/pixel/modules/event"
+	"github.com/miq/pixel/modules/ledger"
 	"github.com/miq/pixel/modules/partner"
 	"github.com/miq/pixel/modules/queue"
 	"github.com/miq/pixel/modules/queue/sqlitequeue"
@@ -230,7 +231,7 @@ func (x *world) push(events ...event.Event) {
 		if err != nil {
 			x.t.Fatal(err)
 		}
-		items[i] = queue.Item{Queue: queue.Ingest(e.Priority), Body: body}
+		items[i] = queue.Item{Queue: queue.Ingest(e.Priority), Body: body, Account: queue.AccountOf(e.PixelID, e.ReceivedAt)}
 	}
 	if err := x.queue.Push(x.t.Context(), items...); err != nil {
 		x.t.Fatal(err)
@@ -379,4 +380,32 @@ func names(n int) (ids []string, events []event.Event) {
 		events = append(events, purchase(ids[i]))
 	}
 	return ids, events
+}
+
+// book sums what the books say, which must balance.
+func (x *world) book() (sum ledger.Book) {
+	x.t.Helper()
+	now := queue.Hour(time.Now())
+	counts, err := x.queue.Counts(x.t.Context(), now-1, now+1)
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	tallies, err := x.store.Tally(x.t.Context(), time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	stats, err := x.queue.Stats(x.t.Context())
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	for _, d := range (ledger.Reading{Before: counts, After: counts, Tallies: tallies, Depths: stats}).Check() {
+		// These tests push to the worker's queues themselves, and no collector counts.
+		if d.Check != ledger.Door {
+			x.t.Errorf("the books do not balance: %s", d.Text)
+		}
+	}
+	for _, b := range ledger.Books(counts) {
+		sum.Add(b)
+	}
+	return sum
 }

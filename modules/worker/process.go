@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/miq/pixel/modules/ledger"
 	"github.com/miq/pixel/modules/queue"
 )
 
@@ -191,20 +192,20 @@ func describe(p any) string {
 func (w *Worker) settle(b *batch) *failure {
 	ctx, cancel := w.settling()
 	defer cancel()
-	done := make([]string, 0, len(b.items)+len(b.ended))
+	ends := ends{}
 	for _, it := range b.items {
-		done = append(done, it.message.ID)
+		ends.add(it.message, ledger.StoredFor(it.partners...))
 	}
 	for _, e := range b.ended {
 		if e.bury == "" {
-			done = append(done, e.item.message.ID)
+			ends.add(e.item.message, e.entry())
 			continue
 		}
 		if err := w.queue.Bury(ctx, b.queue, e.bury, e.item.message.ID); err != nil {
 			return &failure{step: "bury", err: err}
 		}
 	}
-	if err := w.queue.Ack(ctx, b.queue, done...); err != nil {
+	if err := w.queue.Settle(ctx, b.queue, ends.list()...); err != nil {
 		return &failure{step: "ack", err: err}
 	}
 	w.metrics.events.WithLabelValues(stored).Add(float64(len(b.items)))

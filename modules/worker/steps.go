@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/go-json-experiment/json"
 
@@ -71,33 +72,33 @@ func (w *Worker) decode(ctx context.Context, b *batch) error {
 	return nil
 }
 
-// dedupe drops an event whose id came before. The receipt tells a second copy
-// from the same message delivered again, which goes on.
+// dedupe drops an event whose id came before. The id of the message tells a second
+// copy, even of the same receipt, from the same message delivered again, which
+// goes on.
 func (w *Worker) dedupe(ctx context.Context, b *batch) error {
 	entry := make(map[string]int, len(b.items))
 	var entries []state.Entry
 	keys := make([]string, len(b.items))
+	// Two queues may use one message id.
+	place := strings.TrimPrefix(b.queue, "ingest:") + " "
 	for i, it := range b.items {
 		keys[i] = "seen:" + it.event.PixelID + ":" + it.event.ID
 		if _, ok := entry[keys[i]]; ok {
 			continue
 		}
 		entry[keys[i]] = len(entries)
-		entries = append(entries, state.Entry{Key: keys[i], Value: []byte(it.event.Receipt), TTL: w.config.DedupeTTL})
+		entries = append(entries, state.Entry{Key: keys[i], Value: []byte(place + it.message.ID), TTL: w.config.DedupeTTL})
 	}
 	standing, err := w.keys.Claim(ctx, entries...)
 	if err != nil {
 		return fmt.Errorf("claim event ids: %w", err)
 	}
 	i := -1
-	taken := make(map[string]bool, len(entries))
 	b.sort(func(it *item) string {
 		i++
-		ours := string(standing[entry[keys[i]]]) == it.event.Receipt
-		if !ours || taken[keys[i]] {
+		if string(standing[entry[keys[i]]]) != place+it.message.ID {
 			return duplicate
 		}
-		taken[keys[i]] = true
 		return ""
 	})
 	return nil
@@ -186,6 +187,7 @@ func (w *Worker) routes(ctx context.Context, b *batch) error {
 	var items []queue.Item
 	var syncs []event.Sync
 	for _, it := range b.items {
+		it.partners = nil
 		for _, d := range routes.Decide(it.event, it.pixel, w.rules(it, now)) {
 			if !d.Send {
 				syncs = append(syncs, event.Sync{
@@ -198,7 +200,8 @@ func (w *Worker) routes(ctx context.Context, b *batch) error {
 			if err != nil {
 				return fmt.Errorf("encode the delivery of event %s: %w", it.event.ID, err)
 			}
-			items = append(items, queue.Item{Queue: queue.Partner(d.Partner), Body: body})
+			items = append(items, queue.Item{Queue: queue.Partner(d.Partner), Body: body, Account: it.message.Account})
+			it.partners = append(it.partners, d.Partner)
 		}
 	}
 	if len(syncs) > 0 {
