@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/miq/pixel/modules/event"
+	"github.com/miq/pixel/modules/ledger"
 	"github.com/miq/pixel/modules/partner"
 	"github.com/miq/pixel/modules/queue"
 	"github.com/miq/pixel/modules/state"
@@ -21,7 +22,7 @@ const (
 
 // verdict is what is done to a message in the queue.
 type verdict struct {
-	ack    []*job
+	ack    map[string][]*job // by what the ledger calls it
 	retry  map[time.Time][]string
 	bury   map[string][]*job // by reason
 	copies []*job            // in whose place a copy goes, since the queue would not give them again
@@ -35,7 +36,7 @@ func (a *attempt) settle() {
 	defer cancel()
 
 	var syncs []event.Sync
-	v := verdict{retry: map[time.Time][]string{}, bury: map[string][]*job{}}
+	v := verdict{ack: map[string][]*job{}, retry: map[time.Time][]string{}, bury: map[string][]*job{}}
 	counts := map[event.Outcome]int{}
 	type written struct {
 		job    *job
@@ -54,7 +55,7 @@ func (a *attempt) settle() {
 				r.Unlogged = false
 				records = append(records, written{j, r})
 			}
-			v.ack = append(v.ack, j)
+			v.end(ledger.Duplicate, j)
 			counts["repeat"]++
 			continue
 		}
@@ -72,8 +73,10 @@ func (a *attempt) settle() {
 		case again:
 			r.State, r.NotBefore = free, at
 			v.putOff(a, j, at)
-		case j.result.Outcome == event.Accepted, j.result.Outcome == event.NotSent:
-			v.ack = append(v.ack, j)
+		case j.result.Outcome == event.Accepted:
+			v.end(ledger.Delivered, j)
+		case j.result.Outcome == event.NotSent:
+			v.end(ledger.NotSentFor(j.result.Code), j)
 		default:
 			r.State = free // so that a replay sends it again
 			reason := cause(j)
@@ -208,6 +211,8 @@ func (l *lane) write(ctx context.Context, syncs []event.Sync) bool {
 	return false
 }
 
+func (v *verdict) end(outcome string, j *job) { v.ack[outcome] = append(v.ack[outcome], j) }
+
 // putOff has a message come again at a time. The queue gives a message only so
 // often; after that a copy takes its place, and the record keeps the time.
 func (v *verdict) putOff(a *attempt, j *job, at time.Time) {
@@ -220,15 +225,38 @@ func (v *verdict) putOff(a *attempt, j *job, at time.Time) {
 
 // comeBack turns every end into a retry.
 func (v *verdict) comeBack(a *attempt, at time.Time) {
-	for _, j := range v.ack {
-		v.putOff(a, j, at)
-	}
-	for _, jobs := range v.bury {
-		for _, j := range jobs {
-			v.putOff(a, j, at)
+	for _, ended := range []map[string][]*job{v.ack, v.bury} {
+		for _, jobs := range ended {
+			for _, j := range jobs {
+				v.putOff(a, j, at)
+			}
 		}
 	}
 	v.ack, v.bury = nil, nil
+}
+
+// ends are what the queue forgets, by account and by what the ledger calls it.
+func (v *verdict) ends() []queue.End {
+	type key struct {
+		account queue.Account
+		outcome string
+	}
+	by := map[key][]string{}
+	add := func(outcome string, jobs []*job) {
+		for _, j := range jobs {
+			k := key{j.message.Account, outcome}
+			by[k] = append(by[k], j.message.ID)
+		}
+	}
+	for outcome, jobs := range v.ack {
+		add(outcome, jobs)
+	}
+	add(ledger.Moved, v.copies)
+	ends := make([]queue.End, 0, len(by))
+	for k, ids := range by {
+		ends = append(ends, queue.End{Account: k.account, Outcome: k.outcome, IDs: ids})
+	}
+	return ends
 }
 
 // apply tells the queue. What fails comes back when its lease ends.
@@ -242,15 +270,15 @@ func (l *lane) apply(ctx context.Context, v verdict) {
 	if len(v.copies) > 0 {
 		copies := make([]queue.Item, len(v.copies))
 		for i, j := range v.copies {
-			copies[i] = queue.Item{Queue: name, Body: j.message.Body}
+			copies[i] = queue.Item{Queue: name, Body: j.message.Body, Account: j.message.Account}
 		}
 		if err := l.queue.Push(ctx, copies...); err != nil {
 			failed("push", err)
 			return
 		}
 	}
-	if ended := append(v.ack, v.copies...); len(ended) > 0 {
-		failed("ack", l.queue.Ack(ctx, name, messageIDs(ended)...))
+	if ends := v.ends(); len(ends) > 0 {
+		failed("settle", l.queue.Settle(ctx, name, ends...))
 	}
 	for at, ids := range v.retry {
 		if len(ids) > 0 {
