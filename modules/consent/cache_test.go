@@ -11,7 +11,7 @@ import (
 )
 
 func TestTheCacheIsBoundedAndKeepsWhatIsUsed(t *testing.T) {
-	c := newCache(64 << 10)
+	c := newCache(64<<10, Parse)
 	hot, _ := c.parse(acceptAll)
 	for i := range 5000 {
 		_, _ = c.parse(fmt.Sprintf("C%0200d", i))
@@ -26,7 +26,7 @@ func TestTheCacheIsBoundedAndKeepsWhatIsUsed(t *testing.T) {
 }
 
 func TestTheCacheRemembersErrorsAndRefusesGiants(t *testing.T) {
-	c := newCache(1 << 20)
+	c := newCache(1<<20, Parse)
 	_, first := c.parse("garbage")
 	_, second := c.parse("garbage")
 	assert.Same(t, first, second)
@@ -42,7 +42,7 @@ func TestTheCacheServesManyAtOnce(t *testing.T) {
 		wg.Go(func() {
 			for i := range 200 {
 				s := build(tc{consents: every, vendors: partners, made: now.Add(-time.Duration(i%20+g) * 24 * time.Hour)})
-				if _, err := d.strings.parse(s); err != nil {
+				if _, err := d.tcs.parse(s); err != nil {
 					t.Error(err)
 				}
 			}

@@ -1,6 +1,6 @@
 // Package consent decides what may be done with an event: whether it is kept,
 // what of it is kept, and which partner may have it. It reads the signals that
-// the page sent (IAB TCF, US privacy, Global Privacy Control, Google Consent
+// the page sent (IAB TCF and GPP, US privacy, Global Privacy Control, Google Consent
 // Mode) and applies one decision table, whose row numbers it puts in every
 // verdict: R for which law applies, G for GDPR, C for Consent Mode, U for the US,
 // D where no law is known to apply, "claim" where the page itself claimed less.
@@ -9,8 +9,6 @@
 // than present ones; that of several regimes or sources the strictest counts;
 // and that the page's own conclusion is never exceeded. It does no I/O, but for
 // newest.go, which remembers a visitor's newest consent.
-//
-// GPP strings are not decoded: one that is there counts as unreadable.
 package consent
 
 import (
@@ -82,7 +80,8 @@ type Decider struct {
 	own     Vendor
 	vendors map[int]Vendor
 	allowLI bool
-	strings *cache
+	tcs     *cache[*TCString]
+	gpps    *cache[*GPP]
 }
 
 // New makes a Decider.
@@ -93,7 +92,9 @@ func New(o Options) *Decider {
 	if o.CacheBytes == 0 {
 		o.CacheBytes = 16 << 20
 	}
-	d := &Decider{vendors: map[int]Vendor{}, allowLI: o.AllowLI, strings: newCache(o.CacheBytes)}
+	d := &Decider{vendors: map[int]Vendor{}, allowLI: o.AllowLI,
+		tcs: newCache(o.CacheBytes/2, Parse), gpps: newCache(o.CacheBytes/2, ParseGPP),
+	}
 	for _, v := range append(known(), o.Vendors...) {
 		if !o.AllowLI {
 			v = v.ConsentOnly()

@@ -28,10 +28,10 @@ func stricter(a, b finding) finding {
 
 // Decide says how far the visitor's consent goes.
 func (d *Decider) Decide(r Request, site Site) event.Verdict {
-	reg := which(r, site)
-	c := r.Signals
+	c := d.read(r.Signals)
 	c.GPC = c.GPC || r.HeaderGPC
-	f, _ := d.find(reg, c, site, r.Now)
+	reg := which(&c, r.Country, site)
+	f, _ := d.find(reg, &c, site, r.Now)
 	return event.Verdict{
 		State: f.state, Regime: reg.name,
 		Rule:   reg.rule + "/" + f.rule,
@@ -40,16 +40,16 @@ func (d *Decider) Decide(r Request, site Site) event.Verdict {
 }
 
 // find applies the rows of one regime, and the others' where their signals came
-// too. It returns the TC string if there is an acceptable one under GDPR.
-func (d *Decider) find(reg regime, c event.Consent, site Site, now time.Time) (finding, *TCString) {
+// too. It returns the TC strings that count under GDPR.
+func (d *Decider) find(reg regime, c *reading, site Site, now time.Time) (finding, tcStrings) {
 	var f finding
-	var tc *TCString
+	var tcs tcStrings
 	switch reg.name {
 	case regimeGDPR:
-		f, tc = d.gdpr(c, site, now)
-		if signalsUS(c) {
+		f, tcs = d.gdpr(c, site, now)
+		if c.signalsUS() {
 			f = stricter(f, us(c, site))
-		} else if unreadableUS(c) {
+		} else if c.unreadable() {
 			f = stricter(f, findU6)
 		}
 	case regimeUS:
@@ -60,12 +60,12 @@ func (d *Decider) find(reg regime, c event.Consent, site Site, now time.Time) (f
 			f = stricter(f, finding{event.Partial, "R7", "its own privacy law is not implemented, so no more than our own analytics", event.Allowed})
 		}
 	}
-	return claimed(f, c, site, reg), tc
+	return claimed(f, c, site, reg), tcs
 }
 
 // claimed never exceeds what the page concluded by itself. No claim is none; but
 // under US law, where silence allows, our own banner has to have said so.
-func claimed(f finding, c event.Consent, site Site, reg regime) finding {
+func claimed(f finding, c *reading, site Site, reg regime) finding {
 	claim := c.State
 	if claim == "" {
 		if site.Mode != Banner || reg.name != regimeUS {
@@ -83,16 +83,19 @@ func claimed(f finding, c event.Consent, site Site, reg regime) finding {
 }
 
 // gdpr applies rows G1 to G7, and C1 to C4 where the site uses Consent Mode.
-func (d *Decider) gdpr(c event.Consent, site Site, now time.Time) (finding, *TCString) {
-	tc, why := d.acceptable(c, site, now)
+func (d *Decider) gdpr(c *reading, site Site, now time.Time) (finding, tcStrings) {
+	tcs, why := c.acceptable(site, now)
 	var f finding
 	switch {
-	case tc == nil && !site.consentMode():
-		return finding{event.None, "G1", why, event.Allowed}, nil
-	case tc == nil:
+	case tcs[0] == nil && !site.consentMode():
+		return finding{event.None, "G1", why, event.Allowed}, tcs
+	case tcs[0] == nil:
 		f = consentMode(c.GCM)
 	default:
-		f = d.byString(tc, site)
+		f = d.byString(tcs[0], site)
+		if tcs[1] != nil {
+			f = stricter(f, d.byString(tcs[1], site))
+		}
 		if site.consentMode() && c.GCM != (event.ConsentMode{}) {
 			f = stricter(f, consentMode(c.GCM))
 		}
@@ -100,22 +103,7 @@ func (d *Decider) gdpr(c event.Consent, site Site, now time.Time) (finding, *TCS
 	if f.state == event.Full && c.GPC && !site.IgnoreGPCInGDPR {
 		f = stricter(f, finding{event.Partial, "G6", "the visitor allowed it, but the browser's Global Privacy Control asks not to share", event.Allowed})
 	}
-	return f, tc
-}
-
-// acceptable is the TC string, or nil and why there is none.
-func (d *Decider) acceptable(c event.Consent, site Site, now time.Time) (*TCString, string) {
-	if c.TCF == "" {
-		return nil, "no TC string came"
-	}
-	tc, err := d.strings.parse(c.TCF)
-	if err != nil {
-		return nil, err.Error()
-	}
-	if r := tc.Acceptable(now, site.MaxMonths); r != "" {
-		return nil, "the TC string does not count, since " + r.String()
-	}
-	return tc, ""
+	return f, tcs
 }
 
 // byString applies G2 to G5. The server needs no row for a banner that is still
@@ -154,53 +142,6 @@ func consentMode(m event.ConsentMode) finding {
 	return finding{event.Full, "C3", "Consent Mode grants everything", event.Allowed}
 }
 
-// findU6 is for what cannot be read.
-var findU6 = finding{event.Partial, "U6", "a US privacy signal came that cannot be read", event.Allowed}
-
-// us applies rows U1 to U8. A GPP string is not decoded, so that U4, U5 and the
-// sections' part of U1 to U3 cannot be told from U6, which is no less strict but
-// for U4.
-func us(c event.Consent, site Site) finding {
-	f := optOuts(c)
-	switch {
-	case f.state != event.Full:
-	case c.GPP != "" || sectionsUS(c.GPPSID):
-		f = finding{event.Partial, "U6", "the GPP string cannot be read", event.Allowed}
-	case f.rule == "" && site.PartialWithoutSignal:
-		f = finding{event.Partial, "U8", "no signal came, which the site takes for our own analytics only", event.Allowed}
-	case f.rule == "":
-		f.rule, f.why = "U8", "the visitor did not opt out"
-	}
-	if site.consentMode() {
-		f = stricter(f, refusals(c.GCM))
-	}
-	return f
-}
-
-// optOuts reads what counts as an opt-out under whatever law: GPC and us_privacy.
-// Its rule is empty where no signal came.
-func optOuts(c event.Consent) finding {
-	if c.GPC {
-		return finding{event.Partial, "U1", "the browser's Global Privacy Control asks not to sell or share", event.Allowed}
-	}
-	none := finding{event.Full, "", "", event.Allowed}
-	if c.USPrivacy == "" {
-		return none
-	}
-	u, err := ParseUSPrivacy(c.USPrivacy)
-	switch {
-	case err != nil:
-		return findU6
-	case u.OptedOut():
-		return finding{event.Partial, "U2", "the visitor opted out of sale (us_privacy)", event.Allowed}
-	case u.Notice == 'N':
-		return finding{event.Partial, "U3", "the visitor was not told of the right to opt out (us_privacy)", event.Allowed}
-	case !u.Applies():
-		return none
-	}
-	return finding{event.Full, "U7", "the visitor was told of the right to opt out, and did not", event.Allowed}
-}
-
 // refusals are Consent Mode's explicit denials, for a regime in which silence is
 // none.
 func refusals(m event.ConsentMode) finding {
@@ -212,18 +153,9 @@ func refusals(m event.ConsentMode) finding {
 	return consentMode(m)
 }
 
-// unreadableUS reports a us_privacy that cannot be read.
-func unreadableUS(c event.Consent) bool {
-	if c.USPrivacy == "" {
-		return false
-	}
-	_, err := ParseUSPrivacy(c.USPrivacy)
-	return err != nil
-}
-
 // elsewhere applies D1, or Consent Mode where the site uses it. Opt-outs count
 // under any law.
-func elsewhere(c event.Consent, site Site) finding {
+func elsewhere(c *reading, site Site) finding {
 	var f finding
 	switch {
 	case site.consentMode():
@@ -235,9 +167,8 @@ func elsewhere(c event.Consent, site Site) finding {
 	default:
 		f = finding{event.None, "D1", "the site allows nothing there", event.Allowed}
 	}
-	f = stricter(f, optOuts(c))
-	if c.GPP != "" {
-		f = stricter(f, finding{event.Partial, "U6", "the GPP string cannot be read", event.Allowed})
+	if opt := c.optOuts(); opt.rule != "" {
+		f = stricter(f, opt)
 	}
 	return f
 }

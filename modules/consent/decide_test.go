@@ -124,8 +124,8 @@ func TestGDPRRows(t *testing.T) {
 		{name: "G7 the banner is still open", c: gdpr(bannerOpen), state: event.None, rule: "R1/G2"},
 		{name: "the unknown mode is cmp", c: event.Consent{GDPRApplies: yes, GCM: gcm("+", "+", "+", "+")}, site: Site{Mode: "x"}, state: event.None, rule: "R1/G1"},
 		{name: "Consent Mode does not count for a CMP site", c: event.Consent{GDPRApplies: yes, GCM: gcm("+", "+", "+", "+")}, state: event.None, rule: "R1/G1"},
-		{name: "a GPP string adds nothing", c: event.Consent{GDPRApplies: yes, TCF: acceptAll, GPP: "DBACNYA~x"}, state: event.Full, rule: "R1/G5"},
-		{name: "nor does it replace the TC string", c: event.Consent{GDPRApplies: yes, GPP: "DBABMA~" + acceptAll, GPPSID: []int{2}}, state: event.None, rule: "R1/G1"},
+		{name: "a GPP string that cannot be read may hold an opt-out", c: event.Consent{GDPRApplies: yes, TCF: acceptAll, GPP: "DBACNYA~x"}, state: event.Partial, rule: "R1/U6"},
+		{name: "G1 nor does it replace the TC string", c: event.Consent{GDPRApplies: yes, GPP: "DBABMA~x", GPPSID: []int{2}}, state: event.None, rule: "R1/G1", explain: "GPP string cannot be read"},
 	}
 	for _, p := range []int{2, 3, 4, 9, 10} {
 		rows = append(rows, row{name: "G4 all but " + string(rune('0'+p/10)) + string(rune('0'+p%10)), c: gdpr(without(p)), state: event.Partial, rule: "R1/G4"})
@@ -198,8 +198,8 @@ func TestUSRows(t *testing.T) {
 		{name: "U3 no notice", c: event.Consent{USPrivacy: "1NNN"}, geo: "US", state: event.Partial, rule: "R5/U3"},
 		{name: "U6 us_privacy unreadable", c: event.Consent{USPrivacy: "1YN"}, geo: "US", state: event.Partial, rule: "R5/U6"},
 		{name: "U6 us_privacy in lower case", c: event.Consent{USPrivacy: "1ynn"}, geo: "US", state: event.Partial, rule: "R5/U6"},
-		{name: "U6 a GPP string is not read", c: event.Consent{GPP: "DBABLA~BVQqAAAAAgA.QA"}, geo: "US", state: event.Partial, rule: "R5/U6"},
-		{name: "U6 not even beside us_privacy", c: event.Consent{GPP: "DBABLA~BVQqAAAAAgA.QA", GPPSID: []int{7}, USPrivacy: "1YNN"}, state: event.Partial, rule: "R5/U6"},
+		{name: "U6 a GPP string that is cut short", c: event.Consent{GPP: "DBABLA~BVQq"}, geo: "US", state: event.Partial, rule: "R5/U6"},
+		{name: "U6 not even beside us_privacy", c: event.Consent{GPP: "DBABLA~BVQq", GPPSID: []int{7}, USPrivacy: "1YNN"}, state: event.Partial, rule: "R5/U6"},
 		{name: "U6 a section without its string", c: event.Consent{GPPSID: []int{8}}, geo: "US", state: event.Partial, rule: "R5/U6"},
 		{name: "U7 read, and no opt-out", c: event.Consent{USPrivacy: "1YNN"}, geo: "US", state: event.Full, rule: "R5/U7"},
 		{name: "U7 no notice needed", c: event.Consent{USPrivacy: "1-N-"}, geo: "US", state: event.Full, rule: "R5/U7"},

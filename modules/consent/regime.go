@@ -1,11 +1,5 @@
 package consent
 
-import (
-	"slices"
-
-	"github.com/miq/pixel/modules/event"
-)
-
 // The regimes, as they stand in a verdict.
 const (
 	regimeGDPR    = "gdpr"
@@ -35,17 +29,9 @@ var optIn = func() map[string]bool {
 	return m
 }()
 
-// Section ids of GPP.
-const (
-	sectionTCF    = 2
-	sectionCanada = 5
-	firstUS       = 6
-	lastUS        = 27
-)
-
 // which applies rows R1 to R7.
-func which(r Request, site Site) regime {
-	c, country := r.Signals, place(r.Country)
+func which(c *reading, country string, site Site) regime {
+	country = place(country)
 	implied := site.Mode == Implied
 	// In the implied mode the site answers for the place, but not against what
 	// the page says.
@@ -54,7 +40,7 @@ func which(r Request, site Site) regime {
 	switch {
 	case !absent && *c.GDPRApplies:
 		return regime{name: regimeGDPR, rule: "R1", why: "The page says that GDPR applies"}
-	case absent && (c.TCF != "" || slices.Contains(c.GPPSID, sectionTCF)):
+	case absent && (c.saysTCF()):
 		return regime{name: regimeGDPR, rule: "R2", why: "A TC string came, so GDPR applies"}
 	case !absent && protected && !site.TrustGDPR0:
 		return regime{
@@ -63,35 +49,20 @@ func which(r Request, site Site) regime {
 		}
 	case absent && protected:
 		return regime{name: regimeGDPR, rule: "R4", why: "The visitor is in the EEA, the UK or Switzerland, so GDPR applies"}
-	case signalsUS(c) || country == "US":
+	case c.placesUS() || country == "US":
 		return regime{name: regimeUS, rule: "R5", why: "US privacy law applies"}
 	case absent && country == "" && !implied:
 		return regime{name: regimeGDPR, rule: "R6", why: "It is not known where the visitor is, so GDPR is assumed"}
 	case implied:
 		return regime{
 			name: regimeDefault, rule: "R7", why: "The site vouches that no opt-in law applies",
-			capped: slices.Contains(c.GPPSID, sectionCanada),
+			capped: c.applies(sectionCanada),
 		}
 	}
 	return regime{
 		name: regimeDefault, rule: "R7", why: "No privacy law that we know of applies",
-		capped: country == "CA" || slices.Contains(c.GPPSID, sectionCanada),
+		capped: country == "CA" || c.applies(sectionCanada),
 	}
-}
-
-// signalsUS reports whether the page says that US law applies. A us_privacy that
-// cannot be read says nothing of the place: it limits what follows (U6), but does
-// not take the visitor out of GDPR.
-func signalsUS(c event.Consent) bool {
-	if sectionsUS(c.GPPSID) {
-		return true
-	}
-	u, err := ParseUSPrivacy(c.USPrivacy)
-	return err == nil && u.Applies()
-}
-
-func sectionsUS(ids []int) bool {
-	return slices.ContainsFunc(ids, func(id int) bool { return id >= firstUS && id <= lastUS })
 }
 
 // place is a country code in capitals, or "" for what is none: edges say XX for

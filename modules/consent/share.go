@@ -36,8 +36,9 @@ func level(p event.Permission) int {
 // accepted with. Where the visitor was is not kept with an event; the verdict says
 // which law that led to.
 func (d *Decider) Again(v event.Verdict, signals event.Consent, site Site, now time.Time) event.Verdict {
-	reg := regimeOf(v, signals)
-	f, _ := d.find(reg, signals, site, now)
+	c := d.read(signals)
+	reg := regimeOf(v, &c)
+	f, _ := d.find(reg, &c, site, now)
 	if f.state.Allows(v.State) {
 		return v
 	}
@@ -58,8 +59,9 @@ func (d *Decider) Again(v event.Verdict, signals event.Consent, site Site, now t
 // sends, since what a visitor allows may have changed, and takes Lesser of both.
 // Permit does that for the event's own signals and the visitor's newest.
 func (d *Decider) Share(v event.Verdict, signals event.Consent, name string, needs partner.Needs, site Site, now time.Time) (event.Permission, string) {
-	reg := regimeOf(v, signals)
-	f, tc := d.find(reg, signals, site, now)
+	c := d.read(signals)
+	reg := regimeOf(v, &c)
+	f, tcs := d.find(reg, &c, site, now)
 	if event.Stricter(v.State, f.state) != f.state {
 		f.state, f.why = v.State, "the event was accepted for less ("+v.Rule+")"
 	}
@@ -72,7 +74,7 @@ func (d *Decider) Share(v event.Verdict, signals event.Consent, name string, nee
 	}
 	p, why := f.level, f.why
 	if reg.name == regimeGDPR {
-		p, why = d.underGDPR(tc, f, name, needs, site)
+		p, why = d.underGDPR(tcs, f, name, needs, site)
 	}
 	if p == event.Measure && !needs.Measure {
 		return event.Denied, "consent: " + why + ", and " + d.vendor(needs.VendorID, name).Name + " cannot be told to measure only"
@@ -82,28 +84,45 @@ func (d *Decider) Share(v event.Verdict, signals event.Consent, name string, nee
 
 // regimeOf is the regime of a verdict, whose place is not known any more. Signals
 // that speak of GDPR outweigh it; a regime that is none is GDPR.
-func regimeOf(v event.Verdict, c event.Consent) regime {
-	says := c.GDPRApplies != nil && *c.GDPRApplies || c.GDPRApplies == nil && c.TCF != ""
+func regimeOf(v event.Verdict, c *reading) regime {
+	says := c.GDPRApplies != nil && *c.GDPRApplies || c.GDPRApplies == nil && c.saysTCF()
 	if says || v.Regime != regimeUS && v.Regime != regimeDefault {
 		return regime{name: regimeGDPR}
 	}
-	return regime{name: v.Regime, capped: v.Regime == regimeDefault && slices.Contains(c.GPPSID, sectionCanada)}
+	return regime{name: v.Regime, capped: v.Regime == regimeDefault && c.applies(sectionCanada)}
 }
 
-// underGDPR is a partner's permission in state full. tc is nil where Consent Mode
-// alone decided.
-func (d *Decider) underGDPR(tc *TCString, f finding, name string, needs partner.Needs, site Site) (event.Permission, string) {
+// underGDPR is a partner's permission in state full, by every TC string that
+// counts; by none where Consent Mode alone decided.
+func (d *Decider) underGDPR(tcs tcStrings, f finding, name string, needs partner.Needs, site Site) (event.Permission, string) {
 	v := d.vendor(needs.VendorID, name)
 	switch {
 	case needs.VendorID == 0 && slices.Contains(site.PartnersWithoutVendor, name):
 		return f.level, "the site allowed " + name + " although it is not in the IAB's list"
-	case tc == nil && needs.ConsentMode:
+	case tcs[0] == nil && needs.ConsentMode:
 		return f.level, f.why
-	case tc == nil:
+	case tcs[0] == nil:
 		return event.Denied, v.Name + " needs a TC string, and none came"
 	case needs.VendorID == 0:
 		return event.Denied, name + " is not in the IAB's list, and the site did not allow it"
 	}
+	p, why := f.level, f.why
+	if p == event.Allowed {
+		why = "the visitor allowed " + v.Name + " everything that it asks for"
+	}
+	for _, tc := range tcs {
+		if tc == nil {
+			break
+		}
+		if q, less := partnerByString(tc, v, site); Lesser(p, q) != p {
+			p, why = q, less
+		}
+	}
+	return p, why
+}
+
+// partnerByString is what one TC string allows a partner, and why no more.
+func partnerByString(tc *TCString, v Vendor, site Site) (event.Permission, string) {
 	q, free := tc.ask(v), slices.Contains(site.PurposeOneFree, tc.PublisherCC)
 	for _, p := range [...]int{1, 7} {
 		if g := q.about(p, free); g != granted {
@@ -115,8 +134,5 @@ func (d *Decider) underGDPR(tc *TCString, f finding, name string, needs partner.
 			return event.Measure, sentence(g, v, p)
 		}
 	}
-	if f.level != event.Allowed {
-		return f.level, f.why
-	}
-	return event.Allowed, "the visitor allowed " + v.Name + " everything that it asks for"
+	return event.Allowed, ""
 }

@@ -14,6 +14,10 @@ const maxString = 16 << 10
 // maxSegments leaves room for types to come; four are defined.
 const maxSegments = 16
 
+// maxLimits bounds the publisher restrictions. There are 256 pairs of a purpose and a
+// kind, and who writes a pair twice could have written it once.
+const maxLimits = 512
+
 // TCString is a decoded TC string, version 2 (TCF 2.0 to 2.3). That it decodes
 // does not make it acceptable: see Refusal.
 type TCString struct {
@@ -86,6 +90,7 @@ var (
 	errTwice    = errors.New("a segment occurs twice")
 	errSegment  = errors.New("a segment is empty")
 	errSegments = fmt.Errorf("it has more than %d segments", maxSegments)
+	errLimits   = fmt.Errorf("it has more than %d publisher restrictions", maxLimits)
 )
 
 // Unfilled reports whether a page sent a placeholder instead of a value, such
@@ -172,8 +177,11 @@ func (t *TCString) readRestrictions(r *bits) error {
 	if r.short || r.left() < n*20 {
 		return errShort
 	}
-	if n == 0 {
+	switch {
+	case n == 0:
 		return nil
+	case n > maxLimits:
+		return errLimits
 	}
 	t.restrictions = make([]restriction, 0, n)
 	// Nothing follows them, so what is left bounds their ranges: one allocation

@@ -169,6 +169,7 @@ func TestParseRefusesWhatOnlyLooksLikeATCString(t *testing.T) {
 		"two publisher segments":   {good + ".YAAAAAAAAAAA.YAAAAAAAAAAA", "twice"},
 		"too many segments":        {good + strings.Repeat(".g", maxSegments), "segments"},
 		"a dot at the end":         {good + ".", "empty"},
+		"restrictions without end": {build(tc{restrictions: make([]limit, maxLimits+1)}), "publisher restrictions"},
 		"dots alone":               {strings.Repeat(".", 9000), "version"},
 		"padding with =":           {good + "=", "base64url"},
 		"a blank at the end":       {good + " ", "base64url"},
@@ -294,7 +295,7 @@ func costly() map[string]string {
 		apart = append(apart, span{uint16(60000 - 10*i), uint16(60000 - 10*i)})
 	}
 	many := tc{max: 65535}
-	for range 2600 {
+	for range maxLimits {
 		many.restrictions = append(many.restrictions, limit{7, 1, []span{{101, 101}}})
 	}
 	return map[string]string{
@@ -410,7 +411,7 @@ func BenchmarkParseHostile(b *testing.B) {
 }
 
 func BenchmarkParseCached(b *testing.B) {
-	c := newCache(1 << 20)
+	c := newCache(1<<20, Parse)
 	s := vectors[validVector](b, "tc_valid.json")[0].String
 	b.ReportAllocs()
 	for b.Loop() {
