@@ -60,6 +60,7 @@ func (c *Collector) accept(ec *echo.Context, p *settings.Pixel, env *event.Envel
 	}, p.Site())
 	a := answer{verdict: verdict, results: make([]result, len(events))}
 	keep := verdict.State.Allows(event.Partial)
+	sensitive := keep && c.consent.Sensitive(env.Consent)
 
 	var shared, made event.Event // made again for each: it is large
 	if keep {
@@ -90,6 +91,9 @@ func (c *Collector) accept(ec *echo.Context, p *settings.Pixel, env *event.Envel
 			continue
 		}
 		consent.Strip(&made, verdict.State, c.saltFor(p.ID, verdict.State))
+		if sensitive {
+			consent.StripSensitive(&made)
+		}
 		encoded, err := encoder.Encode(&made)
 		if err != nil {
 			return a, fmt.Errorf("encode an event: %w", err)

@@ -39,6 +39,8 @@ func (a *attempt) permit(ctx context.Context, jobs []*job, now time.Time) ([]*jo
 			a.settled = append(a.settled, j)
 			continue
 		}
+		// Partners read a TC string from its own field alone.
+		j.delivery.Event.Consent.TCF = a.lane.decider.TCF(j.delivery.Event.Consent)
 		left = append(left, j)
 	}
 	return left, nil
