@@ -80,6 +80,15 @@ func (c Config) check(bad *Invalid) {
 			bad.add(key, "must be longer than nothing, such as 30s")
 		}
 	}
+	if c.Collector.Overload.Depth < 0 {
+		bad.add("collector.overload.depth", "must not be negative; 0 is no limit")
+	}
+	if c.Collector.Overload.Age < 0 {
+		bad.add("collector.overload.age", "must not be negative; 0 is no limit")
+	}
+	if m := c.Collector.Overload.Memory; m < 0 || m > 1 {
+		bad.add("collector.overload.memory", "must be between 0 and 1; 0 is no limit")
+	}
 	if c.Queue.Lease > 0 && c.Queue.Lease < minLease {
 		bad.add("queue.lease", "must be at least %s, or a message comes back while a slow partner is still being asked", shortDuration(minLease))
 	}

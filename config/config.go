@@ -59,6 +59,16 @@ type Collector struct {
 	EdgeKeys string `koanf:"edge_keys" secret:"true"`
 	// EdgeWindow is how old such a signature may be.
 	EdgeWindow time.Duration `koanf:"edge_window"`
+	// Overload is from where on events are turned away with 503.
+	Overload Overload `koanf:"overload"`
+}
+
+// Overload are limits of what waits behind the collector; 0: no limit. Low
+// priority is turned away at four fifths of one, standard at nine tenths.
+type Overload struct {
+	Depth  int           `koanf:"depth"`  // events that wait to be processed
+	Age    time.Duration `koanf:"age"`    // of the oldest of them
+	Memory float64       `koanf:"memory"` // the share used of the room that their store has
 }
 
 // Priorities lists the event names of the high and low queues.
@@ -178,6 +188,7 @@ func Default() Config {
 			MaxEvents:  500,
 			MaxWaiting: 64 << 20,
 			EdgeWindow: 5 * time.Minute,
+			Overload:   Overload{Depth: 2_000_000, Age: 6 * time.Hour, Memory: 0.9},
 			Priorities: Priorities{
 				High: []string{"purchase", "refund", "generate_lead", "sign_up", "subscribe"},
 				Low:  []string{"scroll", "heartbeat", "user_engagement", "video_progress"},

@@ -17,6 +17,7 @@ import (
 	"github.com/miq/pixel/modules/delivery"
 	"github.com/miq/pixel/modules/dispatcher"
 	"github.com/miq/pixel/modules/ops"
+	"github.com/miq/pixel/modules/pressure"
 	"github.com/miq/pixel/modules/settings"
 	"github.com/miq/pixel/modules/worker"
 )
@@ -63,6 +64,7 @@ func options(c config.Config, log *slog.Logger, out io.Writer) fx.Option {
 		fx.Provide(delivery.NewVault),
 		settings.Module,
 		consent.Module,
+		pressure.Module,
 	}
 	for _, r := range roles {
 		if wanted[r.name] {

@@ -11,7 +11,8 @@ import (
 	"os"
 	"path/filepath"
 
-	_ "modernc.org/sqlite" // the driver "sqlite": pure Go, so that the binary stays static
+	"modernc.org/sqlite" // the driver "sqlite": pure Go, so that the binary stays static
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // DB is one database file, opened by this process alone.
@@ -79,4 +80,18 @@ func (db *DB) Close() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// Unavailable reports whether an error says that the file cannot be written or
+// read for now: the disk is full or failing.
+func Unavailable(err error) bool {
+	e, ok := errors.AsType[*sqlite.Error](err)
+	if !ok {
+		return false
+	}
+	switch e.Code() & 0xff {
+	case sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_NOMEM:
+		return true
+	}
+	return false
 }
