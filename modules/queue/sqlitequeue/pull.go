@@ -57,14 +57,16 @@ func (q *Queue) claim(ctx context.Context, name string, max int) (msgs []queue.M
 	}
 	for {
 		now := time.Now()
-		if err := q.expire(ctx, t, now); err != nil {
-			return nil, nil, next, err
+		if ids := t.expired(now); len(ids) > 0 {
+			if err := q.handBack(ctx, t, now, false, ids); err != nil {
+				return nil, nil, next, err
+			}
 		}
 		if queue.IsDead(name) || max < 1 || t.back == 0 && t.cursor >= t.last {
 			break
 		}
 		var poison int
-		if msgs, poison, err = q.take(ctx, t, max, now); err != nil || len(msgs) > 0 {
+		if msgs, poison, err = q.takeUp(ctx, t, max); err != nil || len(msgs) > 0 {
 			return msgs, nil, next, err
 		}
 		if poison == 0 {
@@ -84,48 +86,27 @@ func (q *Queue) claim(ctx context.Context, name string, max int) (msgs []queue.M
 	return nil, t.wake, next, nil
 }
 
-// expire gives back the messages whose holders let their lease end.
-func (q *Queue) expire(ctx context.Context, t *table, now time.Time) error {
-	ids := t.expired(now)
-	if len(ids) == 0 {
-		return nil
-	}
-	err := q.commit(ctx, sqlitedb.Lazy, func() error {
-		for _, id := range ids {
-			if _, err := t.giveBack.Exec(now.UnixNano(), id); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err == nil {
-		t.letGo(ids)
-		t.back += len(ids)
-	}
-	return err
-}
-
-// take claims messages whose time has come again, which are older, and then
+// takeUp claims messages whose time has come again, which are older, and then
 // fresh ones, and buries those that were delivered too often.
-func (q *Queue) take(ctx context.Context, t *table, max int, now time.Time) (msgs []queue.Message, poison int, err error) {
-	name := queue.DeadLetters(t.name)
-	dead, err := q.table(ctx, name)
+func (q *Queue) takeUp(ctx context.Context, t *table, max int) (msgs []queue.Message, poison int, err error) {
+	dead, err := q.table(ctx, queue.DeadLetters(t.name))
 	if err != nil {
 		return nil, 0, err
 	}
-	var ids []int64
-	back, cursor := t.back, t.cursor
-	err = q.commit(ctx, sqlitedb.Lazy, func() error {
-		if t.back > 0 {
-			returned, err := scan(t.due.Query(now.UnixNano(), max))
+	err = q.commit(ctx, sqlitedb.Lazy, func(x *tx) error {
+		f := x.of(t)
+		var ids []int64
+		var in []*segment
+		if f.back > 0 {
+			returned, err := scan(t.due.Query(x.now.UnixNano(), max))
 			if err != nil {
 				return err
 			}
 			for _, m := range returned {
-				back--
+				f.back--
 				if m.Deliveries >= q.opts.MaxDeliveries {
 					poison++
-					if err := q.isolate(t, dead, m, now); err != nil {
+					if err := q.isolate(x, t, dead, m); err != nil {
 						return err
 					}
 					continue
@@ -134,67 +115,57 @@ func (q *Queue) take(ctx context.Context, t *table, max int, now time.Time) (msg
 					return err
 				}
 				m.Deliveries++
-				ids, msgs = append(ids, m.id), append(msgs, m.Message)
+				ids, in, msgs = append(ids, m.id), append(in, nil), append(msgs, m.Message)
 			}
 		}
-		if poison > 0 {
-			if err := q.count(t, t.last, t.total-poison); err != nil {
-				return err
+		c := t.ahead
+		for len(msgs) < max && f.cursor < f.last {
+			if c == nil || c.last() <= f.cursor {
+				var err error
+				if c, err = t.after(f.cursor); err != nil {
+					return err
+				}
+				if c == nil { // what is left was taken out
+					f.cursor = f.last
+					break
+				}
+				f.cursor = c.first - 1
 			}
-			if err := q.count(dead, 0, dead.total+poison); err != nil {
-				return err
+			msgs = slices.Grow(msgs, min(c.n, max-len(msgs)))
+			for f.cursor < c.last() && len(msgs) < max {
+				f.cursor++
+				if c.done.has(int(f.cursor - c.first)) {
+					continue
+				}
+				ids, in, msgs = append(ids, f.cursor), append(in, c.segment), append(msgs, c.message(f.cursor, 1))
 			}
 		}
-		if left := max - len(msgs); left > 0 && t.cursor < t.last {
-			fresh, err := scan(t.fresh.Query(t.cursor, left))
-			if err != nil || len(fresh) == 0 {
-				return err
+		x.after(func() {
+			t.ahead = c
+			if len(ids) > 0 {
+				t.handOut(ids, in, x.now.Add(q.opts.Lease))
 			}
-			cursor = fresh[len(fresh)-1].id
-			if _, err := t.hold.Exec(t.cursor, cursor); err != nil {
-				return err
-			}
-			msgs = slices.Grow(msgs, len(fresh))
-			for _, m := range fresh {
-				m.Deliveries = 1
-				ids, msgs = append(ids, m.id), append(msgs, m.Message)
-			}
-		}
+		})
 		return nil
 	})
 	if err != nil {
 		return nil, 0, err
 	}
-	t.back, t.cursor = back, cursor
-	t.total -= poison
-	dead.total += poison
-	if len(ids) > 0 {
-		t.handOut(ids, now.Add(q.opts.Lease))
-	}
 	return msgs, poison, nil
 }
 
-// isolate buries a message that never came to an end.
-func (q *Queue) isolate(t, dead *table, m row, now time.Time) error {
-	reason := fmt.Sprintf("delivered %d times without an end", m.Deliveries)
-	if err := q.buryIn(dead.name, t.name, reason, now, m); err != nil {
-		return err
-	}
-	var entries books
-	entries.add(t.name, m.Account, queue.Buried, 1)
-	entries.add(dead.name, m.Account, queue.In, 1)
-	if err := q.enter(entries); err != nil {
-		return err
-	}
-	return t.remove(m.id, m.id)
+func (c *contents) message(id int64, deliveries int) queue.Message {
+	e := c.at(id)
+	return queue.Message{ID: formatID(id), Body: e.body, Deliveries: deliveries, PushedAt: time.Unix(0, c.pushedAt), Account: e.account}
 }
 
-// remove deletes the messages from first to last.
-func (t *table) remove(first, last int64) error {
-	if _, err := t.removeM.Exec(first, last); err != nil {
+// isolate buries a message that never came to an end.
+func (q *Queue) isolate(x *tx, t, dead *table, m row) error {
+	x.of(t).total--
+	if err := q.inter(x, t, dead, fmt.Sprintf("delivered %d times without an end", m.Deliveries), m); err != nil {
 		return err
 	}
-	_, err := t.removeH.Exec(first, last)
+	_, err := t.remove.Exec(m.id, m.id)
 	return err
 }
 
@@ -206,7 +177,7 @@ type row struct {
 
 func formatID(id int64) string { return strconv.FormatInt(id, 10) }
 
-// scan reads rows of (id, pushed_at, deliveries, body, pixel, hour).
+// scan reads messages that lie by themselves.
 func scan(rows *sql.Rows, err error) ([]row, error) {
 	if err != nil {
 		return nil, err
@@ -214,9 +185,9 @@ func scan(rows *sql.Rows, err error) ([]row, error) {
 	defer rows.Close()
 	var out []row
 	for rows.Next() {
-		var pushed int64
 		var m row
-		if err := rows.Scan(&m.id, &pushed, &m.Deliveries, &m.Body, &m.Account.Pixel, &m.Account.Hour); err != nil {
+		var pushed int64
+		if err := rows.Scan(&m.id, &pushed, &m.Deliveries, &m.Account.Pixel, &m.Account.Hour, &m.Body); err != nil {
 			return nil, err
 		}
 		m.ID, m.PushedAt = formatID(m.id), time.Unix(0, pushed)

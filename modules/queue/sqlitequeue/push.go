@@ -3,7 +3,6 @@ package sqlitequeue
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/miq/pixel/modules/queue"
 	"github.com/miq/pixel/modules/sqlitedb"
@@ -18,57 +17,95 @@ func (q *Queue) Push(ctx context.Context, items ...queue.Item) error {
 	defer q.mu.Unlock()
 	// By table, in their order.
 	into := map[*table][]queue.Item{}
-	var entries books
-	for _, item := range items {
-		if item.Stage != "" {
-			entries.add(item.Queue, item.Account, item.Stage, item.N)
-			continue
+	for i := 0; i < len(items); {
+		j := i + 1
+		for j < len(items) && items[j].Queue == items[i].Queue {
+			j++
 		}
-		entries.add(item.Queue, item.Account, queue.In, 1)
-		t, err := q.table(ctx, item.Queue)
+		t, err := q.table(ctx, items[i].Queue)
 		if err != nil {
 			return fmt.Errorf("push: %w", err)
 		}
-		into[t] = append(into[t], item)
+		if into[t] == nil {
+			into[t] = items[i:j:j]
+		} else {
+			into[t] = append(into[t], items[i:j]...)
+		}
+		i = j
 	}
-	now := time.Now()
-	err := q.commit(ctx, sqlitedb.Durable, func() error {
+	err := q.commit(ctx, sqlitedb.Durable, func(x *tx) error {
+		if err := q.room(items); err != nil {
+			return err
+		}
 		for t, items := range into {
-			if err := q.pushInto(t, items, now); err != nil {
+			if err := q.pushInto(x, t, items); err != nil {
 				return fmt.Errorf("to %s: %w", t.name, err)
 			}
 		}
-		return q.enter(entries)
+		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("push: %w", err)
 	}
-	for t, items := range into {
-		t.grew(len(items))
-	}
 	return nil
 }
 
-func (q *Queue) pushInto(t *table, items []queue.Item, now time.Time) error {
+func (q *Queue) pushInto(x *tx, t *table, items []queue.Item) error {
+	messages := items[:0:0]
+	for i, it := range items {
+		if it.Stage == "" {
+			if messages != nil {
+				messages = append(messages, it)
+			}
+			continue
+		}
+		if messages == nil {
+			messages = append(make([]queue.Item, 0, len(items)), items[:i]...)
+		}
+		x.count(t, it.Account, it.Stage, int(it.N))
+	}
+	if messages == nil {
+		messages = items // none of them is a count
+	}
+	if len(messages) == 0 {
+		return nil
+	}
+	f := x.of(t)
+	f.total += len(messages)
+	for _, it := range messages {
+		x.count(t, it.Account, queue.In, 1)
+	}
 	if queue.IsDead(t.name) {
-		for _, item := range items {
-			if err := q.buryIn(t.name, "", item.Reason, now, row{Message: queue.Message{Body: item.Body, PushedAt: now, Account: item.Account}}); err != nil {
+		for _, it := range messages {
+			l := letter{queue: t, reason: it.Reason, account: it.Account, body: it.Body}
+			if err := q.bury(x, l); err != nil {
 				return err
 			}
 		}
-		return q.count(t, t.last, t.total+len(items))
+		return nil
 	}
-	if err := t.append(now, items); err != nil {
-		return err
+	for len(messages) > 0 {
+		n := cut(messages)
+		blob, raw := encode(messages[:n], q.scratch)
+		if cap(blob) <= 2*segmentBytes && len(blob) < len(raw) {
+			q.scratch = blob
+		}
+		s := &segment{first: f.last + 1, n: n, left: n}
+		if _, err := t.insert.Exec(s.first, n, x.now.UnixNano(), blob); err != nil {
+			return err
+		}
+		// Whoever waits for it need not read what was just written.
+		if f.cursor == f.last {
+			c := &contents{segment: s, pushedAt: x.now.UnixNano()}
+			var err error
+			if c.entries, err = decode(raw, n); err != nil {
+				return err
+			}
+			x.after(func() { t.ahead = c })
+		}
+		f.last += int64(n)
+		messages = messages[n:]
 	}
-	return q.count(t, t.last+int64(len(items)), t.total+len(items))
-}
-
-// grew notes that n messages were pushed.
-func (t *table) grew(n int) {
-	t.total += n
-	if !queue.IsDead(t.name) {
-		t.last += int64(n)
-		t.wakeAll()
-	}
+	x.after(t.wakeAll)
+	return nil
 }

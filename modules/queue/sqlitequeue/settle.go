@@ -3,6 +3,7 @@ package sqlitequeue
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -17,37 +18,35 @@ func (q *Queue) Ack(ctx context.Context, name string, ids ...string) error {
 	return q.Settle(ctx, name, queue.End{IDs: ids})
 }
 
-// Settle is Ack that counts, a transaction an end.
+// Settle deletes messages and enters in the books what became of them.
 func (q *Queue) Settle(ctx context.Context, name string, ends ...queue.End) error {
-	for _, end := range ends {
-		err := q.settle(ctx, "ack in", name, end.IDs, func(t *table, nums []int64) error {
-			gone, back := 0, 0
-			err := q.commit(ctx, sqlitedb.Lazy, func() error {
-				var err error
-				if gone, back, err = t.end(nums); err != nil {
-					return err
-				}
-				var entries books
-				if end.Outcome != "" {
-					entries.add(name, end.Account, end.Outcome, int64(gone))
-				}
-				if err := q.enter(entries); err != nil {
-					return err
-				}
-				return q.count(t, t.last, t.total-gone)
-			})
+	nums := make([][]int64, len(ends))
+	for i, end := range ends {
+		var err error
+		if nums[i], err = parse(end.IDs); err != nil {
+			return fmt.Errorf("settle in %s: %w", name, err)
+		}
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	t := q.known(name)
+	if t == nil || queue.IsDead(name) {
+		return ctx.Err()
+	}
+	err := q.commit(ctx, sqlitedb.Lazy, func(x *tx) error {
+		for i, end := range ends {
+			gone, err := t.end(x, nums[i])
 			if err != nil {
 				return err
 			}
-			t.total -= gone
-			t.back -= back
-			t.letGo(nums)
-			q.acks++
-			return q.reclaim()
-		})
-		if err != nil {
-			return err
+			if end.Outcome != "" {
+				x.count(t, end.Account, end.Outcome, gone)
+			}
 		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("settle in %s: %w", name, err)
 	}
 	return nil
 }
@@ -55,195 +54,197 @@ func (q *Queue) Settle(ctx context.Context, name string, ends ...queue.End) erro
 // Retry hands messages back for a time. Those that are no longer held are left
 // as they are.
 func (q *Queue) Retry(ctx context.Context, name string, at time.Time, ids ...string) error {
-	return q.settle(ctx, "retry in", name, ids, func(t *table, nums []int64) error {
-		return q.handBack(ctx, t, t.giveBack, at, nums)
-	})
+	return q.giveBack(ctx, "retry in", name, at, false, ids)
 }
 
 // Release hands messages back untried.
 func (q *Queue) Release(ctx context.Context, name string, ids ...string) error {
-	return q.settle(ctx, "release in", name, ids, func(t *table, nums []int64) error {
-		return q.handBack(ctx, t, t.untried, time.Now(), nums)
-	})
+	return q.giveBack(ctx, "release in", name, time.Now(), true, ids)
 }
 
-func (q *Queue) handBack(ctx context.Context, t *table, stmt *sql.Stmt, at time.Time, ids []int64) error {
-	ids = slices.DeleteFunc(ids, func(id int64) bool { return t.held[id] == nil })
-	if len(ids) == 0 {
-		return nil
-	}
-	err := q.commit(ctx, sqlitedb.Lazy, func() error {
-		for _, id := range ids {
-			if _, err := stmt.Exec(at.UnixNano(), id); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+func (q *Queue) giveBack(ctx context.Context, doing, name string, at time.Time, untried bool, ids []string) error {
+	nums, err := parse(ids)
 	if err != nil {
-		return err
+		return fmt.Errorf("%s %s: %w", doing, name, err)
 	}
-	t.letGo(ids)
-	t.back += len(ids)
-	t.wakeAll()
-	return nil
-}
-
-// Bury moves messages to the queue's dead letters in one transaction.
-func (q *Queue) Bury(ctx context.Context, name, reason string, ids ...string) error {
-	return q.settle(ctx, "bury from", name, ids, func(t *table, nums []int64) error {
-		_, err := q.takeOut(ctx, t, reason, nums)
-		return err
-	})
-}
-
-// takeOut moves messages to the dead letters, or where there is no reason
-// deletes them, and returns how many there were.
-func (q *Queue) takeOut(ctx context.Context, t *table, reason string, nums []int64) (int, error) {
-	dead, err := q.table(ctx, queue.DeadLetters(t.name))
-	if err != nil {
-		return 0, err
-	}
-	now := time.Now()
-	gone, back := 0, 0
-	err = q.commit(ctx, sqlitedb.Durable, func() error {
-		var entries books
-		for _, id := range nums {
-			found, err := scan(t.get.Query(id))
-			if err != nil {
-				return err
-			}
-			if len(found) == 0 {
-				continue // buried or acked before
-			}
-			m := found[0]
-			if reason == "" {
-				entries.add(t.name, m.Account, queue.Dropped, 1)
-				continue
-			}
-			entries.add(t.name, m.Account, queue.Buried, 1)
-			entries.add(dead.name, m.Account, queue.In, 1)
-			if err = q.buryIn(dead.name, t.name, reason, now, m); err != nil {
-				return err
-			}
-		}
-		var err error
-		if gone, back, err = t.end(nums); err != nil {
-			return err
-		}
-		if reason != "" {
-			if err := q.count(dead, 0, dead.total+gone); err != nil {
-				return err
-			}
-		}
-		if err := q.enter(entries); err != nil {
-			return err
-		}
-		return q.count(t, t.last, t.total-gone)
-	})
-	if err != nil {
-		return 0, err
-	}
-	if reason != "" {
-		dead.total += gone
-	}
-	t.total -= gone
-	t.back -= back
-	t.letGo(nums)
-	return gone, nil
-}
-
-// settle calls fn under the lock with those of the ids that were ever handed
-// out, in order and each once.
-func (q *Queue) settle(ctx context.Context, doing, name string, ids []string, fn func(*table, []int64) error) error {
-	nums := make([]int64, 0, len(ids))
-	for _, id := range ids {
-		n, err := strconv.ParseInt(id, 10, 64)
-		if err != nil {
-			return fmt.Errorf("%s %s: %q is not a message id", doing, name, id)
-		}
-		nums = append(nums, n)
-	}
-	slices.Sort(nums)
-	nums = slices.Compact(nums)
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	t := q.tables[name]
-	if t == nil || t.no == 0 || queue.IsDead(name) {
-		return nil
+	t := q.known(name)
+	if t == nil {
+		return ctx.Err()
 	}
-	nums = slices.DeleteFunc(nums, func(n int64) bool { return n > t.cursor })
+	nums = slices.DeleteFunc(nums, func(id int64) bool { _, held := t.held[id]; return !held })
 	if len(nums) == 0 {
-		return nil
+		return ctx.Err()
 	}
-	if err := fn(t, nums); err != nil {
+	if err := q.handBack(ctx, t, at, untried, nums); err != nil {
 		return fmt.Errorf("%s %s: %w", doing, name, err)
 	}
 	return nil
 }
 
-// end deletes messages, and returns how many there were and how many of them
-// were not held but waiting to be delivered again.
-func (t *table) end(ids []int64) (gone, back int, err error) {
-	for _, id := range ids {
-		if t.held[id] != nil {
-			continue
+// handBack makes held messages wait until a time. Those of a segment leave it,
+// so that it need not be kept for them.
+func (q *Queue) handBack(ctx context.Context, t *table, at time.Time, untried bool, ids []int64) error {
+	return q.commit(ctx, sqlitedb.Lazy, func(x *tx) error {
+		deliveries, off := 1, 0
+		if untried {
+			deliveries, off = 0, 1
 		}
-		r, err := t.removeDue.Exec(id)
-		if err != nil {
-			return 0, 0, err
+		var c *contents
+		for _, id := range ids {
+			s := t.held[id].in
+			if s == nil {
+				if _, err := t.giveBack.Exec(at.UnixNano(), off, id); err != nil {
+					return err
+				}
+				continue
+			}
+			if c == nil || c.segment != s {
+				var err error
+				if c, err = t.read(s); err != nil {
+					return err
+				}
+			}
+			if err := t.putAside(id, c.pushedAt, deliveries, at, c.at(id)); err != nil {
+				return err
+			}
+			x.leave(t, s, id)
 		}
-		n, err := r.RowsAffected()
-		if err != nil {
-			return 0, 0, err
-		}
-		back += int(n)
-	}
-	err = runs(ids, func(first, last int64) error {
-		r, err := t.removeM.Exec(first, last)
-		if err != nil {
-			return err
-		}
-		n, err := r.RowsAffected()
-		if err != nil {
-			return err
-		}
-		gone += int(n)
-		_, err = t.removeH.Exec(first, last)
-		return err
+		x.of(t).back += len(ids)
+		x.after(func() {
+			t.letGo(ids)
+			t.wakeAll()
+		})
+		return nil
 	})
-	return gone, back, err
 }
 
-const (
-	vacuumPages = 8192 // at a time
-	sparePages  = 4096 // kept for what comes next
-	vacuumEvery = 64   // acks
-)
+// putAside stores a message by itself.
+func (t *table) putAside(id, pushedAt int64, deliveries int, due time.Time, e entry) error {
+	_, err := t.putBack.Exec(id, pushedAt, deliveries, due.UnixNano(), e.account.Pixel, e.account.Hour, notNil(e.body))
+	return err
+}
 
-// reclaim gives pages back to the file system once more than half of the file is
-// free, a bounded number at a time; until then new messages reuse them.
-func (q *Queue) reclaim() error {
-	if q.acks%vacuumEvery != 0 {
-		return nil
+// notNil keeps an empty body from being stored as NULL.
+func notNil(b []byte) []byte {
+	if b == nil {
+		return []byte{}
 	}
-	var free, pages int
-	if err := q.stmts.freePages.QueryRow().Scan(&free); err != nil {
-		return fmt.Errorf("count free pages: %w", err)
-	}
-	if err := q.stmts.pages.QueryRow().Scan(&pages); err != nil {
-		return fmt.Errorf("count pages: %w", err)
-	}
-	if free < sparePages || free < pages/2 {
-		return nil
-	}
-	// It frees a page a row, so the rows must be read to the end.
-	rows, err := q.stmts.vacuum.Query()
+	return b
+}
+
+// Bury moves messages to the queue's dead letters in one transaction.
+func (q *Queue) Bury(ctx context.Context, name, reason string, ids ...string) error {
+	nums, err := parse(ids)
 	if err != nil {
-		return fmt.Errorf("give pages back: %w", err)
+		return fmt.Errorf("bury from %s: %w", name, err)
 	}
-	defer rows.Close()
-	for rows.Next() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	t := q.known(name)
+	if t == nil || len(nums) == 0 || queue.IsDead(name) {
+		return ctx.Err()
 	}
-	return rows.Err()
+	dead, err := q.table(ctx, queue.DeadLetters(name))
+	if err == nil {
+		err = q.commit(ctx, sqlitedb.Durable, func(x *tx) error {
+			for _, id := range nums {
+				m, err := t.find(id)
+				if err != nil {
+					return err
+				}
+				if m == nil {
+					continue // buried or acked before
+				}
+				if err := q.inter(x, t, dead, reason, *m); err != nil {
+					return err
+				}
+			}
+			_, err := t.end(x, nums)
+			return err
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("bury from %s: %w", name, err)
+	}
+	return nil
+}
+
+// find returns a message that was handed out, or nil.
+func (t *table) find(id int64) (*row, error) {
+	h, held := t.held[id]
+	if held && h.in != nil {
+		c, err := t.read(h.in)
+		if err != nil {
+			return nil, err
+		}
+		return &row{c.message(id, 1), id}, nil
+	}
+	if !held && t.back == 0 {
+		return nil, nil
+	}
+	m := &row{id: id}
+	var pushed int64
+	err := t.get.QueryRow(id).Scan(&pushed, &m.Deliveries, &m.Account.Pixel, &m.Account.Hour, &m.Body)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	m.ID, m.PushedAt = formatID(id), time.Unix(0, pushed)
+	return m, err
+}
+
+// parse reads message ids, and returns them in order and each once.
+func parse(ids []string) ([]int64, error) {
+	nums := make([]int64, 0, len(ids))
+	for _, id := range ids {
+		n, err := strconv.ParseInt(id, 10, 64)
+		if err != nil {
+			return nil, fmt.Errorf("%q is not a message id", id)
+		}
+		nums = append(nums, n)
+	}
+	slices.Sort(nums)
+	return slices.Compact(nums), nil
+}
+
+// end deletes messages that are held, or wait to be delivered again, and returns
+// how many there were.
+func (t *table) end(x *tx, ids []int64) (int, error) {
+	f := x.of(t)
+	gone := 0
+	var apart []int64
+	for _, id := range ids {
+		switch h, held := t.held[id]; {
+		case held && h.in != nil:
+			if x.leave(t, h.in, id) {
+				gone++
+			}
+		case held:
+			apart = append(apart, id)
+		case f.back > 0:
+			n, err := changed(t.take.Exec(id))
+			if err != nil {
+				return 0, err
+			}
+			f.back -= n
+			gone += n
+		}
+	}
+	err := runs(apart, func(first, last int64) error {
+		n, err := changed(t.remove.Exec(first, last))
+		gone += n
+		return err
+	})
+	f.total -= gone
+	x.after(func() { t.letGo(ids) })
+	return gone, err
+}
+
+func changed(r sql.Result, err error) (int, error) {
+	if err != nil {
+		return 0, err
+	}
+	n, err := r.RowsAffected()
+	return int(n), err
 }
