@@ -407,7 +407,7 @@ type noAck struct {
 	tried atomic.Int32
 }
 
-func (q *noAck) Ack(context.Context, string, ...string) error {
+func (q *noAck) Settle(context.Context, string, ...queue.End) error {
 	q.tried.Add(1)
 	return errors.New("killed")
 }

@@ -104,12 +104,12 @@ type awayQueue struct {
 	tried atomic.Int32
 }
 
-func (q *awayQueue) Ack(ctx context.Context, name string, ids ...string) error {
+func (q *awayQueue) Settle(ctx context.Context, name string, ends ...queue.End) error {
 	if q.away.Load() {
 		q.tried.Add(1)
 		return errAway
 	}
-	return q.Queue.Ack(ctx, name, ids...)
+	return q.Queue.Settle(ctx, name, ends...)
 }
 
 type awayKeys struct {
