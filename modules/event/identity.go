@@ -40,7 +40,10 @@ type Subject struct {
 	UserID      string `json:"user_id,omitempty"`      // the advertiser's own id of a customer
 
 	Email       string `json:"email,omitempty"`        // trimmed, lower case
-	EmailGoogle string `json:"email_google,omitempty"` // and gmail's dots and +suffix dropped
+	EmailGoogle string `json:"email_google,omitempty"` // no white space; and gmail's dots and +suffix dropped
+	// EmailCM360 is by Campaign Manager 360's own rule, which leaves gmail's
+	// +suffix, where that makes a difference to EmailGoogle.
+	EmailCM360  string `json:"email_cm360,omitempty"`
 	PhoneE164   string `json:"phone_e164,omitempty"`   // digits with the leading +
 	PhoneDigits string `json:"phone_digits,omitempty"` // digits alone
 
@@ -52,9 +55,28 @@ type Subject struct {
 	PostalCode string `json:"postal_code,omitempty"`
 	Country    string `json:"country,omitempty"` // ISO 3166-1 alpha-2, in clear
 
+	// These are by Google's rules, where they make a difference to the above:
+	// Google leaves punctuation in a first name and in a street.
+	FirstNameGoogle string `json:"first_name_google,omitempty"`
+	LastNameGoogle  string `json:"last_name_google,omitempty"`
+	StreetGoogle    string `json:"street_google,omitempty"`
+	// Place goes with a full address, in clear, for a partner that wants it so. It
+	// travels to the partners' queues and is stored nowhere.
+	Place Place `json:"place,omitzero"`
+
 	ClickIDs   map[string]string `json:"click_ids,omitempty"`
 	PartnerIDs map[string]string `json:"partner_ids,omitempty"`
 }
+
+// Place is the part of a postal address that Google takes in clear only.
+type Place struct {
+	City       string `json:"city,omitempty"`
+	Region     string `json:"region,omitempty"`
+	PostalCode string `json:"postal_code,omitempty"`
+}
+
+// LogValue keeps a Place out of the logs.
+func (Place) LogValue() slog.Value { return slog.StringValue("[place]") }
 
 // LogValue keeps a Subject out of the logs.
 func (Subject) LogValue() slog.Value { return slog.StringValue("[subject]") }

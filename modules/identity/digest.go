@@ -31,8 +31,8 @@ func Digest(in event.Identity, country string) event.Subject {
 		PartnerIDs:  in.PartnerIDs,
 	}
 	if in.Email != "" || in.EmailSHA256 != "" {
-		if s.Email, s.EmailGoogle = email(in.Email); s.Email == "" {
-			// Few addresses differ between the two rules, so one digest serves both.
+		if s.Email, s.EmailGoogle, s.EmailCM360 = email(in.Email); s.Email == "" {
+			// Few addresses differ between the rules, so one digest serves all.
 			s.Email = ready(in.EmailSHA256)
 			s.EmailGoogle = s.Email
 		}
@@ -46,6 +46,12 @@ func Digest(in event.Identity, country string) event.Subject {
 		s.Region = sum(alphanumeric(a.Region))
 		s.PostalCode = sum(without(strings.ToLower(a.PostalCode), unicode.IsSpace))
 		s.Country = Country(a.Country)
+		s.FirstNameGoogle = other(sum(without(strings.ToLower(a.FirstName), unicode.IsSpace)), s.FirstName)
+		s.LastNameGoogle = other(sum(strings.TrimSpace(without(strings.ToLower(a.LastName), unicode.IsPunct))), s.LastName)
+		s.StreetGoogle = other(sum(strings.ToLower(strings.TrimSpace(a.Street))), s.Street)
+		if s.FirstName != "" && s.LastName != "" && s.PostalCode != "" && s.Country != "" {
+			s.Place = event.Place{City: place(a.City), Region: place(a.Region), PostalCode: place(a.PostalCode)}
+		}
 	}
 	if in.Phone != "" || in.PhoneSHA256 != "" {
 		if s.Country != "" {
@@ -67,36 +73,58 @@ func customer(id string) string {
 	if !strings.Contains(id, "@") {
 		return id
 	}
-	if plain, _ := email(id); plain != "" {
+	if plain, _, _ := email(id); plain != "" {
 		return plain
 	}
 	return sum(id)
 }
 
-// email returns the digests by the plain rule (trimmed, lower case) and by
-// Google's (no white space at all; at gmail no dots and no +suffix either).
-func email(s string) (plain, google string) {
+// place is a part of an address in clear; what is no such part, such as a digest
+// that was made before, is left out.
+func place(s string) string {
+	s = strings.TrimSpace(s)
+	if len(s) > 64 || ready(s) != "" || strings.ContainsFunc(s, unicode.IsControl) {
+		return ""
+	}
+	return s
+}
+
+// other is a digest where it differs from one that is kept anyway.
+func other(digest, kept string) string {
+	if digest == kept {
+		return ""
+	}
+	return digest
+}
+
+// email returns the digests by the plain rule (trimmed, lower case), by Google's
+// (no white space at all; at gmail no dots and no +suffix either) and, where it
+// differs from that, by Campaign Manager 360's (at gmail no dots).
+func email(s string) (plain, google, cm360 string) {
 	s = strings.ToLower(strings.TrimSpace(s))
 	if r := ready(s); r != "" {
-		return r, r
+		return r, r, ""
 	}
 	local, domain, ok := strings.Cut(s, "@")
 	if !ok || local == "" || domain == "" || strings.Contains(domain, "@") {
-		return "", "" // "none", "n/a", and what else is typed into such fields
+		return "", "", "" // "none", "n/a", and what else is typed into such fields
 	}
 	plain = sum(s)
 	if domain != "gmail.com" && domain != "googlemail.com" {
 		if !strings.ContainsFunc(s, unicode.IsSpace) {
-			return plain, plain
+			return plain, plain, ""
 		}
-		return plain, sum(without(s, unicode.IsSpace))
+		return plain, sum(without(s, unicode.IsSpace)), ""
 	}
-	local, _, _ = strings.Cut(local, "+")
 	local = without(local, func(r rune) bool { return r == '.' || unicode.IsSpace(r) })
-	if local == "" {
-		return plain, ""
+	name, _, suffixed := strings.Cut(local, "+")
+	if suffixed {
+		cm360 = sum(local + "@" + domain)
 	}
-	return plain, sum(local + "@" + domain)
+	if name == "" {
+		return plain, "", cm360
+	}
+	return plain, sum(name + "@" + domain), cm360
 }
 
 // ready returns a SHA-256 that came as one, in lower case, or "".

@@ -81,6 +81,18 @@ func digest(s string) string {
 	return sha(s)
 }
 
+// Google's two pages differ in one thing only.
+func TestEmailForCampaignManagerKeepsTheSuffix(t *testing.T) {
+	for in, want := range map[string]string{
+		"Exam.ple.User+shop@gmail.com": "exampleuser+shop@gmail.com", "a.b+c@googlemail.com": "ab+c@googlemail.com", "+shop@gmail.com": "+shop@gmail.com",
+		"example.user@gmail.com": "", "a.b+c@example.com": "", "n/a": "", "": "",
+	} {
+		if got := identity.Digest(event.Identity{Email: in}, "").EmailCM360; got != sha(want) {
+			t.Errorf("%q gave %q, want the digest of %q", in, got, want)
+		}
+	}
+}
+
 func TestPhone(t *testing.T) {
 	ready := sha("+442079460123")
 	tests := map[string]struct {
@@ -147,6 +159,19 @@ func TestAddress(t *testing.T) {
 		if f.got != sha(f.of) {
 			t.Errorf("%s is %q, want the digest of %q", f.name, f.got, f.of)
 		}
+	}
+	for _, f := range []struct{ name, got, of string }{
+		{"first name", s.FirstNameGoogle, "mary-jane"}, {"last name", s.LastNameGoogle, ""}, {"street", s.StreetGoogle, "123 main st."},
+	} {
+		if f.got != sha(f.of) {
+			t.Errorf("%s by Google's rule is %q, want the digest of %q", f.name, f.got, f.of)
+		}
+	}
+	if want := (event.Place{City: "São Paulo", Region: "...", PostalCode: "H0H 0H0"}); s.Place != want {
+		t.Errorf("place %+v", s.Place)
+	}
+	if s := identity.Digest(event.Identity{Address: event.Address{LastName: "O'Neil", PostalCode: "H0H 0H0", City: "Paris", Country: "FR"}}, ""); s.Place != (event.Place{}) {
+		t.Errorf("a place without a name: %+v", s.Place)
 	}
 	if s.Country != "CA" {
 		t.Errorf("country %q", s.Country)

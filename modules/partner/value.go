@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -189,4 +191,70 @@ func member(v jsontext.Value, name string) jsontext.Value {
 		}
 	}
 	return nil
+}
+
+// Happened is an event's time. A client's clock that runs ahead is not believed:
+// no partner has use for events of the future.
+func Happened(e event.Event) time.Time {
+	if e.Time.IsZero() || !e.ReceivedAt.IsZero() && e.Time.After(e.ReceivedAt) {
+		return e.ReceivedAt
+	}
+	return e.Time
+}
+
+// Currency is an ISO 4217 code in capitals, or "" where s has not the form of one.
+func Currency(s string) string {
+	if s = strings.ToUpper(strings.TrimSpace(s)); len(s) != 3 || strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
+		return ""
+	}
+	return s
+}
+
+// Country is an ISO 3166-1 alpha-2 code in capitals, or "" where s has not the
+// form of one.
+func Country(s string) string {
+	if s = strings.ToUpper(strings.TrimSpace(s)); len(s) != 2 || strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
+		return ""
+	}
+	if s == "UK" {
+		return "GB"
+	}
+	return s
+}
+
+// Number is an amount as a JSON number without zeros to spare: 99.5; "" if it is
+// none.
+func Number(a event.Amount) string {
+	a, err := event.ParseAmount(string(a))
+	if err != nil {
+		return ""
+	}
+	v := string(a)
+	if strings.Contains(v, ".") {
+		v = strings.TrimSuffix(strings.TrimRight(v, "0"), ".")
+	}
+	if v == "-0" {
+		return "0"
+	}
+	return v
+}
+
+// Units is the number of pieces of an order; 0 where it is not told in whole
+// pieces.
+func Units(items []event.Item) int64 {
+	var sum int64
+	for _, i := range items {
+		if i.Quantity == "" {
+			sum++
+			continue
+		}
+		n, err := strconv.ParseInt(string(i.Quantity), 10, 32)
+		if err != nil || n < 0 {
+			return 0
+		}
+		if sum += n; sum > math.MaxInt32 {
+			return 0
+		}
+	}
+	return sum
 }

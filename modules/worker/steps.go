@@ -174,9 +174,11 @@ func (w *Worker) analytics(ctx context.Context, b *batch) error {
 	return w.writer.WriteEvents(ctx, events...)
 }
 
-// kept is an event as it is stored: with the network instead of the address.
+// kept is an event as it is stored: with the network instead of the address, and
+// without a place in clear.
 func kept(e event.Event) event.Event {
 	e.Context.IP = consent.Truncate(e.Context.IP)
+	e.Subject.Place = event.Place{}
 	return e
 }
 

@@ -127,15 +127,6 @@ func (a Adapter) LimitsIn(b partner.Batch) partner.Limits {
 	return l
 }
 
-// happened is the event's time. A client's clock that runs ahead is not
-// believed: Amazon has no use for events of the future.
-func happened(e event.Event) time.Time {
-	if e.Time.IsZero() || (!e.ReceivedAt.IsZero() && e.Time.After(e.ReceivedAt)) {
-		return e.ReceivedAt
-	}
-	return e.Time
-}
-
 // The country and currency codes of Amazon's document.
 const (
 	countryCodes = "AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT BV BW BY BZ " +

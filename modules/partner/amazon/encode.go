@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"net/http"
 	"regexp"
 	"slices"
@@ -77,7 +76,7 @@ func (Adapter) Encode(ctx context.Context, b partner.Batch) (*http.Request, []pa
 // convert makes Amazon's form of a delivery, or says why it cannot go.
 func convert(d event.Delivery, s settings, p params, now time.Time) (conversion, *partner.Result) {
 	e := d.Event
-	at := happened(e)
+	at := partner.Happened(e)
 	c := conversion{
 		Description: description{
 			Name: p.EventName, Type: conversionType(p, e.Name), Source: p.EventSource,
@@ -131,7 +130,7 @@ func (c *conversion) setValue(d event.Delivery, p params) *partner.Result {
 	if c.Description.Type != purchase {
 		return nil
 	}
-	c.UnitsSold = units(o.Items)
+	c.UnitsSold = int32(partner.Units(o.Items))
 	if value == "" {
 		return nil
 	}
@@ -173,26 +172,6 @@ func cents(a event.Amount) string {
 		return "0"
 	}
 	return v
-}
-
-// units is the number of pieces; 0, which is left out, where it is not told in
-// whole pieces.
-func units(items []event.Item) int32 {
-	var sum int64
-	for _, i := range items {
-		if i.Quantity == "" {
-			sum++
-			continue
-		}
-		n, err := strconv.ParseInt(string(i.Quantity), 10, 32)
-		if err != nil || n < 0 {
-			return 0
-		}
-		if sum += n; sum > math.MaxInt32 {
-			return 0
-		}
-	}
-	return int32(sum)
 }
 
 var (

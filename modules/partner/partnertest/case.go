@@ -35,7 +35,7 @@ type requestFile struct {
 	Method  string            `json:"method"`
 	URL     string            `json:"url"`
 	Headers map[string]string `json:"headers"`
-	Body    jsontext.Value    `json:"body"`
+	Body    jsontext.Value    `json:"body,omitempty"`
 }
 
 type responseFile struct {
@@ -57,6 +57,7 @@ type result struct {
 type receiptFile struct {
 	Refused []result     `json:"refused,omitempty"`
 	Receipt *receiptPart `json:"receipt,omitempty"`
+	Heard   *receiptPart `json:"heard,omitempty"`
 	Sandbox *sandboxPart `json:"sandbox,omitempty"`
 }
 
@@ -74,6 +75,8 @@ type receiptPart struct {
 type sandboxPart struct {
 	Status  int      `json:"status"`
 	Results []result `json:"results"`
+	// Told is what a Deferred partner's sandbox said when it was asked later.
+	Told *receiptPart `json:"told,omitempty"`
 }
 
 func readBase(t *testing.T, dir string) partner.Batch {
@@ -160,19 +163,14 @@ func runCase(t *testing.T, a partner.Adapter, base partner.Batch, dir string) {
 		answer := answerOf(t, raw, b)
 		r := a.Decode(answer, sent)
 		complete(t, sent, r.Results)
-		got.Receipt = &receiptPart{Results: results(r.Results), Halve: r.Halve, Alone: r.Alone, NewToken: r.NewToken, Pause: r.Pause, RequestID: r.RequestID}
-		if r.RetryAfter != 0 {
-			got.Receipt.RetryAfter = r.RetryAfter.String()
-		}
-		if r.AskAfter != 0 {
-			got.Receipt.AskAfter = r.AskAfter.String()
-		}
+		got.Receipt = part(r)
+		got.Heard = hear(t, a, b, sent, r, dir)
 	case req != nil:
 		t.Errorf("%s is missing", response)
 	}
 	if req != nil {
-		status, r := throughSandbox(t, a, b)
-		got.Sandbox = &sandboxPart{Status: status, Results: results(r.Results)}
+		status, r, told := throughSandbox(t, a, b)
+		got.Sandbox = &sandboxPart{status, results(r.Results), told}
 	}
 	golden(t, filepath.Join(dir, "receipt.json"), got)
 }
@@ -182,9 +180,12 @@ func requestOf(t *testing.T, req *http.Request) any {
 	if req == nil {
 		return nil
 	}
-	body, err := io.ReadAll(req.Body)
-	if err != nil {
-		t.Fatal(err)
+	var body []byte
+	if req.Body != nil {
+		var err error
+		if body, err = io.ReadAll(req.Body); err != nil {
+			t.Fatal(err)
+		}
 	}
 	f := requestFile{Method: req.Method, URL: req.URL.String(), Headers: map[string]string{}, Body: body}
 	for k := range req.Header {
@@ -210,8 +211,42 @@ func answerOf(t *testing.T, raw []byte, b partner.Batch) partner.Answer {
 	return partner.Answer{Status: f.Status, Header: h, Body: body, Now: b.Now, Settings: b.Settings}
 }
 
-// throughSandbox sends a batch to the adapter's own sandbox.
-func throughSandbox(t *testing.T, a partner.Adapter, b partner.Batch) (int, partner.Receipt) {
+func part(r partner.Receipt) *receiptPart {
+	p := &receiptPart{Results: results(r.Results), Halve: r.Halve, Alone: r.Alone, NewToken: r.NewToken, Pause: r.Pause, RequestID: r.RequestID}
+	if r.RetryAfter != 0 {
+		p.RetryAfter = r.RetryAfter.String()
+	}
+	if r.AskAfter != 0 {
+		p.AskAfter = r.AskAfter.String()
+	}
+	return p
+}
+
+// hear asks a Deferred adapter what it makes of status.json, the partner's later
+// answer, and compares how it asks with ask.json; nil where there is neither.
+func hear(t *testing.T, a partner.Adapter, b partner.Batch, sent []event.Delivery, r partner.Receipt, dir string) *receiptPart {
+	t.Helper()
+	d, deferred := a.(partner.Deferred)
+	raw, err := os.ReadFile(filepath.Join(dir, "status.json"))
+	if err != nil {
+		return nil
+	}
+	if !deferred || r.AskAfter == 0 || r.RequestID == "" {
+		t.Fatalf("there is a status.json, but nothing to ask for: %+v", r)
+	}
+	req, err := d.Ask(context.Background(), b, r.RequestID)
+	if err != nil {
+		t.Fatalf("Ask: %v", err)
+	}
+	golden(t, filepath.Join(dir, "ask.json"), requestOf(t, req))
+	told := d.Hear(answerOf(t, raw, b), sent)
+	complete(t, sent, told.Results)
+	return part(told)
+}
+
+// throughSandbox sends a batch to the adapter's own sandbox, and asks it later
+// where the receipt says so.
+func throughSandbox(t *testing.T, a partner.Adapter, b partner.Batch) (int, partner.Receipt, *receiptPart) {
 	t.Helper()
 	var received []partner.Received
 	h := a.Sandbox(func(r partner.Received) { received = append(received, r) })
@@ -237,9 +272,28 @@ func throughSandbox(t *testing.T, a partner.Adapter, b partner.Batch) (int, part
 		t.Errorf("the sandbox answered %d and recorded %+v", w.Code, received)
 	}
 	sent := remaining(t, b.Deliveries, refused)
-	r := a.Decode(partner.Answer{Status: w.Code, Header: w.Header(), Body: w.Body.Bytes(), Now: b.Now, Settings: b.Settings}, sent)
+	answer := func(w *httptest.ResponseRecorder) partner.Answer {
+		return partner.Answer{Status: w.Code, Header: w.Header(), Body: w.Body.Bytes(), Now: b.Now, Settings: b.Settings}
+	}
+	r := a.Decode(answer(w), sent)
 	complete(t, sent, r.Results)
-	return w.Code, r
+	d, deferred := a.(partner.Deferred)
+	if !deferred || r.AskAfter == 0 {
+		return w.Code, r, nil
+	}
+	time.Sleep(r.AskAfter) // by the clock of synctest
+	ask, err := d.Ask(context.Background(), b, r.RequestID)
+	if err != nil {
+		t.Fatalf("Ask the sandbox: %v", err)
+	}
+	if ask.Body == nil {
+		ask.Body = http.NoBody
+	}
+	later := httptest.NewRecorder()
+	h.ServeHTTP(later, ask)
+	told := d.Hear(answer(later), sent)
+	complete(t, sent, told.Results)
+	return w.Code, r, part(told)
 }
 
 func fetchToken(t *testing.T, h http.Handler, a partner.Adapter, b partner.Batch) string {

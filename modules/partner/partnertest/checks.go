@@ -210,7 +210,7 @@ func checkHostile(t *testing.T, a partner.Adapter, b partner.Batch) {
 				t.Errorf("%s: the body holds %q: %.400s", ds[0].Event.ID, s, raw)
 			}
 		}
-		status, r := throughSandbox(t, a, b)
+		status, r, _ := throughSandbox(t, a, b)
 		for _, res := range r.Results {
 			if res.Outcome != event.Accepted {
 				t.Errorf("%s passes Encode, and then the sandbox answers %d %s: %s", res.EventID, status, res.Code, res.Message)
@@ -235,13 +235,21 @@ func checkAnswers(t *testing.T, a partner.Adapter, b partner.Batch) {
 		``, `null`, `[]`, `{}`, `"text"`, `Service Unavailable`, `<html>`, `{"success":[{"index":0`, "\xff\xfe",
 		`{"success":true}`, `{"success":[{"index":-1},{"index":99},{}],"error":[{"index":1e9,"errors":[]},{"index":1},{"errors":[{}]}]}`,
 		`{"EventResponses":[{"EventIndex":-1,"Successful":false},{"EventIndex":7},{}],"FailedLines":[{"ItemNumber":"x"},{"ItemNumber":99},{}]}`,
+		`{"kind":"dfareporting#conversionsBatchInsertResponse","hasFailures":true,"status":[{"errors":[{}]},null,{"errors":null},{},7]}`,
+		`{"error":{"code":400,"status":"INVALID_ARGUMENT","details":[{"reason":"X","fieldViolations":[{"field":"events[99]"},{"field":"events.events[1].x"},{}]}]}}`,
+		`{"requestId":"r"}`, `{"requestStatusPerDestination":[{"requestStatus":"FAILED"},{"requestStatus":"PARTIAL_SUCCESS","errorInfo":{"errorCounts":[{"recordCount":"x"},{}]}}]}`,
+		`{"success":"PARTIAL","message":"{MISSING_IDENTIFIER=1}"}`, `{"success":"COMPLETE"}`, `{"success":"SOMETHING"}`,
 		`{"EventResponses":null,"FailedLines":null,"Message":null}`, `{"code":"X","message":"` + strings.Repeat("m", 100_000) + `"}`,
 	}
 	for _, status := range []int{0, 100, 200, 201, 204, 207, 301, 304, 400, 401, 402, 403, 404, 405, 408, 409, 410, 413, 415, 418, 422, 429, 500, 501, 502, 503, 504, 599, 999} {
 		for _, text := range bodies {
 			for n := 1; n <= len(sent); n++ {
 				h := http.Header{"Retry-After": {"Mon, 99 Foo"}}
-				r := a.Decode(partner.Answer{Status: status, Header: h, Body: []byte(text), Now: b.Now, Settings: b.Settings}, sent[:n])
+				answer := partner.Answer{Status: status, Header: h, Body: []byte(text), Now: b.Now, Settings: b.Settings}
+				if d, deferred := a.(partner.Deferred); deferred {
+					complete(t, sent[:n], d.Hear(answer, sent[:n]).Results)
+				}
+				r := a.Decode(answer, sent[:n])
 				complete(t, sent[:n], r.Results)
 				if r.Halve && n == 1 {
 					t.Errorf("status %d asks to halve one delivery", status)
