@@ -5,12 +5,14 @@ import (
 
 	"github.com/miq/pixel/modules/partner"
 	"github.com/miq/pixel/modules/partner/amazon"
+	"github.com/miq/pixel/modules/partner/dv360"
 	"github.com/miq/pixel/modules/partner/ttd"
 )
 
 // Adapters are the partners there are; a further one is a line here.
 func Adapters() []partner.Adapter {
 	return []partner.Adapter{
+		dv360.New(),
 		ttd.New(),
 		amazon.New(),
 	}

@@ -150,6 +150,9 @@ func (d *demonstration) connect(ctx context.Context, spec partner.Spec) error {
 	}
 	credentials := map[string]string{}
 	for _, c := range spec.Credentials {
+		if c.Name == partner.ServiceAccount {
+			continue // the account is connected by its refresh token
+		}
 		credentials[c.Name] = "demo-" + c.Name
 	}
 	if err := d.settings.SealCredentials(&p, credentials); err != nil {

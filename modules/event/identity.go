@@ -60,23 +60,23 @@ type Subject struct {
 	FirstNameGoogle string `json:"first_name_google,omitempty"`
 	LastNameGoogle  string `json:"last_name_google,omitempty"`
 	StreetGoogle    string `json:"street_google,omitempty"`
-	// Place goes with a full address, in clear, for a partner that wants it so. It
+	// Locality goes with a full address, in clear, for a partner that wants it so. It
 	// travels to the partners' queues and is stored nowhere.
-	Place Place `json:"place,omitzero"`
+	Locality Locality `json:"locality,omitzero"`
 
 	ClickIDs   map[string]string `json:"click_ids,omitempty"`
 	PartnerIDs map[string]string `json:"partner_ids,omitempty"`
 }
 
-// Place is the part of a postal address that Google takes in clear only.
-type Place struct {
+// Locality is the part of a postal address that Google takes in clear only.
+type Locality struct {
 	City       string `json:"city,omitempty"`
 	Region     string `json:"region,omitempty"`
 	PostalCode string `json:"postal_code,omitempty"`
 }
 
-// LogValue keeps a Place out of the logs.
-func (Place) LogValue() slog.Value { return slog.StringValue("[place]") }
+// LogValue keeps a Locality out of the logs.
+func (Locality) LogValue() slog.Value { return slog.StringValue("[locality]") }
 
 // LogValue keeps a Subject out of the logs.
 func (Subject) LogValue() slog.Value { return slog.StringValue("[subject]") }

@@ -50,7 +50,7 @@ func Digest(in event.Identity, country string) event.Subject {
 		s.LastNameGoogle = other(sum(strings.TrimSpace(without(strings.ToLower(a.LastName), unicode.IsPunct))), s.LastName)
 		s.StreetGoogle = other(sum(strings.ToLower(strings.TrimSpace(a.Street))), s.Street)
 		if s.FirstName != "" && s.LastName != "" && s.PostalCode != "" && s.Country != "" {
-			s.Place = event.Place{City: place(a.City), Region: place(a.Region), PostalCode: place(a.PostalCode)}
+			s.Locality = event.Locality{City: place(a.City), Region: place(a.Region), PostalCode: place(a.PostalCode)}
 		}
 	}
 	if in.Phone != "" || in.PhoneSHA256 != "" {

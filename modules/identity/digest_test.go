@@ -167,11 +167,11 @@ func TestAddress(t *testing.T) {
 			t.Errorf("%s by Google's rule is %q, want the digest of %q", f.name, f.got, f.of)
 		}
 	}
-	if want := (event.Place{City: "São Paulo", Region: "...", PostalCode: "H0H 0H0"}); s.Place != want {
-		t.Errorf("place %+v", s.Place)
+	if want := (event.Locality{City: "São Paulo", Region: "...", PostalCode: "H0H 0H0"}); s.Locality != want {
+		t.Errorf("place %+v", s.Locality)
 	}
-	if s := identity.Digest(event.Identity{Address: event.Address{LastName: "O'Neil", PostalCode: "H0H 0H0", City: "Paris", Country: "FR"}}, ""); s.Place != (event.Place{}) {
-		t.Errorf("a place without a name: %+v", s.Place)
+	if s := identity.Digest(event.Identity{Address: event.Address{LastName: "O'Neil", PostalCode: "H0H 0H0", City: "Paris", Country: "FR"}}, ""); s.Locality != (event.Locality{}) {
+		t.Errorf("a place without a name: %+v", s.Locality)
 	}
 	if s.Country != "CA" {
 		t.Errorf("country %q", s.Country)

@@ -178,7 +178,7 @@ func (w *Worker) analytics(ctx context.Context, b *batch) error {
 // without a place in clear.
 func kept(e event.Event) event.Event {
 	e.Context.IP = consent.Truncate(e.Context.IP)
-	e.Subject.Place = event.Place{}
+	e.Subject.Locality = event.Locality{}
 	return e
 }
 

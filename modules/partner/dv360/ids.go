@@ -105,7 +105,7 @@ func identify(e event.Event, s settings, p params) identifier {
 type contact struct {
 	email, phone                string
 	firstName, lastName, street string
-	place                       event.Place
+	place                       event.Locality
 	country                     string
 }
 
@@ -126,8 +126,8 @@ func contactOf(sub event.Subject, s settings) contact {
 		lastName:  first(sub.LastNameGoogle, sub.LastName),
 		street:    first(sub.StreetGoogle, sub.Street),
 		country:   partner.Country(sub.Country),
-		place: event.Place{
-			City: partner.Text(sub.Place.City, 64), Region: partner.Text(sub.Place.Region, 64), PostalCode: partner.Text(sub.Place.PostalCode, 64),
+		place: event.Locality{
+			City: partner.Text(sub.Locality.City, 64), Region: partner.Text(sub.Locality.Region, 64), PostalCode: partner.Text(sub.Locality.PostalCode, 64),
 		},
 	}
 	if s.API == apiCM360 {
