@@ -1,20 +1,16 @@
 package collector
 
 import (
+	"bytes"
 	"context"
-	"crypto/rand"
-	"encoding/binary"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/netip"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/go-json-experiment/json/jsontext"
-	"github.com/google/uuid"
 	"github.com/labstack/echo/v5"
 	"go.opentelemetry.io/otel/trace"
 
@@ -32,24 +28,37 @@ const (
 	image = "pixel"
 )
 
-// pushTimeout is how long a request waits to be durable.
+// pushTimeout is how long a durable write may take.
 const pushTimeout = 10 * time.Second
 
 // maxStored bounds what one request may become: what the events share is stored
 // with each of them.
 const maxStored = 8 << 20
 
-// candidate is one event on its way in.
-type candidate struct {
-	raw   jsontext.Value
-	in    event.Incoming
-	fault event.Fault // has a code if the event was refused
+// batch is the memory that accept needs for one request, and uses again.
+type batch struct {
+	made    event.Event
+	encoder event.Encoder
+	bytes   []byte // of all events
+	items   []queue.Item
+	ends    []int // of each item's body in bytes; -1: it has its own
+}
+
+// keptBatch bounds what a batch keeps.
+const keptBatch = 256 << 10
+
+func (c *Collector) reuse(b *batch) {
+	clear(b.items)
+	*b = batch{encoder: b.encoder, bytes: b.bytes[:0], items: b.items[:0], ends: b.ends[:0]}
+	if cap(b.bytes) <= keptBatch {
+		c.batches.Put(b)
+	}
 }
 
 // accept is the room behind every door: it decides on consent, refuses what is
 // wrong, makes events of the rest and returns once those are durable. Its error
 // means that none is.
-func (c *Collector) accept(ec *echo.Context, p *settings.Pixel, env *event.Envelope, events []candidate, source string) (answer, error) {
+func (c *Collector) accept(ec *echo.Context, p *settings.Pixel, env *event.Envelope, events []event.Incoming, source string) (answer, error) {
 	start := time.Now()
 	now := start.UTC().Truncate(time.Microsecond)
 	r := ec.Request()
@@ -62,65 +71,94 @@ func (c *Collector) accept(ec *echo.Context, p *settings.Pixel, env *event.Envel
 	keep := verdict.State.Allows(event.Partial)
 	sensitive := keep && c.consent.Sensitive(env.Consent)
 
-	var shared, made event.Event // made again for each: it is large
+	b, _ := c.batches.Get().(*batch)
+	if b == nil {
+		b = &batch{}
+	}
+	defer c.reuse(b)
+	var receipts ids
 	if keep {
-		shared = c.shared(ec, p, env, verdict, source, now)
+		c.share(ec, &b.made, p, env, verdict, source, now)
+		receipts = newIDs(len(events))
 	}
 	account := queue.AccountOf(p.ID, now)
-	items := make([]queue.Item, 0, len(events)+2)
-	var encoder event.Encoder
-	var size int64
 	for i := range events {
-		e, res := &events[i], &a.results[i]
-		if e.fault.Code == "" {
-			e.fault = c.event(&made, &shared, e, env, came)
+		in, res := &events[i], &a.results[i]
+		f := in.Fault
+		if f.Code == "" {
+			f = c.event(&b.made, in, env, came)
 		}
 		switch {
-		case e.fault.Code != "":
+		case f.Code != "":
 			a.rejected++
-			*res = result{safeID(e.in.ID), rejected, e.fault}
-			c.metrics.rejected(source, e.fault.Code)
-			if item, ok := c.refusal(p.ID, source, now, e.fault.In("/events/"+strconv.Itoa(i)), e, keep); ok {
-				items = append(items, item)
+			*res = result{safeID(in.ID), rejected, f}
+			c.metrics.rejected(source, f.Code)
+			if item, ok := c.refusal(p.ID, source, now, f.In("/events/"+strconv.Itoa(i)), in, keep); ok {
+				b.items, b.ends = append(b.items, item), append(b.ends, -1)
 			}
 			continue
 		case !keep:
 			a.suppressed++
-			*res = result{e.in.ID, suppressed, event.Fault{Code: "consent", Message: verdict.Reason + " (" + verdict.Rule + ")"}}
+			*res = result{in.ID, suppressed, event.Fault{Code: "consent", Message: verdict.Reason + " (" + verdict.Rule + ")"}}
 			c.metrics.suppressed(p.ID, verdict.Rule)
 			continue
 		}
-		consent.Strip(&made, verdict.State, c.saltFor(p.ID, verdict.State))
-		if sensitive {
-			consent.StripSensitive(&made)
-		}
-		encoded, err := encoder.Encode(&made)
-		if err != nil {
-			return a, fmt.Errorf("encode an event: %w", err)
-		}
-		if size += int64(len(encoded)); size > maxStored {
+		b.made.Receipt = receipts.at(i)
+		b.add(&b.made, verdict.State, c.saltFor(p.ID, verdict.State), sensitive)
+		if len(b.bytes) > maxStored {
 			return a, httpserver.NewProblem(http.StatusRequestEntityTooLarge, "too_large", "the events are too large together with what they share; send fewer at once")
 		}
 		a.accepted++
-		*res = result{made.ID, accepted, event.Fault{}}
-		items = append(items, queue.Item{Queue: queue.Ingest(made.Priority), Body: encoded, Account: account})
+		a.priorities[rank(b.made.Priority)]++
+		*res = result{b.made.ID, accepted, event.Fault{}}
 	}
-	items = entered(items, account, len(events), &a)
-	if err := c.push(items, a.accepted > 0); err != nil {
+	b.finish(account)
+	b.items = entered(b.items, account, len(events), &a)
+	if err := c.push(b.items, a.accepted > 0); err != nil {
 		return a, err
 	}
-	c.metrics.answered(events, &a, c.priority, time.Since(start))
+	c.metrics.answered(&a, time.Since(start))
 	return a, nil
 }
 
-// shared is what all events of an envelope have in common.
-func (c *Collector) shared(ec *echo.Context, p *settings.Pixel, env *event.Envelope, verdict event.Verdict, source string, now time.Time) event.Event {
-	r := ec.Request()
-	e := event.Event{
-		PixelID: p.ID, ReceivedAt: now, SentAt: env.SentAt, Source: source,
-		Consent: env.Consent, Verdict: verdict, Context: env.Context,
-		Trace: traceparent(r.Context()),
+// add encodes one event, without what a state does not allow to keep, and where it
+// must not be kept without what is sensitive.
+func (b *batch) add(made *event.Event, state event.State, salt []byte, sensitive bool) {
+	if state != event.Full {
+		stripped := *made
+		consent.Strip(&stripped, state, salt)
+		made = &stripped
 	}
+	if sensitive {
+		consent.StripSensitive(made)
+	}
+	if len(b.bytes) == 0 {
+		b.encoder.Share(made)
+	}
+	b.bytes = b.encoder.Append(b.bytes, made)
+	b.items = append(b.items, queue.Item{Queue: queue.Ingest(made.Priority)})
+	b.ends = append(b.ends, len(b.bytes))
+}
+
+// finish gives the events' items their bodies, which share one piece of memory
+// that is theirs alone: a push that is given up may read it still.
+func (b *batch) finish(account queue.Account) {
+	all := bytes.Clone(b.bytes)
+	from := 0
+	for i, end := range b.ends {
+		if end >= 0 {
+			b.items[i].Body, b.items[i].Account = all[from:end:end], account
+			from = end
+		}
+	}
+}
+
+// share begins events with what all of an envelope have in common.
+func (c *Collector) share(ec *echo.Context, e *event.Event, p *settings.Pixel, env *event.Envelope, verdict event.Verdict, source string, now time.Time) {
+	r := ec.Request()
+	e.PixelID, e.ReceivedAt, e.SentAt, e.Source = p.ID, now, env.SentAt, source
+	e.Consent, e.Verdict, e.Context = env.Consent, verdict, env.Context
+	e.Trace = traceparent(r.Context())
 	if verdict.State == event.Full {
 		e.Subject = identity.Digest(env.Identity, p.Country)
 	} else {
@@ -130,24 +168,24 @@ func (c *Collector) shared(ec *echo.Context, p *settings.Pixel, env *event.Envel
 	e.Context.UserAgent = header(r.UserAgent(), maxUserAgent)
 	e.Context.ClientHints = hints(r.Header)
 	e.Context.Place = place(r)
-	return e
 }
 
 // event makes one event of what came.
-func (c *Collector) event(made, shared *event.Event, e *candidate, env *event.Envelope, came time.Time) event.Fault {
-	*made = *shared
+func (c *Collector) event(made *event.Event, in *event.Incoming, env *event.Envelope, came time.Time) event.Fault {
 	var f event.Fault
-	if made.Time, f = e.in.When(env.SentAt, came); f.Code != "" {
+	if made.Time, f = in.When(env.SentAt, came); f.Code != "" {
 		return f
 	}
-	if made.Order, f = event.ParseOrder(e.in.Name, e.in.Properties); f.Code != "" {
+	if made.Order, f = in.Order(); f.Code != "" {
 		return f
 	}
-	if e.in.ID == "" {
-		e.in.ID = newID()
+	if made.Properties, f = in.Compact(); f.Code != "" {
+		return f
 	}
-	made.ID, made.Receipt, made.Name = e.in.ID, newID(), e.in.Name
-	made.Properties = e.in.Properties
+	if in.ID == "" {
+		in.ID = newIDs(1).at(0)
+	}
+	made.ID, made.Name = in.ID, in.Name
 	made.Priority = event.Standard
 	if p, ok := c.priority[made.Name]; ok {
 		made.Priority = p
@@ -162,10 +200,8 @@ func (c *Collector) push(items []queue.Item, needed bool) error {
 		return nil
 	}
 	// A page that sends while it closes does not wait for the answer. What came
-	// whole is stored all the same.
-	ctx, cancel := context.WithTimeout(context.Background(), pushTimeout)
-	defer cancel()
-	err := c.group.Push(ctx, items...)
+	// whole is stored all the same, so the request's own context does not count.
+	err := c.group.Push(context.Background(), items...)
 	switch {
 	case err == nil:
 		return nil
@@ -191,19 +227,6 @@ func (c *Collector) saltFor(pixel string, s event.State) []byte {
 		return nil // nothing is hidden
 	}
 	return c.salt(pixel)
-}
-
-// newID is a UUID of version 7: ordered by time, so that indexes grow at one end.
-// It is the uuid package's without its lock and one of its allocations.
-func newID() string {
-	var id uuid.UUID
-	_, _ = rand.Read(id[8:]) // ends the program rather than fail
-	now := time.Now()
-	// 48 bits of milliseconds, and 12 of the rest, in 1/4096 ms.
-	ms, rest := now.UnixMilli(), now.Nanosecond()%1e6
-	binary.BigEndian.PutUint64(id[:8], uint64(ms)<<16|0x7000|uint64(rest)<<12/1e6)
-	id[8] = id[8]&0x3f | 0x80
-	return id.String()
 }
 
 // safeID is the id that a refused event is told by, if it is one.

@@ -27,7 +27,13 @@ func (c *Collector) collect(ec *echo.Context) error {
 	if err != nil {
 		return err
 	}
-	env, err := event.DecodeEnvelope(b.bytes, c.cfg.MaxEvents)
+	v, _ := c.intakes.Get().(*intake)
+	if v == nil {
+		v = &intake{}
+	}
+	defer c.leave(v)
+	env := &v.env
+	events, err := v.reader.Read(b.bytes, c.cfg.MaxEvents, env)
 	if err != nil {
 		p, f := explain(err)
 		c.refuseBody(ec, b.bytes, web, f)
@@ -43,16 +49,11 @@ func (c *Collector) collect(ec *echo.Context) error {
 		c.refuse(ec, p.ID, web, f)
 		return httpserver.NewProblem(http.StatusForbidden, f.Code, "this pixel may not be used on that site")
 	}
-	events := make([]candidate, len(env.Events))
-	for i, raw := range env.Events {
-		events[i].raw = raw
-		events[i].fault = events[i].in.Decode(raw)
-	}
 	if env.Identity.AnonymousID == "" {
 		// The browser may have lost what its storage held, and still have this.
 		env.Identity.AnonymousID = cookieID(ec)
 	}
-	answer, err := c.accept(ec, &p, &env, events, web)
+	answer, err := c.accept(ec, &p, env, events, web)
 	if err != nil {
 		return err
 	}
@@ -61,9 +62,41 @@ func (c *Collector) collect(ec *echo.Context) error {
 		dropCookie(ec)
 	}
 	if answer.accepted == 0 && answer.suppressed == 0 {
-		return ec.Blob(http.StatusBadRequest, "application/problem+json", answer.appendJSON(nil, true))
+		v.answer = answer.appendJSON(v.answer[:0], true)
+		return send(ec, http.StatusBadRequest, problemJSON, v.answer)
 	}
-	return ec.Blob(http.StatusAccepted, "application/json", answer.appendJSON(nil, false))
+	v.answer = answer.appendJSON(v.answer[:0], false)
+	return send(ec, http.StatusAccepted, plainJSON, v.answer)
+}
+
+// intake is the memory that one envelope needs, and that is used again.
+type intake struct {
+	reader event.Reader
+	env    event.Envelope
+	answer []byte
+}
+
+func (c *Collector) leave(v *intake) {
+	v.reader.Forget()
+	v.env = event.Envelope{}
+	if cap(v.answer) <= keptRead {
+		c.intakes.Put(v)
+	}
+}
+
+// The kinds of answers, as net/http has them in a header.
+var (
+	plainJSON   = []string{"application/json"}
+	problemJSON = []string{"application/problem+json"}
+)
+
+// send answers without the copies that echo makes.
+func send(ec *echo.Context, status int, kind []string, body []byte) error {
+	w := ec.Response()
+	w.Header()["Content-Type"] = kind
+	w.WriteHeader(status)
+	_, err := w.Write(body)
+	return err
 }
 
 // pixelFor finds an enabled pixel.
@@ -97,6 +130,7 @@ func explain(err error) (*httpserver.Problem, event.Fault) {
 // answer is what became of the events of a request.
 type answer struct {
 	accepted, rejected, suppressed int
+	priorities                     [len(event.Priorities)]int // of the accepted, by rank
 	results                        []result
 	verdict                        event.Verdict
 }
@@ -117,9 +151,6 @@ const (
 // appendJSON writes the answer by hand, since it is written for every request.
 // As a problem it has a problem's members beside the usual ones.
 func (a *answer) appendJSON(dst []byte, problem bool) []byte {
-	if dst == nil {
-		dst = make([]byte, 0, 64+96*len(a.results))
-	}
 	dst = append(dst, '{')
 	if problem {
 		dst = append(dst, `"title":"Bad Request","status":400,"code":"all_rejected","detail":"none of the events can be accepted",`...)

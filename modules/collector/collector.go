@@ -87,7 +87,9 @@ type Collector struct {
 	edgeKeys edge.Keys
 	room     room
 	refusals *rate.Limiter
-	bodies   sync.Pool
+	bodies   sync.Pool // of *[]byte
+	intakes  sync.Pool // of *intake
+	batches  sync.Pool // of *batch
 
 	echo   *echo.Echo
 	server *httpserver.Server
@@ -118,6 +120,7 @@ func New(o Options) (*Collector, error) {
 		refusals: rate.NewLimiter(refusalRate, refusalBurst),
 	}
 	c.group.MaxWaiting = o.Config.MaxWaiting
+	c.group.Timeout = pushTimeout
 	c.room.limit = o.Config.MaxWaiting
 	c.metrics = newMetrics(o.Metrics, &c.room)
 	c.echo = httpserver.New(httpserver.Options{

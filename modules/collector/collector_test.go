@@ -114,8 +114,8 @@ func (f *fixture) pulled(name string) []event.Event {
 	var events []event.Event
 	for _, m := range f.messages(name) {
 		var e event.Event
-		if err := json.Unmarshal(m.Body, &e); err != nil {
-			f.t.Fatalf("%s: %v", m.Body, err)
+		if err := event.Decode(m.Body, &e); err != nil {
+			f.t.Fatalf("%q: %v", m.Body, err)
 		}
 		events = append(events, e)
 	}
@@ -248,7 +248,7 @@ func TestAnEventIsKeptAsTheContractSays(t *testing.T) {
 	if w.Code != http.StatusAccepted {
 		t.Fatalf("%d %s", w.Code, w.Body)
 	}
-	body := f.messages("ingest:high")[0].Body
+	body := event.AsJSON(f.messages("ingest:high")[0].Body)
 	for _, plain := range []string{"uyer@", "7946", "forged", "1.2.3.4"} {
 		if strings.Contains(strings.ReplaceAll(string(body), " ", ""), plain) {
 			t.Errorf("%q travels on: %s", plain, body)
@@ -328,7 +328,7 @@ func TestPartialConsentKeepsOurAnalyticsAndNoMore(t *testing.T) {
 	if w.Code != http.StatusAccepted {
 		t.Fatalf("%d %s", w.Code, w.Body)
 	}
-	body := string(f.messages("ingest:high")[0].Body)
+	body := string(event.AsJSON(f.messages("ingest:high")[0].Body))
 	for _, gone := range []string{"abc", "u-1", "Mary", "A-1", "6a6c26195c", "192.0.2.1"} {
 		if strings.Contains(body, gone) {
 			t.Errorf("%q was kept: %s", gone, body)

@@ -12,13 +12,8 @@ import (
 // nowhere with the most urgent of those.
 func entered(items []queue.Item, account queue.Account, received int, a *answer) []queue.Item {
 	home := ""
-	for _, p := range event.Priorities {
-		name, n := queue.Ingest(p), 0
-		for i := range items {
-			if items[i].Queue == name {
-				n++
-			}
-		}
+	for i, p := range event.Priorities {
+		name, n := queue.Ingest(p), a.priorities[i]
 		switch {
 		case n == 0:
 		case home == "":

@@ -54,9 +54,12 @@ func (r *recording) check(t *testing.T) (accepted int) {
 		}
 		books[item.Queue]--
 		var e event.Event
-		if err := json.Unmarshal(item.Body, &e); err != nil {
+		if err := event.Decode(item.Body, &e); err != nil {
 			t.Errorf("%q: %v", item.Body, err)
 			continue
+		}
+		if _, err := json.Marshal(&e); err != nil {
+			t.Errorf("what follows cannot be JSON: %+v: %v", e, err)
 		}
 		if !event.ValidName(e.Name) || !event.ValidID(e.ID) || e.Receipt == "" || e.Time.IsZero() || !e.Verdict.State.Allows(event.Partial) ||
 			item.Queue != queue.Ingest(e.Priority) || e.Order.Value.Negative() && event.Commercial(e.Name) {

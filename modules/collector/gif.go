@@ -74,7 +74,7 @@ func (c *Collector) take(ec *echo.Context) {
 		// consent allows.
 		env.Identity.AnonymousID = uuid.NewString()
 	}
-	answer, err := c.accept(ec, &p, &env, []candidate{one}, image)
+	answer, err := c.accept(ec, &p, &env, []event.Incoming{one}, image)
 	if err != nil {
 		// There is nobody to try again.
 		c.metrics.rejected(image, "not_stored")
@@ -87,9 +87,9 @@ func (c *Collector) take(ec *echo.Context) {
 }
 
 // fromQuery reads the image's parameters as if they were an envelope.
-func fromQuery(q url.Values, referer string) (event.Envelope, candidate, event.Fault) {
+func fromQuery(q url.Values, referer string) (event.Envelope, event.Incoming, event.Fault) {
 	var env event.Envelope
-	var one candidate
+	var one event.Incoming
 	for name, values := range q {
 		if !utf8.ValidString(name) || !utf8.ValidString(values[0]) {
 			return env, one, event.Fault{Pointer: "/" + clean(name), Code: "invalid_utf8", Message: "must be UTF-8"}
@@ -119,8 +119,7 @@ func fromQuery(q url.Values, referer string) (event.Envelope, candidate, event.F
 	if properties != nil {
 		raw = append(append(raw, `,"properties":`...), properties...)
 	}
-	one.raw = append(raw, '}')
-	one.fault = one.in.Decode(one.raw)
+	one.Fault = one.Decode(append(raw, '}'))
 	return env, one, event.Fault{}
 }
 

@@ -18,8 +18,8 @@ type metrics struct {
 	edge         *prometheus.CounterVec
 	seconds      prometheus.Histogram
 
-	// accepted has the counters of accepted events, found once.
-	accepted map[event.Priority]prometheus.Counter
+	// accepted has the counters of accepted events by priority, found once.
+	accepted [len(event.Priorities)]prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer, r *room) *metrics {
@@ -43,10 +43,9 @@ func newMetrics(reg prometheus.Registerer, r *room) *metrics {
 			Name: "pixel_collector_accept_seconds", Help: "Time from a decoded request until its events are durable.",
 			Buckets: []float64{.0005, .001, .002, .003, .005, .0075, .01, .02, .05, .1, .25, .5, 1, 5},
 		}),
-		accepted: map[event.Priority]prometheus.Counter{},
 	}
-	for _, p := range event.Priorities {
-		m.accepted[p] = m.events.WithLabelValues(accepted, string(p))
+	for i, p := range event.Priorities {
+		m.accepted[i] = m.events.WithLabelValues(accepted, string(p))
 	}
 	if reg != nil {
 		reg.MustRegister(m.events, m.suppressions, m.rejections, m.lostRefusals, m.edge, m.seconds,
@@ -66,17 +65,12 @@ func (m *metrics) suppressed(pixel, rule string) {
 }
 
 // answered counts what became of a request's events, once that is certain.
-func (m *metrics) answered(events []candidate, a *answer, priority map[string]event.Priority, took time.Duration) {
+func (m *metrics) answered(a *answer, took time.Duration) {
 	m.seconds.Observe(took.Seconds())
-	for i := range events {
-		if a.results[i].status != accepted {
-			continue
+	for i, n := range a.priorities {
+		if n > 0 {
+			m.accepted[i].Add(float64(n))
 		}
-		p, ok := priority[events[i].in.Name]
-		if !ok {
-			p = event.Standard
-		}
-		m.accepted[p].Inc()
 	}
 	if a.rejected > 0 {
 		m.events.WithLabelValues(rejected, "").Add(float64(a.rejected))
@@ -84,4 +78,15 @@ func (m *metrics) answered(events []candidate, a *answer, priority map[string]ev
 	if a.suppressed > 0 {
 		m.events.WithLabelValues(suppressed, "").Add(float64(a.suppressed))
 	}
+}
+
+// rank is a priority's place among event.Priorities.
+func rank(p event.Priority) int {
+	switch p {
+	case event.High:
+		return 0
+	case event.Standard:
+		return 1
+	}
+	return 2
 }

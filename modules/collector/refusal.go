@@ -37,14 +37,14 @@ type remains struct {
 
 // refusal makes a line for the dead letters. The event itself is only in it where
 // consent allows to keep events.
-func (c *Collector) refusal(pixel, source string, now time.Time, f event.Fault, e *candidate, keep bool) (queue.Item, bool) {
+func (c *Collector) refusal(pixel, source string, now time.Time, f event.Fault, in *event.Incoming, keep bool) (queue.Item, bool) {
 	if !c.refusals.AllowN(now, 1) {
 		c.metrics.lostRefusals.Inc()
 		return queue.Item{}, false
 	}
 	line := refused{PixelID: pixel, ReceivedAt: now, Source: source, Code: f.Code, Pointer: clean(f.Pointer), Message: clip(f.Message, 300)}
-	if e != nil && keep {
-		line.Event = &remains{Name: clean(e.in.Name), Bytes: len(e.raw), Properties: shape(e.in.Properties)}
+	if in != nil && keep {
+		line.Event = &remains{Name: clean(in.Name), Bytes: len(in.Raw), Properties: shape(in.Properties)}
 	}
 	body, err := json.Marshal(&line)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/miq/pixel/modules/consent"
+	"github.com/miq/pixel/modules/event"
 )
 
 // Subject is which event a message is about.
@@ -21,16 +22,16 @@ type Subject struct {
 // About reads a message's body, whether it is a delivery, an event or what is
 // kept of refused input.
 func About(body []byte) Subject {
-	type event struct {
+	type names struct {
 		ID      string `json:"id"`
 		Name    string `json:"name"`
 		PixelID string `json:"pixel_id"`
 	}
 	var d struct {
-		event `json:",embed"`
-		Event event `json:"event"`
+		names `json:",embed"`
+		Event names `json:"event"`
 	}
-	if json.Unmarshal(body, &d, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) != nil {
+	if json.Unmarshal(event.AsJSON(body), &d, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) != nil {
 		return Subject{}
 	}
 	return Subject{cmp.Or(d.Event.ID, d.ID), cmp.Or(d.Event.Name, d.Name), cmp.Or(d.Event.PixelID, d.PixelID)}
@@ -38,11 +39,11 @@ func About(body []byte) Subject {
 
 var wholeAddress = regexp.MustCompile(`"ip":("(?:[^"\\]|\\.)*")`)
 
-// Masked is a message's body as it may be shown: of the visitor's address only
+// Masked is a message's body as it may be shown, as JSON: of the visitor's address only
 // what is stored of one. A delivery that waits has all of it, which its partner
 // may want and no reader needs.
 func Masked(body []byte) []byte {
-	return wholeAddress.ReplaceAllFunc(body, func(member []byte) []byte {
+	return wholeAddress.ReplaceAllFunc(event.AsJSON(body), func(member []byte) []byte {
 		ip := ""
 		if quoted := wholeAddress.FindSubmatch(member)[1]; json.Unmarshal(quoted, &ip) != nil {
 			ip = ""

@@ -1,169 +1,252 @@
 package event
 
 import (
+	"encoding/binary"
 	"time"
 
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/google/uuid"
 )
 
-// Encoder writes the events of one envelope as JSON, in the members that
-// json.Marshal would write, though in another order. What they have in common is
-// most of each, and is encoded once: with the first.
+// Events travel in the ingest queues in a form of their own: half as large as
+// JSON, and read in a tenth of the time. It is the fields one after the other, in
+// the order of appendOwn and appendShared, without their names:
+//
+//	text    a varint, then the bytes: 0 is none, 1 the 16 bytes of a UUID in
+//	        lower case, n a text of n-1 bytes
+//	number  a varint, zigzag
+//	time    seconds since 1970 and nanoseconds, both varints, in UTC
+//	group   a byte of flags, then the members that they say are there
+//
+// The first byte is the version. A field that is added later goes to the end:
+// whoever does not know it does not read so far, and where it is missing it is
+// zero. What begins with a brace is JSON, and read as such.
+const version = 1
+
+// Encoder writes the events of one envelope. What they have in common is most of
+// each, and is encoded once.
 type Encoder struct {
-	shared []byte // its members, and the brace that ends an event
+	shared []byte
 }
 
-// sharedFields are what the events of an envelope have in common.
-type sharedFields struct {
-	PixelID    string     `json:"pixel_id"`
-	SentAt     time.Time  `json:"sent_at,omitzero"`
-	ReceivedAt time.Time  `json:"received_at"`
-	Source     string     `json:"source"`
-	Consent    *Consent   `json:"consent"`
-	Verdict    *Verdict   `json:"verdict"`
-	Subject    *Subject   `json:"subject"`
-	Context    *Context   `json:"context"`
-	Enrichment Enrichment `json:"enrichment,omitzero"`
-	Trace      string     `json:"trace,omitempty"`
+// Share takes from an event what all that are appended after have in common:
+// everything but ID, Receipt, Name, Time, Priority, Order and Properties.
+func (enc *Encoder) Share(e *Event) {
+	enc.shared = appendShared(enc.shared[:0], e)
 }
 
-// Encode returns e as JSON. It must differ from the first event that was encoded
-// in nothing but ID, Receipt, Name, Time, Priority, Order and Properties.
-func (enc *Encoder) Encode(e *Event) ([]byte, error) {
-	if enc.shared == nil {
-		b, err := json.Marshal(&sharedFields{
-			e.PixelID, e.SentAt, e.ReceivedAt, e.Source,
-			&e.Consent, &e.Verdict, &e.Subject, &e.Context, e.Enrichment, e.Trace,
-		})
-		if err != nil {
-			return nil, err
+// Size is at least as much as Append will add.
+func (enc *Encoder) Size(e *Event) int {
+	n := 128 + len(e.ID) + len(e.Receipt) + len(e.Name) + len(e.Priority) + len(e.Properties) + len(enc.shared) +
+		len(e.Order.ID) + len(e.Order.Value) + len(e.Order.Currency)
+	for i := range e.Order.Items {
+		it := &e.Order.Items[i]
+		n += 12 + len(it.ID) + len(it.Name) + len(it.Brand) + len(it.Category) + len(it.Price) + len(it.Quantity)
+	}
+	return n
+}
+
+// Append appends an event to dst. Its Properties have to be valid JSON.
+func (enc *Encoder) Append(dst []byte, e *Event) []byte {
+	return append(appendOwn(append(dst, version), e), enc.shared...)
+}
+
+// Encode returns one event.
+func Encode(e *Event) []byte {
+	return appendShared(appendOwn([]byte{version}, e), e)
+}
+
+func appendOwn(b []byte, e *Event) []byte {
+	b = appendText(b, e.ID)
+	b = appendText(b, e.Receipt)
+	b = appendText(b, e.Name)
+	b = appendTime(b, e.Time)
+	b = appendText(b, string(e.Priority))
+	b = appendText(b, e.Order.ID)
+	b = appendText(b, string(e.Order.Value))
+	b = appendText(b, e.Order.Currency)
+	b = binary.AppendUvarint(b, uint64(len(e.Order.Items)))
+	for i := range e.Order.Items {
+		it := &e.Order.Items[i]
+		for _, s := range [...]string{it.ID, it.Name, it.Brand, it.Category, string(it.Price), string(it.Quantity)} {
+			b = appendText(b, s)
 		}
-		enc.shared = b[1:]
 	}
-	// The members of the event's own are written by hand: going through their
-	// types costs more than all of the rest.
-	w := writer{b: make([]byte, 0, 256+len(e.Properties)+96*len(e.Order.Items)+len(enc.shared))}
-	w.begin('{')
-	w.text("id", e.ID)
-	w.text("receipt", e.Receipt)
-	w.text("name", e.Name)
-	w.time("time", e.Time)
-	w.text("priority", string(e.Priority))
-	if !e.Order.zero() {
-		w.name("order")
-		w.order(&e.Order)
-	}
-	if len(e.Properties) > 0 {
-		w.name("properties")
-		w.value(e.Properties)
-	}
-	if w.err != nil {
-		return nil, w.err
-	}
-	return append(append(w.b, ','), enc.shared...), nil
+	return appendText(b, string(e.Properties))
 }
 
-func (o *Order) zero() bool {
-	return o.ID == "" && o.Value == "" && o.Currency == "" && o.Items == nil
-}
+// The flags of groups.
+const (
+	consentAsked = 1 << iota // gdpr_applies is there
+	consentGDPR
+	consentGPC
+	consentMode
+)
 
-// writer appends JSON and keeps the first error.
-type writer struct {
-	b   []byte
-	err error
-}
-
-func (w *writer) begin(c byte) {
-	if last := len(w.b) - 1; last >= 0 && w.b[last] == '}' {
-		w.b = append(w.b, ',') // between objects of an array
+func appendShared(b []byte, e *Event) []byte {
+	b = appendText(b, e.PixelID)
+	b = appendTime(b, e.SentAt)
+	b = appendTime(b, e.ReceivedAt)
+	b = appendText(b, e.Source)
+	b = appendConsent(b, &e.Consent)
+	for _, s := range [...]string{string(e.Verdict.State), e.Verdict.Regime, e.Verdict.Rule, e.Verdict.Reason} {
+		b = appendText(b, s)
 	}
-	w.b = append(w.b, c)
+	b = appendSubject(b, &e.Subject)
+	b = appendContext(b, &e.Context)
+	b = appendEnrichment(b, &e.Enrichment)
+	return appendText(b, e.Trace)
 }
 
-func (w *writer) end(c byte) { w.b = append(w.b, c) }
-
-func (w *writer) name(s string) {
-	if w.b[len(w.b)-1] != '{' {
-		w.b = append(w.b, ',')
-	}
-	w.b = append(w.b, '"')
-	w.b = append(w.b, s...)
-	w.b = append(w.b, '"', ':')
-}
-
-func (w *writer) fail(err error) {
-	if w.err == nil {
-		w.err = err
-	}
-}
-
-func (w *writer) text(name, s string) {
-	w.name(name)
-	var err error
-	if w.b, err = jsontext.AppendQuote(w.b, s); err != nil {
-		w.fail(err)
-	}
-}
-
-func (w *writer) textIf(name, s string) {
-	if s != "" {
-		w.text(name, s)
-	}
-}
-
-func (w *writer) time(name string, t time.Time) {
-	w.name(name)
-	w.b = append(w.b, '"')
-	var err error
-	if w.b, err = t.AppendText(w.b); err != nil {
-		w.fail(err)
-	}
-	w.b = append(w.b, '"')
-}
-
-func (w *writer) amountIf(name string, a Amount) {
-	if a == "" {
-		return
-	}
-	w.name(name)
-	checked, err := ParseAmount(string(a))
-	if err != nil {
-		w.fail(err)
-	}
-	w.b = append(w.b, checked...)
-}
-
-func (w *writer) value(v jsontext.Value) {
-	var err error
-	if w.b, err = jsontext.AppendFormat(w.b, v); err != nil {
-		w.fail(err)
-	}
-}
-
-func (w *writer) order(o *Order) {
-	w.begin('{')
-	w.textIf("id", o.ID)
-	w.amountIf("value", o.Value)
-	w.textIf("currency", o.Currency)
-	if len(o.Items) > 0 {
-		w.name("items")
-		w.begin('[')
-		for i := range o.Items {
-			w.item(&o.Items[i])
+func appendConsent(b []byte, c *Consent) []byte {
+	var flags byte
+	if c.GDPRApplies != nil {
+		flags |= consentAsked
+		if *c.GDPRApplies {
+			flags |= consentGDPR
 		}
-		w.end(']')
 	}
-	w.end('}')
+	if c.GPC {
+		flags |= consentGPC
+	}
+	if c.GCM != (ConsentMode{}) {
+		flags |= consentMode
+	}
+	b = append(b, flags)
+	for _, s := range [...]string{c.TCF, c.GPP, c.USPrivacy, c.AddtlConsent, string(c.State)} {
+		b = appendText(b, s)
+	}
+	b = binary.AppendUvarint(b, uint64(len(c.GPPSID)))
+	for _, n := range c.GPPSID {
+		b = binary.AppendVarint(b, int64(n))
+	}
+	if flags&consentMode != 0 {
+		for _, s := range [...]string{c.GCM.AdStorage, c.GCM.AdUserData, c.GCM.AdPersonalization, c.GCM.AnalyticsStorage} {
+			b = appendText(b, s)
+		}
+	}
+	return b
 }
 
-func (w *writer) item(i *Item) {
-	w.begin('{')
-	w.textIf("item_id", i.ID)
-	w.textIf("item_name", i.Name)
-	w.textIf("item_brand", i.Brand)
-	w.textIf("item_category", i.Category)
-	w.amountIf("price", i.Price)
-	w.amountIf("quantity", i.Quantity)
-	w.end('}')
+// person are the fields of a Subject that few events have.
+func (s *Subject) person() [11]*string {
+	return [...]*string{
+		&s.Email, &s.EmailGoogle, &s.PhoneE164, &s.PhoneDigits,
+		&s.FirstName, &s.LastName, &s.Street, &s.City, &s.Region, &s.PostalCode, &s.Country,
+	}
+}
+
+func appendSubject(b []byte, s *Subject) []byte {
+	b = appendText(b, s.VisitorID)
+	b = appendText(b, s.AnonymousID)
+	b = appendText(b, s.UserID)
+	b = appendMembers(b, s.person())
+	b = appendTable(b, s.ClickIDs)
+	return appendTable(b, s.PartnerIDs)
+}
+
+// appendMembers writes which texts of a group are there, and those.
+func appendMembers(b []byte, members [11]*string) []byte {
+	var flags uint64
+	for i, s := range members {
+		if *s != "" {
+			flags |= 1 << i
+		}
+	}
+	b = binary.AppendUvarint(b, flags)
+	for _, s := range members {
+		if *s != "" {
+			b = appendText(b, *s)
+		}
+	}
+	return b
+}
+
+func appendContext(b []byte, c *Context) []byte {
+	for _, s := range [...]string{c.Page.URL, c.Page.Referrer, c.Page.Title, c.Locale, c.Timezone, c.SDK.Name, c.SDK.Version, c.IP, c.UserAgent} {
+		b = appendText(b, s)
+	}
+	b = binary.AppendVarint(b, int64(c.Screen.Width))
+	b = binary.AppendVarint(b, int64(c.Screen.Height))
+	b = appendTable(b, c.ClientHints)
+	if c.Place == (Place{}) {
+		return append(b, 0)
+	}
+	b = append(b, 1)
+	for _, s := range c.Place.texts() {
+		b = appendText(b, *s)
+	}
+	return binary.AppendVarint(b, int64(c.Place.ASN))
+}
+
+func (p *Place) texts() [6]*string {
+	return [...]*string{&p.Country, &p.Region, &p.City, &p.PostalCode, &p.Timezone, &p.Network}
+}
+
+func appendEnrichment(b []byte, e *Enrichment) []byte {
+	if *e == (Enrichment{}) {
+		return append(b, 0)
+	}
+	b = append(b, 1)
+	for _, s := range e.texts() {
+		b = appendText(b, *s)
+	}
+	var automated byte
+	if e.Automated {
+		automated = 1
+	}
+	return append(b, automated)
+}
+
+func (e *Enrichment) texts() [15]*string {
+	return [...]*string{
+		&e.Device.Class, &e.Device.Browser, &e.Device.BrowserVersion, &e.Device.OS, &e.Device.OSVersion,
+		&e.Campaign.Source, &e.Campaign.Medium, &e.Campaign.Name, &e.Campaign.Term, &e.Campaign.Content, &e.Campaign.ID,
+		&e.Referrer.Host, &e.Referrer.Kind, &e.Referrer.Name, &e.Bot,
+	}
+}
+
+func appendTable(b []byte, m map[string]string) []byte {
+	b = binary.AppendUvarint(b, uint64(len(m)))
+	for k, v := range m {
+		b = appendText(appendText(b, k), v)
+	}
+	return b
+}
+
+func appendTime(b []byte, t time.Time) []byte {
+	if t.IsZero() {
+		return append(b, 0, 0)
+	}
+	b = binary.AppendVarint(b, t.Unix())
+	return binary.AppendUvarint(b, uint64(t.Nanosecond())+1)
+}
+
+// The first bytes of a text.
+const (
+	noText   = 0
+	uuidText = 1
+)
+
+func appendText(b []byte, s string) []byte {
+	if s == "" {
+		return append(b, noText)
+	}
+	if len(s) == 36 {
+		if id, ok := parseUUID(s); ok {
+			return append(append(b, uuidText), id[:]...)
+		}
+	}
+	return append(binary.AppendUvarint(b, uint64(len(s))+1), s...)
+}
+
+// parseUUID reads a UUID in its usual spelling and no other, so that it comes
+// back as it was.
+func parseUUID(s string) (id uuid.UUID, ok bool) {
+	for i := range len(s) {
+		if c := s[i]; c >= 'A' && c <= 'F' {
+			return id, false
+		}
+	}
+	id, err := uuid.Parse(s)
+	return id, err == nil
 }

@@ -79,18 +79,7 @@ func DecodeEnvelope(body []byte, maxEvents int) (Envelope, error) {
 	}
 	// What only a server can know is never taken from a client.
 	env.Context.IP, env.Context.UserAgent, env.Context.ClientHints, env.Context.Place = "", "", nil, Place{}
-	if w.PixelID == "" {
-		return env, Fault{"/pixel_id", "required", "is required"}
-	}
-	if len(w.Events.at) == 0 {
-		return env, Fault{"/events", "required", "must hold at least one event"}
-	}
-	if w.SentAt != "" {
-		if env.SentAt, err = parseTime(w.SentAt); err != nil {
-			return env, Fault{"/sent_at", "invalid_time", errTime.Error()}
-		}
-	}
-	if err := env.Check(); err != nil {
+	if err := env.complete(w.SentAt, len(w.Events.at)); err != nil {
 		return env, err
 	}
 	env.Events = make([]jsontext.Value, len(w.Events.at))
@@ -100,12 +89,58 @@ func DecodeEnvelope(body []byte, maxEvents int) (Envelope, error) {
 	return env, nil
 }
 
+// complete checks what all envelopes must have.
+func (e *Envelope) complete(sent string, events int) error {
+	if e.PixelID == "" {
+		return Fault{"/pixel_id", "required", "is required"}
+	}
+	if events == 0 {
+		return Fault{"/events", "required", "must hold at least one event"}
+	}
+	if sent != "" {
+		var err error
+		if e.SentAt, err = parseTime(sent); err != nil {
+			return Fault{"/sent_at", "invalid_time", errTime.Error()}
+		}
+	}
+	return e.Check()
+}
+
 // Incoming is one event as a client sent it.
 type Incoming struct {
 	ID         string         `json:"id"`
 	Name       string         `json:"name"`
 	Time       string         `json:"time"`
 	Properties jsontext.Value `json:"properties"`
+
+	// Raw is all that was sent, and Fault what is wrong with it; without a code
+	// nothing is.
+	Raw   jsontext.Value `json:"-"`
+	Fault Fault          `json:"-"`
+
+	order     orderFields // if orderRead
+	orderRead bool
+	compact   bool // Properties are as short as can be
+}
+
+// Order is the commercial part of the event's properties: see ParseOrder.
+func (in *Incoming) Order() (Order, Fault) {
+	if !in.orderRead {
+		return ParseOrder(in.Name, in.Properties)
+	}
+	return in.order.of(in.Name)
+}
+
+// Compact is the event's properties without white space and needless escapes.
+func (in *Incoming) Compact() (jsontext.Value, Fault) {
+	if in.compact || in.Properties == nil {
+		return in.Properties, Fault{}
+	}
+	v, err := jsontext.AppendFormat(nil, in.Properties)
+	if err != nil {
+		return nil, Fault{"/properties", "invalid_properties", "must be valid JSON"}
+	}
+	return v, Fault{}
 }
 
 // PeekPixel finds the pixel id in a body that cannot be decoded, so that the

@@ -44,7 +44,15 @@ func (t *text) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	return nil
 }
 
+// orderFields are the properties that make an order.
 type orderFields struct {
+	OrderID, TransactionID string
+	Value                  Amount
+	Currency               string
+	Items                  []Item
+}
+
+type orderJSON struct {
 	OrderID       text         `json:"order_id"`
 	TransactionID text         `json:"transaction_id"`
 	Value         Amount       `json:"value"`
@@ -68,7 +76,15 @@ func ParseOrder(name string, properties jsontext.Value) (Order, Fault) {
 	if len(properties) == 0 {
 		return Order{}, Fault{}
 	}
-	o, f := parseOrder(properties)
+	fields, f := parseOrder(properties)
+	if f.Code != "" {
+		return judged(name, Order{}, f)
+	}
+	return fields.of(name)
+}
+
+// judged is what a fault means for an event of a name.
+func judged(name string, o Order, f Fault) (Order, Fault) {
 	if f.Code == "" {
 		return o, f
 	}
@@ -78,8 +94,8 @@ func ParseOrder(name string, properties jsontext.Value) (Order, Fault) {
 	return Order{}, Fault{}
 }
 
-func parseOrder(properties jsontext.Value) (Order, Fault) {
-	var in orderFields
+func parseOrder(properties jsontext.Value) (orderFields, Fault) {
+	var in orderJSON
 	if err := json.Unmarshal(properties, &in); err != nil {
 		f := Fault{"", "invalid_order", "must be an order by the GA4 e-commerce names"}
 		if e, ok := errors.AsType[*json.SemanticError](err); ok {
@@ -88,39 +104,51 @@ func parseOrder(properties jsontext.Value) (Order, Fault) {
 				f.Message = e.Err.Error()
 			}
 		}
-		return Order{}, f
+		return orderFields{}, f
 	}
-	o := Order{ID: string(in.OrderID), Value: in.Value, Currency: in.Currency}
+	fields := orderFields{string(in.OrderID), string(in.TransactionID), in.Value, in.Currency, make([]Item, len(in.Items))}
+	for i, it := range in.Items {
+		fields.Items[i] = Item{ID: string(it.ID), Name: string(it.Name), Brand: string(it.Brand), Category: string(it.Category), Price: it.Price, Quantity: it.Quantity}
+	}
+	return fields, Fault{}
+}
+
+// of is the order that the fields make for an event of a name.
+func (in *orderFields) of(name string) (Order, Fault) {
+	o := Order{ID: in.OrderID, Value: in.Value, Currency: in.Currency}
 	if o.ID == "" {
-		o.ID = string(in.TransactionID)
-	}
-	switch {
-	case len(o.ID) > MaxIDLength:
-		return o, Fault{"/order_id", "invalid_order", "must be at most 128 bytes"}
-	case o.Value.Negative():
-		return o, Fault{"/value", "invalid_order", "must not be negative; a refund is an event of its own"}
-	case o.Currency != "" && !currency(o.Currency):
-		return o, Fault{"/currency", "invalid_order", "must be three capital letters (ISO 4217), such as GBP"}
-	case len(in.Items) > maxItems:
-		return o, Fault{"/items", "invalid_order", "must hold at most 200 items"}
+		o.ID = in.TransactionID
 	}
 	if len(in.Items) > 0 {
-		o.Items = make([]Item, len(in.Items))
+		o.Items = in.Items
 	}
-	for i, it := range in.Items {
+	return judged(name, o, o.check())
+}
+
+func (o *Order) check() Fault {
+	switch {
+	case len(o.ID) > MaxIDLength:
+		return Fault{"/order_id", "invalid_order", "must be at most 128 bytes"}
+	case o.Value.Negative():
+		return Fault{"/value", "invalid_order", "must not be negative; a refund is an event of its own"}
+	case o.Currency != "" && !currency(o.Currency):
+		return Fault{"/currency", "invalid_order", "must be three capital letters (ISO 4217), such as GBP"}
+	case len(o.Items) > maxItems:
+		return Fault{"/items", "invalid_order", "must hold at most 200 items"}
+	}
+	for i := range o.Items {
 		field := ""
 		switch {
-		case it.Price.Negative():
+		case o.Items[i].Price.Negative():
 			field = "/price"
-		case it.Quantity.Negative():
+		case o.Items[i].Quantity.Negative():
 			field = "/quantity"
 		}
 		if field != "" {
-			return o, Fault{"/items/" + strconv.Itoa(i) + field, "invalid_order", "must not be negative"}
+			return Fault{"/items/" + strconv.Itoa(i) + field, "invalid_order", "must not be negative"}
 		}
-		o.Items[i] = Item{ID: string(it.ID), Name: string(it.Name), Brand: string(it.Brand), Category: string(it.Category), Price: it.Price, Quantity: it.Quantity}
 	}
-	return o, Fault{}
+	return Fault{}
 }
 
 func currency(s string) bool {

@@ -147,6 +147,7 @@ const invalidID = "must be 1 to 128 printable ASCII characters without spaces"
 // Decode reads one event of an envelope and says what is wrong with it; a Fault
 // without a code means nothing is.
 func (in *Incoming) Decode(raw jsontext.Value) Fault {
+	in.Raw = raw
 	if len(raw) > MaxEventBytes {
 		return Fault{"", "too_large", fmt.Sprintf("must be at most %d bytes", MaxEventBytes)}
 	}

@@ -3,7 +3,9 @@ package queue
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
+	"time"
 )
 
 var (
@@ -20,11 +22,18 @@ type Pusher interface {
 
 // Group lets concurrent pushers share commits. While one commit is under way
 // the next gathers, so that the batches grow with the load, and a lone pusher
-// waits for nobody. Each is answered after its own commit.
+// waits for nobody. Each is answered after its own commit. Where the store
+// refuses a commit, those who shared it are tried in smaller groups, so that in
+// the end an error is only his whose items caused it.
 type Group struct {
 	// MaxWaiting bounds the bytes of bodies that wait, those being committed
-	// included; beyond, Push returns ErrBusy. Set it before the first Push.
+	// included; beyond, Push returns ErrBusy. Timeout bounds a commit. Set both
+	// before the first Push.
 	MaxWaiting int64
+	Timeout    time.Duration
+	// Committed, if set, is told of each commit: of how many pushers it was, how
+	// long it took, and how it ended.
+	Committed func(pushers int, took time.Duration, err error)
 
 	q        Pusher
 	maxItems int
@@ -33,8 +42,10 @@ type Group struct {
 	waiting    []*push
 	bytes      int64 // of all bodies not yet answered
 	committing bool
+	stuck      bool // the commit under way was given up
 	closed     bool
 	idle       sync.Cond // nothing waits and nothing is committed
+	pushes     sync.Pool
 }
 
 // push is one caller's items.
@@ -47,32 +58,46 @@ type push struct {
 // NewGroup groups pushes to q, up to maxItems a commit; a single caller's items
 // stay together even if they are more.
 func NewGroup(q Pusher, maxItems int) *Group {
-	g := &Group{MaxWaiting: 64 << 20, q: q, maxItems: maxItems}
+	g := &Group{MaxWaiting: 64 << 20, Timeout: 10 * time.Second, q: q, maxItems: maxItems}
 	g.idle.L = &g.mu
+	g.pushes.New = func() any { return &push{done: make(chan error, 1)} }
 	return g
 }
 
-// Push returns once the items are committed, or with the error of their commit,
-// which is that of all who shared it. If ctx ends first Push returns its error,
-// though the items may be stored nevertheless. The bodies must not be changed
-// afterwards.
+// Push returns once the items are committed, or with the error of their commit.
+// If ctx ends first it returns that error, though the items may be stored
+// nevertheless; then they must not be changed any more, else they may be once it
+// has returned. The bodies must never be.
 func (g *Group) Push(ctx context.Context, items ...Item) error {
 	if err := ctx.Err(); err != nil || len(items) == 0 {
 		return err
 	}
-	p := &push{items: items, done: make(chan error, 1)}
-	for _, item := range items {
-		p.bytes += int64(len(item.Body))
+	p := g.pushes.Get().(*push)
+	p.items, p.bytes = items, 0
+	for i := range items {
+		p.bytes += int64(len(items[i].Body))
 	}
 	if err := g.enqueue(p); err != nil {
+		g.forget(p)
+		return err
+	}
+	if ctx.Done() == nil {
+		err := <-p.done
+		g.forget(p)
 		return err
 	}
 	select {
 	case err := <-p.done:
+		g.forget(p)
 		return err
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+func (g *Group) forget(p *push) {
+	p.items = nil
+	g.pushes.Put(p)
 }
 
 func (g *Group) enqueue(p *push) error {
@@ -82,7 +107,7 @@ func (g *Group) enqueue(p *push) error {
 		return ErrClosed
 	}
 	// Alone it may pass the bound, or else it never could.
-	if g.bytes > 0 && g.bytes+p.bytes > g.MaxWaiting {
+	if g.stuck || g.bytes > 0 && g.bytes+p.bytes > g.MaxWaiting {
 		return ErrBusy
 	}
 	g.bytes += p.bytes
@@ -96,33 +121,104 @@ func (g *Group) enqueue(p *push) error {
 
 // run commits until nothing waits.
 func (g *Group) run() {
+	var items []Item
 	for {
-		batch, items := g.next()
+		batch := g.next()
 		if len(batch) == 0 {
 			return
 		}
-		// A commit serves many callers, so none of their contexts may end it.
-		err := g.q.Push(context.Background(), items...)
-		g.mu.Lock()
-		for _, p := range batch {
-			g.bytes -= p.bytes
-		}
-		g.mu.Unlock()
-		for _, p := range batch {
-			p.done <- err
-		}
+		items = g.commit(batch, items)
 	}
 }
 
+// commit stores what callers brought and answers them. It uses the memory of
+// items, and returns what can be used again.
+func (g *Group) commit(batch []*push, items []Item) []Item {
+	items = items[:0]
+	var total int64
+	for _, p := range batch {
+		items = append(items, p.items...)
+		total += p.bytes
+	}
+	start := time.Now()
+	// A commit serves many callers, so none of their contexts may end it.
+	ctx, cancel := context.WithTimeout(context.Background(), g.Timeout)
+	var gone, done bool // under mu: who came first, the end of the time or of the commit
+	stop := context.AfterFunc(ctx, func() {
+		g.mu.Lock()
+		if done {
+			g.mu.Unlock()
+			return
+		}
+		gone = true
+		waiting := g.giveUp()
+		g.mu.Unlock()
+		for _, p := range slices.Concat(batch, waiting) {
+			p.done <- context.DeadlineExceeded
+		}
+	})
+	err := g.q.Push(ctx, items...)
+	stop()
+	cancel()
+	g.mu.Lock()
+	done, g.stuck = true, false
+	late := gone
+	g.mu.Unlock()
+	if g.Committed != nil {
+		g.Committed(len(batch), time.Since(start), err)
+	}
+	switch {
+	case late:
+		g.settle(total)
+		return nil // whoever did not keep to the time may not keep to the rest
+	case err != nil && len(batch) > 1 && refused(err):
+		half := len(batch) / 2
+		items = g.commit(batch[:half], items)
+		return g.commit(batch[half:], items)
+	}
+	g.settle(total)
+	for _, p := range batch {
+		p.done <- err
+	}
+	clear(items)
+	return items
+}
+
+// giveUp returns those who wait behind a commit that does not end. Until it does
+// nobody else waits.
+func (g *Group) giveUp() []*push {
+	waiting := g.waiting
+	g.waiting, g.stuck = nil, true
+	for _, p := range waiting {
+		g.bytes -= p.bytes
+	}
+	return waiting
+}
+
+// refused reports an answer of the store, which may be about one of the items. A
+// store that cannot be reached fails them all alike, and asking again for each
+// would only make them wait.
+func refused(err error) bool {
+	return !errors.Is(err, ErrUnavailable) && !errors.Is(err, ErrBusy) && !errors.Is(err, ErrClosed) &&
+		!errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled)
+}
+
+// settle takes the bytes of those who are answered off the account.
+func (g *Group) settle(bytes int64) {
+	g.mu.Lock()
+	g.bytes -= bytes
+	g.mu.Unlock()
+}
+
 // next takes those whose turn it is.
-func (g *Group) next() ([]*push, []Item) {
+func (g *Group) next() []*push {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if len(g.waiting) == 0 {
 		g.waiting = nil
 		g.committing = false
 		g.idle.Broadcast()
-		return nil, nil
+		return nil
 	}
 	n, total := 1, len(g.waiting[0].items)
 	for n < len(g.waiting) && total+len(g.waiting[n].items) <= g.maxItems {
@@ -131,14 +227,7 @@ func (g *Group) next() ([]*push, []Item) {
 	}
 	batch := g.waiting[:n:n]
 	g.waiting = g.waiting[n:]
-	if n == 1 {
-		return batch, batch[0].items
-	}
-	items := make([]Item, 0, total)
-	for _, p := range batch {
-		items = append(items, p.items...)
-	}
-	return batch, items
+	return batch
 }
 
 // Close refuses further pushes and waits until those accepted are committed, or

@@ -93,9 +93,9 @@ func TestACommitTakesNoMoreThanMaxItemsButOneCallersItemsStayTogether(t *testing
 	})
 }
 
-func TestAnErrorGoesToAllWhoShareTheCommitAndToNobodyElse(t *testing.T) {
+func TestAStoreThatIsAwayFailsAllWhoShareTheCommitAndNobodyElse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &slow{err: errors.New("disk full")}
+		s := &slow{err: fmt.Errorf("push: %w", queue.ErrUnavailable)}
 		g := queue.NewGroup(s, 100)
 		errs := make(chan error, 3)
 		go func() { errs <- g.Push(t.Context(), item("alone")) }()
@@ -104,15 +104,108 @@ func TestAnErrorGoesToAllWhoShareTheCommitAndToNobodyElse(t *testing.T) {
 			go func() { errs <- g.Push(t.Context(), item("shared")) }()
 		}
 		for range 3 {
-			if err := <-errs; !errors.Is(err, s.err) {
+			if err := <-errs; !errors.Is(err, queue.ErrUnavailable) {
 				t.Errorf("got %v", err)
 			}
+		}
+		if len(s.commits) != 2 {
+			t.Errorf("a store that is away was asked %d times", len(s.commits))
 		}
 		s.err = nil
 		if err := g.Push(t.Context(), item("later")); err != nil {
 			t.Errorf("a commit after the failed ones: %v", err)
 		}
 	})
+}
+
+// picky takes everything but what is bad, and of a commit with that nothing.
+type picky struct {
+	slow
+	asked int
+}
+
+var errBad = errors.New("that is bad")
+
+func (p *picky) Push(ctx context.Context, items ...queue.Item) error {
+	p.asked++
+	for _, i := range items {
+		if string(i.Body) == "bad" {
+			return errBad
+		}
+	}
+	return p.slow.Push(ctx, items...)
+}
+
+func TestAnItemThatTheStoreRefusesFailsItsOwnPusherAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &picky{}
+		g := queue.NewGroup(p, 100)
+		go g.Push(t.Context(), item("first"))
+		synctest.Wait()
+		good, bad := make(chan error, 31), make(chan error, 1)
+		for i := range 32 {
+			if i == 20 {
+				go func() { bad <- g.Push(t.Context(), item("a"), item("bad")) }()
+				continue
+			}
+			go func() { good <- g.Push(t.Context(), item(fmt.Sprint(i))) }()
+		}
+		for range 31 {
+			if err := <-good; err != nil {
+				t.Errorf("a neighbour got %v", err)
+			}
+		}
+		if err := <-bad; !errors.Is(err, errBad) {
+			t.Errorf("the bad one got %v", err)
+		}
+		stored := slices.Concat(p.commits...)
+		slices.Sort(stored)
+		if len(stored) != 32 || len(slices.Compact(stored)) != 32 || slices.Contains(stored, "a") {
+			t.Errorf("stored are %v", stored)
+		}
+		if p.asked > 13 { // the first, and two for each halving
+			t.Errorf("the store was asked %d times", p.asked)
+		}
+	})
+}
+
+func TestACommitThatDoesNotEndIsGivenUpWithAllWhoWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		s := &stuck{release: release}
+		g := queue.NewGroup(s, 100)
+		g.Timeout = 5 * time.Second
+		start := time.Now()
+		errs := make(chan error, 3)
+		for range 3 {
+			go func() { errs <- g.Push(context.Background(), item("x")) }()
+			synctest.Wait()
+		}
+		for range 3 {
+			if err := <-errs; !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != 5*time.Second {
+				t.Errorf("got %v after %s", err, time.Since(start))
+			}
+		}
+		if err := g.Push(context.Background(), item("x")); !errors.Is(err, queue.ErrBusy) {
+			t.Errorf("while it is stuck a push gets %v", err)
+		}
+		close(release)
+		synctest.Wait()
+		if err := g.Push(context.Background(), item("x")); err != nil {
+			t.Errorf("when it goes on a push gets %v", err)
+		}
+		if err := g.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// stuck keeps its first commit, whatever its context says.
+type stuck struct{ release chan struct{} }
+
+func (s *stuck) Push(context.Context, ...queue.Item) error {
+	<-s.release
+	return nil
 }
 
 func TestACallerWhoseContextEndsIsAnsweredAtOnceThoughItsItemsAreStored(t *testing.T) {

@@ -45,7 +45,7 @@ func (w *Worker) decode(ctx context.Context, b *batch) error {
 	kept := b.items[:0]
 	unknown := false
 	for _, it := range b.items {
-		err := json.Unmarshal(it.message.Body, &it.event)
+		err := event.Decode(it.message.Body, &it.event)
 		if err == nil && (it.event.ID == "" || it.event.PixelID == "" || it.event.Receipt == "") {
 			err = fmt.Errorf("it has no id, pixel_id or receipt")
 		}
