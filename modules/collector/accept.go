@@ -102,6 +102,12 @@ func (c *Collector) accept(ec *echo.Context, p *settings.Pixel, env *event.Envel
 			*res = result{in.ID, suppressed, event.Fault{Code: "consent", Message: verdict.Reason + " (" + verdict.Rule + ")"}}
 			c.metrics.suppressed(p.ID, verdict.Rule)
 			continue
+		case !c.pressure.Admits(b.made.Priority):
+			a.rejected++
+			a.turned++
+			*res = result{b.made.ID, rejected, overloaded}
+			c.metrics.rejected(source, overloaded.Code)
+			continue
 		}
 		b.made.Receipt = receipts.at(i)
 		b.add(&b.made, verdict.State, c.saltFor(p.ID, verdict.State), sensitive)
@@ -111,6 +117,13 @@ func (c *Collector) accept(ec *echo.Context, p *settings.Pixel, env *event.Envel
 		a.accepted++
 		a.priorities[rank(b.made.Priority)]++
 		*res = result{b.made.ID, accepted, event.Fault{}}
+	}
+	if a.turned > 0 && a.accepted == 0 {
+		// It all comes again, what was wrong with it too.
+		return a, c.turnAway()
+	}
+	if a.turned > 0 {
+		ec.Response().Header().Set("Retry-After", seconds(c.pressure.RetryAfter()))
 	}
 	b.finish(account)
 	b.items = entered(b.items, account, len(events), &a)

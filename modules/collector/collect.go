@@ -131,6 +131,7 @@ func explain(err error) (*httpserver.Problem, event.Fault) {
 type answer struct {
 	accepted, rejected, suppressed int
 	priorities                     [len(event.Priorities)]int // of the accepted, by rank
+	turned                         int                        // of the rejected, those that may come again
 	results                        []result
 	verdict                        event.Verdict
 }

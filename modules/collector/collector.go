@@ -31,6 +31,7 @@ import (
 	"github.com/miq/pixel/modules/event"
 	"github.com/miq/pixel/modules/health"
 	"github.com/miq/pixel/modules/httpserver"
+	"github.com/miq/pixel/modules/pressure"
 	"github.com/miq/pixel/modules/queue"
 	"github.com/miq/pixel/modules/settings"
 	"github.com/miq/pixel/modules/state"
@@ -58,6 +59,8 @@ type Options struct {
 	Metrics prometheus.Registerer // nil: nothing is counted
 	Tracer  trace.Tracer          // nil: nothing is traced
 	Checks  []health.Check
+	// Pressure says which priorities may come in now; nil: all.
+	Pressure *pressure.Gauge
 }
 
 // The collector's own bounds.
@@ -90,6 +93,7 @@ type Collector struct {
 	bodies   sync.Pool // of *[]byte
 	intakes  sync.Pool // of *intake
 	batches  sync.Pool // of *batch
+	pressure *pressure.Gauge
 
 	echo   *echo.Echo
 	server *httpserver.Server
@@ -118,6 +122,7 @@ func New(o Options) (*Collector, error) {
 		priority: priorities(o.Config.Priorities),
 		group:    queue.NewGroup(o.Queue, groupItems),
 		refusals: rate.NewLimiter(refusalRate, refusalBurst),
+		pressure: o.Pressure,
 	}
 	c.group.MaxWaiting = o.Config.MaxWaiting
 	c.group.Timeout = pushTimeout

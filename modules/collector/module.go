@@ -11,6 +11,7 @@ import (
 	"github.com/miq/pixel/config"
 	"github.com/miq/pixel/modules/consent"
 	"github.com/miq/pixel/modules/health"
+	"github.com/miq/pixel/modules/pressure"
 	"github.com/miq/pixel/modules/queue"
 	"github.com/miq/pixel/modules/secret"
 	"github.com/miq/pixel/modules/settings"
@@ -37,6 +38,7 @@ type Params struct {
 	Log       *slog.Logger
 	Metrics   prometheus.Registerer
 	Traces    trace.TracerProvider
+	Pressure  *pressure.Gauge
 	Checks    []health.Check `group:"health,soft"`
 }
 
@@ -48,7 +50,7 @@ func provide(p Params) (*Collector, error) {
 		Tag:  Tag{Version: sdk.Version, Script: sdk.Script(), Banner: sdk.Banner(), Module: sdk.Module(), Types: sdk.Types()},
 		Log:  p.Log.With("component", "collector"), Metrics: p.Metrics,
 		Tracer: p.Traces.Tracer("github.com/miq/pixel/modules/collector"),
-		Checks: p.Checks,
+		Checks: p.Checks, Pressure: p.Pressure,
 	})
 	if err != nil {
 		return nil, err

@@ -1,0 +1,67 @@
+package collector
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/miq/pixel/modules/pressure"
+	"github.com/miq/pixel/modules/queue"
+)
+
+// crowd is a backlog of so many events.
+type crowd int
+
+func (c *crowd) Stats(context.Context) ([]queue.Stats, error) {
+	return []queue.Stats{{Queue: "ingest:low", Ready: int(*c)}}, nil
+}
+
+func TestUnderPressureLowPriorityIsTurnedAwayFirstAndEachEventIsTold(t *testing.T) {
+	var waiting crowd
+	g := pressure.New(pressure.Options{Limits: pressure.Limits{Depth: 100}, Queues: &waiting, Log: slog.New(slog.DiscardHandler)})
+	f := newFixture(t, func(o *Options) { o.Pressure = g })
+	mixed := `{"pixel_id":"px_demo","consent":{"gdpr_applies":false,"tcf":"","gcm":{"ad_storage":"granted","ad_user_data":"granted","ad_personalization":"granted","analytics_storage":"granted"},"state":"full"},"events":[{"id":"a1","name":"scroll"},{"id":"a2","name":"page_view"},{"id":"a3","name":"purchase"}]}`
+	low := strings.Replace(mixed, `,{"id":"a2","name":"page_view"},{"id":"a3","name":"purchase"}`, "", 1)
+	for _, c := range []struct {
+		waiting crowd
+		status  int
+		stored  string // ids
+		lowOnly int    // the status of an envelope with nothing but low priority
+	}{
+		{79, 202, "a3 a2 a1", 202},
+		{85, 202, "a3 a2", 503},
+		{95, 202, "a3", 503},
+		{100, 503, "", 503},
+		{86, 202, "a3", 503}, // not at once: it would flicker
+		{74, 202, "a3 a2 a1", 202},
+	} {
+		waiting = c.waiting
+		g.Look(t.Context())
+		w := f.post(mixed)
+		if w.Code != c.status {
+			t.Fatalf("with %d waiting: status %d, want %d: %s", c.waiting, w.Code, c.status, w.Body)
+		}
+		var ids []string
+		for _, e := range f.everything() {
+			ids = append(ids, e.ID)
+		}
+		if got := strings.Join(ids, " "); got != c.stored {
+			t.Errorf("with %d waiting: stored %q, want %q", c.waiting, got, c.stored)
+		}
+		turned := 3 - len(ids)
+		if n := strings.Count(w.Body.String(), `"code":"overloaded"`); w.Code == 202 && n != turned {
+			t.Errorf("with %d waiting: %d events are told that they were turned away, want %d: %s", c.waiting, n, turned, w.Body)
+		}
+		wait, err := strconv.Atoi(w.Header().Get("Retry-After"))
+		if (turned > 0) != (err == nil && wait > 0) {
+			t.Errorf("with %d waiting: Retry-After is %q though %d were turned away", c.waiting, w.Header().Get("Retry-After"), turned)
+		}
+		if w := f.post(low); w.Code != c.lowOnly || w.Code == http.StatusServiceUnavailable && w.Header().Get("Retry-After") == "" {
+			t.Errorf("with %d waiting: low priority alone got %d, Retry-After %q, want %d", c.waiting, w.Code, w.Header().Get("Retry-After"), c.lowOnly)
+		}
+		f.everything()
+	}
+}
