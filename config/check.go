@@ -73,7 +73,7 @@ func (c Config) check(bad *Invalid) {
 		}
 	}
 	for key, d := range map[string]time.Duration{
-		"shutdown_timeout": c.ShutdownTimeout, "collector.edge_window": c.Collector.EdgeWindow, "worker.dedupe_ttl": c.Worker.DedupeTTL, "queue.lease": c.Queue.Lease,
+		"shutdown_timeout": c.ShutdownTimeout, "collector.edge_window": c.Collector.EdgeWindow, "worker.dedupe_ttl": c.Worker.DedupeTTL, "queue.lease": c.Queue.Lease, "queue.keep_books": c.Queue.KeepBooks,
 		"dispatcher.breaker.delay": c.Dispatcher.Breaker.Delay, "dispatcher.retry.min": c.Dispatcher.Retry.Min, "dispatcher.retry.max": c.Dispatcher.Retry.Max,
 	} {
 		if d <= 0 {
@@ -131,12 +131,7 @@ func (c Config) checkStores(bad *Invalid) {
 			break
 		}
 	}
-	if c.Redis.URL != "" {
-		if u, err := url.Parse(c.Redis.URL); err != nil || !slices.Contains([]string{"redis", "rediss", "unix"}, u.Scheme) {
-			bad.add("redis.url", "must begin with redis://, rediss:// or unix://")
-		}
-	}
-	oneOf(bad, "redis.mode", c.Redis.Mode, "single")
+	c.Redis.check(bad)
 	if c.ClickHouse.DSN != "" {
 		bad.add("clickhouse.dsn", "this version stores events in its embedded store only; leave it empty")
 	}

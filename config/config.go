@@ -123,12 +123,8 @@ type Ops struct {
 type Queue struct {
 	Lease         time.Duration `koanf:"lease"`
 	MaxDeliveries int           `koanf:"max_deliveries"`
-}
-
-// Redis holds queues and state when its URL is set.
-type Redis struct {
-	URL  string `koanf:"url" secret:"url"`
-	Mode string `koanf:"mode"` // single
+	// KeepBooks is how long an hour's counts are kept.
+	KeepBooks time.Duration `koanf:"keep_books"`
 }
 
 // ClickHouse holds events and the sync log when its DSN is set.
@@ -202,8 +198,8 @@ func Default() Config {
 		},
 		Admin:    Admin{Addr: ":8081"},
 		Ops:      Ops{Addr: ":9464"},
-		Queue:    Queue{Lease: time.Minute, MaxDeliveries: 8},
-		Redis:    Redis{Mode: "single"},
+		Queue:    Queue{Lease: time.Minute, MaxDeliveries: 8, KeepBooks: 40 * 24 * time.Hour},
+		Redis:    Redis{Mode: "single", Timeout: 2 * time.Second},
 		Archive:  Archive{URL: "file://{data_dir}/archive"},
 		Consent:  Consent{VendorID: 101},
 		Partners: map[string]*Partner{"dv360": {}, "ttd": {}, "yahoo": {}, "amazon": {}},

@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"io"
-	"net/url"
 	"reflect"
 	"strings"
 	"time"
@@ -63,14 +62,7 @@ func masked(s, secret string) string {
 	case secret == "" || s == "":
 		return s
 	case secret == "url":
-		u, err := url.Parse(s)
-		if err != nil {
-			return mask
-		}
-		if _, ok := u.User.Password(); ok {
-			u.User = url.UserPassword(u.User.Username(), mask)
-		}
-		return strings.ReplaceAll(u.String(), url.QueryEscape(mask), mask)
+		return maskedURL(s)
 	}
 	return mask
 }

@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 
-	"github.com/redis/go-redis/v9"
 	"go.uber.org/fx"
 
 	"github.com/miq/pixel/config"
@@ -29,20 +27,18 @@ import (
 // storage picks each backend by its address; an empty one means embedded.
 func storage(c config.Config) fx.Option {
 	return fx.Options(
-		fx.Supply(queue.Options{Lease: c.Queue.Lease, MaxDeliveries: c.Queue.MaxDeliveries, Wait: queue.Defaults.Wait}),
+		fx.Supply(queue.Options{Lease: c.Queue.Lease, MaxDeliveries: c.Queue.MaxDeliveries, Wait: queue.Defaults.Wait, KeepBooks: c.Queue.KeepBooks}),
 		fx.Provide(
 			func(lc fx.Lifecycle) (dataDir, error) { return lockDataDir(lc, c.DataDir) },
 			secretBox(c),
 			func(dir dataDir) filearchive.Dir {
 				return filearchive.Dir(strings.TrimPrefix(c.Archive.URL, "file://"))
 			},
-			func(lc fx.Lifecycle, log *slog.Logger) (redis.UniversalClient, error) {
-				return redisClient(lc, c.Redis, log)
-			},
 			database("queue"),
 			database("state"),
 			database("analytics"),
 		),
+		redisModule(c.Redis),
 		either(c.Redis.URL, redisqueue.Module, sqlitequeue.Module),
 		either(c.Redis.URL, redisstate.Module, sqlitestate.Module),
 		sqliteanalytics.Module,
@@ -129,33 +125,4 @@ func newBox(c config.Config, key []byte, err error) (*secret.Box, error) {
 		return nil, fmt.Errorf("secret_key_old: %w", err)
 	}
 	return secret.New(key, old...)
-}
-
-// redisClient makes the client that queues and state share. A server that does
-// not answer is an error within seconds, not a hang.
-func redisClient(lc fx.Lifecycle, c config.Redis, log *slog.Logger) (redis.UniversalClient, error) {
-	// The library has one logger a process, and by default writes plain lines.
-	redis.SetLogger(redisLog{log.With("component", "redis")})
-	o, err := redis.ParseURL(c.URL)
-	if err != nil {
-		return nil, fmt.Errorf("redis.url: %w", err)
-	}
-	o.ContextTimeoutEnabled = true
-	o.DialerRetries = 1
-	client := redis.NewClient(o)
-	lc.Append(fx.StartStopHook(func(ctx context.Context) error {
-		if err := client.Ping(ctx).Err(); err != nil {
-			return fmt.Errorf("redis.url: the server does not answer: %w", err)
-		}
-		return nil
-	}, client.Close))
-	return client, nil
-}
-
-// redisLog takes the client's own complaints about connections, which our roles
-// report in their own words: they are for whoever looks closer.
-type redisLog struct{ log *slog.Logger }
-
-func (l redisLog) Printf(ctx context.Context, format string, v ...any) {
-	l.log.DebugContext(ctx, "the client says", "message", fmt.Sprintf(format, v...))
 }

@@ -9,3 +9,9 @@ type Check struct {
 	Name  string
 	Check func(context.Context) error
 }
+
+// Warning is an error of a check that leaves the process ready: something that an
+// operator should mend, though it works.
+type Warning string
+
+func (w Warning) Error() string { return string(w) }

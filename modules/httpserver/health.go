@@ -49,7 +49,7 @@ type readyAnswer struct {
 	Checks map[string]string `json:"checks"`
 }
 
-// ready answers 200 while every check passes, else 503 with the name of each
+// ready answers 200 while every check passes, if with a warning, else 503 with the name of each
 // that does not.
 func (h *readiness) ready(c *echo.Context) error {
 	results, failing := h.run(context.WithoutCancel(c.Request().Context()))
@@ -75,7 +75,16 @@ func (h *readiness) run(ctx context.Context) (map[string]string, bool) {
 	results, failing := make(map[string]string, len(errs)), false
 	for i, err := range errs {
 		name := h.checks[i].Name
+		var warning health.Warning
 		switch {
+		case errors.As(err, &warning):
+			if results[name] == "" || results[name] == "ok" {
+				results[name] = "ok"
+				if h.detailed {
+					results[name] = "warning: " + err.Error()
+				}
+			}
+			continue
 		case err == nil:
 			if results[name] == "" {
 				results[name] = "ok"

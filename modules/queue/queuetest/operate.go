@@ -83,7 +83,12 @@ func peekPages(t *testing.T, b Backend) {
 		push(t, b, name, fmt.Sprint(2*i), fmt.Sprint(2*i+1))
 		wanted = append(wanted, fmt.Sprintf("%d ready", 2*i), fmt.Sprintf("%d ready", 2*i+1))
 	}
-	if got := peeked(t, b, name, 7); !slices.Equal(got, wanted) {
+	got := peeked(t, b, name, 7)
+	if b.Loose {
+		slices.Sort(got)
+		slices.Sort(wanted)
+	}
+	if !slices.Equal(got, wanted) {
 		t.Errorf("peek shows %q", got)
 	}
 }

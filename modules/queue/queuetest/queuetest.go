@@ -17,6 +17,8 @@ type Backend struct {
 	queue.Queue
 	queue.Inspector
 	queue.Books
+	// Loose says that messages of different pushes may come out in another order.
+	Loose bool
 	// Reopen abandons this one, as a crash of its process would, and opens the
 	// same store anew.
 	Reopen func(t *testing.T) Backend

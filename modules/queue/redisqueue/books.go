@@ -3,73 +3,42 @@ package redisqueue
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/miq/pixel/modules/queue"
 )
 
-// ledger is the hash of an hour's counts of a queue: "pixel\x00stage" → count.
-func ledger(name string, hour int32) string {
-	return "{" + name + "}:ledger:" + strconv.Itoa(int(hour))
-}
-
-// books gathers counts, so that each account costs one command a commit.
-type books map[queue.Count]int64
-
-func (b *books) add(name string, a queue.Account, stage string, n int64) {
-	if a == (queue.Account{}) || n == 0 {
-		return
-	}
-	if *b == nil {
-		*b = books{}
-	}
-	(*b)[queue.Count{Account: a, Queue: name, Stage: stage}] += n
-}
-
-func (b books) write(ctx context.Context, pipe redis.Pipeliner, keep time.Duration) {
-	for c, n := range b {
-		key := ledger(c.Queue, c.Account.Hour)
-		pipe.HIncrBy(ctx, key, c.Account.Pixel+"\x00"+c.Stage, n)
-		if keep > 0 {
-			pipe.PExpire(ctx, key, keep)
-		}
-	}
-}
-
-// Counts reads the hours' hashes of all queues.
+// Counts adds up the hours' hashes of all partitions.
 func (q *Queue) Counts(ctx context.Context, since, until int32) ([]queue.Count, error) {
-	names, err := q.redis.SMembers(ctx, registry).Result()
+	out, err := q.counts(ctx, since, until)
 	if err != nil {
-		return nil, fmt.Errorf("read the books: %w", unavailable(err))
+		return nil, fmt.Errorf("read the books: %w", err)
 	}
-	var out []queue.Count
+	return out, nil
+}
+
+func (q *Queue) counts(ctx context.Context, since, until int32) ([]queue.Count, error) {
+	names, err := q.existing(ctx)
+	if err != nil {
+		return nil, err
+	}
+	sum := map[queue.Count]int64{}
 	for _, name := range names {
-		pipe := q.redis.Pipeline()
-		var hours []*redis.MapStringStringCmd
-		for h := since; h < until; h++ {
-			hours = append(hours, pipe.HGetAll(ctx, ledger(name, h)))
-		}
-		if _, err := pipe.Exec(ctx); err != nil {
-			return nil, fmt.Errorf("read the books: %w", unavailable(err))
-		}
-		for i, h := range hours {
-			for field, n := range h.Val() {
-				pixel, stage, _ := strings.Cut(field, "\x00")
-				c := queue.Count{Account: queue.Account{Pixel: pixel, Hour: since + int32(i)}, Queue: name, Stage: stage}
-				if c.N, err = strconv.ParseInt(n, 10, 64); err != nil {
-					return nil, fmt.Errorf("read the books: %w", err)
-				}
-				out = append(out, c)
+		for _, p := range q.partitions(ctx, name).all {
+			if err := q.countsOf(ctx, p, name, since, until, sum); err != nil {
+				return nil, err
 			}
 		}
+	}
+	out := make([]queue.Count, 0, len(sum))
+	for c, n := range sum {
+		c.N = n
+		out = append(out, c)
 	}
 	slices.SortFunc(out, func(a, b queue.Count) int {
 		return cmp.Or(cmp.Compare(a.Queue, b.Queue), cmp.Compare(a.Account.Hour, b.Account.Hour),
@@ -78,21 +47,36 @@ func (q *Queue) Counts(ctx context.Context, since, until int32) ([]queue.Count, 
 	return out, nil
 }
 
-// unavailable marks errors that say that Redis cannot be reached, or takes no
-// writes for now.
-func unavailable(err error) error {
-	var network net.Error
-	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) && !errors.As(err, &network) {
-		return err
+func (q *Queue) countsOf(ctx context.Context, p *partition, name string, since, until int32, sum map[queue.Count]int64) error {
+	inner, cancel := context.WithTimeout(ctx, q.set.Timeout)
+	defer cancel()
+	pipe := q.redis.Pipeline()
+	var found []*redis.MapStringStringCmd
+	for h := since; h < until; h++ {
+		found = append(found, pipe.HGetAll(inner, p.books(h)))
 	}
-	var reply redis.Error
-	if !errors.As(err, &reply) {
-		return errors.Join(queue.ErrUnavailable, err)
+	if len(found) == 0 {
+		return nil
 	}
-	for _, prefix := range []string{"OOM ", "READONLY ", "LOADING ", "MASTERDOWN ", "CLUSTERDOWN ", "TRYAGAIN ", "MISCONF ", "NOREPLICAS "} {
-		if strings.HasPrefix(reply.Error(), prefix) {
-			return errors.Join(queue.ErrUnavailable, err)
+	if _, err := pipe.Exec(inner); err != nil {
+		return q.unavailable(ctx, err)
+	}
+	for i, fields := range found {
+		for field, value := range fields.Val() {
+			n, err := strconv.ParseInt(value, 10, 64)
+			if err != nil {
+				return fmt.Errorf("%s: %w", p.books(since+int32(i)), err)
+			}
+			pixel, stage, _ := strings.Cut(field, "\x00")
+			c := queue.Count{Account: queue.Account{Pixel: pixel, Hour: since + int32(i)}, Queue: name, Stage: stage}
+			if live, is := strings.CutSuffix(stage, dead); is {
+				c.Stage = live
+				if !queue.IsDead(name) {
+					c.Queue = queue.DeadLetters(name)
+				}
+			}
+			sum[c] += n
 		}
 	}
-	return err
+	return nil
 }

@@ -20,7 +20,7 @@ func TestNothingAcknowledgedIsLostWhenRedisIsKilled(t *testing.T) {
 	opts := queue.Options{Lease: time.Second, MaxDeliveries: 100, Wait: 50 * time.Millisecond}
 	acknowledged := map[string]bool{}
 	for round := range 3 {
-		q := redisqueue.New(redis.NewClient(&redis.Options{Network: "unix", Addr: server.Addr, MaxRetries: -1, DialerRetries: 1}), opts)
+		q := redisqueue.New(redis.NewClient(&redis.Options{Network: "unix", Addr: server.Addr, MaxRetries: -1, DialerRetries: 1}), opts, redisqueue.Settings{})
 		g := queue.NewGroup(q, 64)
 		bodies := make(chan string)
 		var pushers sync.WaitGroup
@@ -54,7 +54,7 @@ func TestNothingAcknowledgedIsLostWhenRedisIsKilled(t *testing.T) {
 		server.Restart(t)
 	}
 
-	q := redisqueue.New(server.Client(t), opts)
+	q := redisqueue.New(server.Client(t), opts, redisqueue.Settings{})
 	found := map[string]bool{}
 	for start := time.Now(); time.Since(start) < opts.Lease+500*time.Millisecond; {
 		msgs, err := q.Pull(t.Context(), "ingest:high", 1000)
@@ -117,7 +117,7 @@ func juggle(ctx context.Context, q *redisqueue.Queue) {
 
 func BenchmarkCycle(b *testing.B) {
 	server := redistest.Start(b)
-	q := redisqueue.New(server.Client(b), queue.Defaults)
+	q := redisqueue.New(server.Client(b), queue.Defaults, redisqueue.Settings{})
 	const n = 256
 	items := make([]queue.Item, n)
 	for i := range items {

@@ -11,6 +11,15 @@ import (
 // Module keeps the queues in Redis lists.
 var Module = fx.Module("redisqueue", fx.Provide(provide))
 
+type params struct {
+	fx.In
+
+	Lifecycle fx.Lifecycle
+	Client    redis.UniversalClient
+	Options   queue.Options
+	Settings  Settings
+}
+
 type result struct {
 	fx.Out
 
@@ -20,7 +29,8 @@ type result struct {
 	Health    health.Check `group:"health"`
 }
 
-func provide(client redis.UniversalClient, opts queue.Options) result {
-	q := New(client, opts)
+func provide(p params) result {
+	q := New(p.Client, p.Options, p.Settings)
+	p.Lifecycle.Append(fx.StopHook(q.Close))
 	return result{Queue: q, Inspector: q, Books: q, Health: health.Check{Name: "queue", Check: q.Check}}
 }

@@ -1,23 +1,28 @@
 // Package redisqueue keeps the queues in Redis lists, for any number of
-// replicas. How well they survive a crash of Redis itself is what its AOF is
-// set to.
+// replicas, on a single server, behind Sentinel or on a cluster. How well they
+// survive a crash of Redis itself is what its AOF, its replicas and
+// Settings.Replicas are set to.
 //
-// The list of a queue bears the queue's plain name, "ingest:high", so that any
-// client finds it; what belongs to it is tagged with that name,
-// "{ingest:high}:out", so that on a cluster they share a slot (a key without
-// braces is hashed as a whole, and so is what stands between braces):
+// A queue has one partition or several, each with its own hash tag, so that they
+// lie on different masters of a cluster; a push goes to any of them and a pull
+// takes from all. Everything about a message happens in its partition, in one
+// script, which is why nothing is half done: a message that is buried leaves its
+// queue, becomes a dead letter and is counted in one step.
 //
-//	ingest:high            list of elements: ready, in order
-//	{ingest:high}:out      hash of message id → element: handed out at least once
-//	{ingest:high}:leases   zset of message id by the end of its lease, in ms: held
-//	{ingest:high}:delayed  zset of message id by its time, in ms: waits for it
-//	dlq:acme               zset of message id by its burial, in ms
-//	{dlq:acme}:letters     hash of message id → letter
-//	queues                 set of the names of the queues that exist
+//	{ingest:high:0}           list of references to blocks: ready, in order
+//	{ingest:high:0}:blocks    hash of block → messages of one push, packed together
+//	{ingest:high:0}:units     hash of block → which of its messages are where
+//	{ingest:high:0}:leases    zset by the end of the lease: held
+//	{ingest:high:0}:delayed   zset by the time: waits for it
+//	{ingest:high:0}:n         hash: how many messages there are, held and delayed
+//	{ingest:high:0}:dead      zset of dead letters by their burial
+//	{ingest:high:0}:letters   hash of dead letters
+//	{ingest:high:0}:books:495 hash of one hour's counts
+//	queues                    set of the partitions that exist
 //
-// An element is a byte that counts its deliveries, the message id's 16 bytes
-// (a UUIDv7, whose time is when it was pushed), and the body: 17 bytes over the
-// body, and Redis never has to look a message up.
+// Messages pushed together travel and are claimed and ended together, which
+// costs Redis little more than one message does; still each can be acked,
+// retried, buried and counted alone. See lua/lib.lua, and docs/decisions.
 //
 // Leases and delays go by the clock of Redis, so holders whose clocks differ
 // agree when a lease ends. Needs Redis 7.0, and no more than that.
@@ -25,191 +30,77 @@ package redisqueue
 
 import (
 	"context"
-	"encoding/binary"
-	"encoding/hex"
 	"fmt"
-	"maps"
-	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/miq/pixel/modules/queue"
 )
 
-// Queue is a queue.Queue and a queue.Inspector.
+// Settings are what Redis has beside queue.Options.
+type Settings struct {
+	// Partitions is into how many parts a queue is cut; less than 1 is 1.
+	Partitions int
+	// Replicas is how many replicas must have a push before it is answered.
+	Replicas int
+	// Timeout bounds each command, its repetitions included.
+	Timeout time.Duration
+}
+
+// Queue is a queue.Queue, a queue.Inspector and queue.Books.
 type Queue struct {
 	redis redis.UniversalClient
 	opts  queue.Options
-	known sync.Map // names of queues that are in the set "queues"
+	set   Settings
+	turn  atomic.Uint64 // which partition is next
+
+	mu       sync.Mutex
+	names    map[string]*partitions
+	listed   time.Time // when the registry was last read
+	listing  bool
+	registry map[string]bool // the tags that it has
+
+	closing context.Context
+	close   context.CancelFunc
+	running sync.WaitGroup
 }
 
 // New keeps the queues on client, which stays its owner's to close.
-func New(client redis.UniversalClient, opts queue.Options) *Queue {
-	return &Queue{redis: client, opts: opts}
+func New(client redis.UniversalClient, opts queue.Options, set Settings) *Queue {
+	set.Partitions = max(1, set.Partitions)
+	if set.Timeout <= 0 {
+		set.Timeout = 2 * time.Second
+	}
+	q := &Queue{redis: client, opts: opts, set: set, names: map[string]*partitions{}, registry: map[string]bool{}}
+	q.closing, q.close = context.WithCancel(context.Background())
+	return q
+}
+
+// Close waits for what runs in the background; the messages stay.
+func (q *Queue) Close() error {
+	q.close()
+	q.running.Wait()
+	return nil
+}
+
+// background runs fn until Close.
+func (q *Queue) background(fn func(context.Context)) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closing.Err() == nil {
+		q.running.Go(func() { fn(q.closing) })
+	}
 }
 
 // Check reports whether Redis answers.
 func (q *Queue) Check(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, q.set.Timeout)
+	defer cancel()
 	if err := q.redis.Ping(ctx).Err(); err != nil {
 		return fmt.Errorf("redis does not answer: %w", err)
-	}
-	return nil
-}
-
-const registry = "queues"
-
-func out(name string) string     { return "{" + name + "}:out" }
-func leases(name string) string  { return "{" + name + "}:leases" }
-func delayed(name string) string { return "{" + name + "}:delayed" }
-func letters(name string) string { return "{" + name + "}:letters" }
-
-// idEnd is where an element's id ends, and its account begins: the hour, the
-// length of the pixel's name, and the pixel.
-const idEnd = 1 + len(uuid.UUID{})
-
-// element makes a new message.
-func element(body []byte, a queue.Account) (string, error) {
-	id, err := uuid.NewV7()
-	if err != nil {
-		return "", err
-	}
-	return elementOf(string(id[:]), body, a), nil
-}
-
-func elementOf(id string, body []byte, a queue.Account) string {
-	pixel := a.Pixel[:min(len(a.Pixel), 255)]
-	b := make([]byte, 0, idEnd+5+len(pixel)+len(body))
-	b = append(b, 0)
-	b = append(b, id...)
-	b = binary.BigEndian.AppendUint32(b, uint32(a.Hour))
-	b = append(b, byte(len(pixel)))
-	b = append(b, pixel...)
-	return string(append(b, body...))
-}
-
-// message reads an element.
-func message(e string) (queue.Message, error) {
-	if len(e) < idEnd+5 || len(e) < idEnd+5+int(e[idEnd+4]) {
-		return queue.Message{}, fmt.Errorf("an element of %d bytes is not ours", len(e))
-	}
-	body := idEnd + 5 + int(e[idEnd+4])
-	return queue.Message{
-		ID:         hex.EncodeToString([]byte(e[1:idEnd])),
-		Body:       []byte(e[body:]),
-		Deliveries: int(e[0]),
-		PushedAt:   pushedAt(e[1:idEnd]),
-		Account:    queue.Account{Pixel: e[idEnd+5 : body], Hour: int32(binary.BigEndian.Uint32([]byte(e[idEnd : idEnd+4])))},
-	}, nil
-}
-
-// pushedAt is the time in an id's 16 bytes.
-func pushedAt(raw string) time.Time {
-	var ms int64
-	for i := range 6 {
-		ms = ms<<8 | int64(raw[i])
-	}
-	return time.UnixMilli(ms)
-}
-
-// raw turns ids into what Redis has, each once.
-func raw(ids []string) ([]any, error) {
-	seen := make(map[string]bool, len(ids))
-	out := make([]any, 0, len(ids))
-	for _, id := range ids {
-		b, err := hex.DecodeString(id)
-		if err != nil || len(b) != len(uuid.UUID{}) {
-			return nil, fmt.Errorf("%q is not a message id", id)
-		}
-		if !seen[string(b)] {
-			seen[string(b)] = true
-			out = append(out, string(b))
-		}
-	}
-	return out, nil
-}
-
-// parts cuts args into what one command takes.
-func parts(args []any) [][]any {
-	const most = 1000 // Lua's unpack ends somewhat below 8000
-	return slices.Collect(slices.Chunk(args, most))
-}
-
-// fields are raw ids as the fields of a hash.
-func fields(ids []any) []string {
-	out := make([]string, len(ids))
-	for i, id := range ids {
-		out[i] = id.(string)
-	}
-	return out
-}
-
-// Push appends to each queue's list, all lists in one round trip. An element
-// lies in its list as soon as its own command has run, whatever became of the
-// others.
-func (q *Queue) Push(ctx context.Context, items ...queue.Item) error {
-	if err := ctx.Err(); err != nil || len(items) == 0 {
-		return err
-	}
-	lists := map[string][]any{}
-	var dead burials
-	var entries books
-	now := time.Now()
-	for _, item := range items {
-		if item.Stage != "" {
-			entries.add(item.Queue, item.Account, item.Stage, item.N)
-			continue
-		}
-		e, err := element(item.Body, item.Account)
-		if err != nil {
-			return fmt.Errorf("push: %w", err)
-		}
-		entries.add(item.Queue, item.Account, queue.In, 1)
-		if queue.IsDead(item.Queue) {
-			dead.add(item.Queue, letter{Reason: item.Reason}, e, now)
-		} else {
-			lists[item.Queue] = append(lists[item.Queue], e)
-		}
-	}
-	err := q.register(ctx, slices.AppendSeq(slices.Collect(maps.Keys(lists)), maps.Keys(dead)))
-	if err == nil {
-		pipe := q.redis.TxPipeline()
-		entries.write(ctx, pipe, q.opts.KeepBooks)
-		for name, elements := range lists {
-			for _, part := range parts(elements) {
-				pipe.RPush(ctx, name, part...)
-			}
-		}
-		dead.write(ctx, pipe)
-		_, err = pipe.Exec(ctx)
-	}
-	if err != nil {
-		return fmt.Errorf("push: %w", unavailable(err))
-	}
-	return nil
-}
-
-// register adds to the queues that exist those that this process pushes to for
-// the first time.
-func (q *Queue) register(ctx context.Context, names []string) error {
-	names = slices.DeleteFunc(names, func(name string) bool {
-		_, known := q.known.Load(name)
-		return known
-	})
-	if len(names) == 0 {
-		return nil
-	}
-	members := make([]any, len(names))
-	for i, name := range names {
-		members[i] = name
-	}
-	if err := q.redis.SAdd(ctx, registry, members...).Err(); err != nil {
-		return err
-	}
-	for _, name := range names {
-		q.known.Store(name, true)
 	}
 	return nil
 }

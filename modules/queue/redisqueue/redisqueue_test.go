@@ -1,9 +1,9 @@
 package redisqueue_test
 
 import (
+	"fmt"
 	"testing"
 
-	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/miq/pixel/modules/queue"
@@ -12,32 +12,26 @@ import (
 	"github.com/miq/pixel/modules/redistest"
 )
 
-func TestContractOnMiniredis(t *testing.T) {
-	queuetest.Run(t, func(t *testing.T, opts queue.Options) queuetest.Backend {
-		server := miniredis.RunT(t)
-		return backend(t, opts, func() redis.UniversalClient {
-			c := redis.NewClient(&redis.Options{Addr: server.Addr()})
-			t.Cleanup(func() { c.Close() })
-			return c
+func TestContractOnOneServer(t *testing.T) {
+	for _, partitions := range []int{1, 3} {
+		t.Run(fmt.Sprintf("%d partitions", partitions), func(t *testing.T) {
+			server := redistest.Start(t)
+			queuetest.Run(t, func(t *testing.T, opts queue.Options) queuetest.Backend {
+				if err := server.Client(t).FlushAll(t.Context()).Err(); err != nil {
+					t.Fatal(err)
+				}
+				return backend(t, opts, redisqueue.Settings{Partitions: partitions}, func() redis.UniversalClient { return server.Client(t) })
+			})
 		})
-	})
-}
-
-func TestContractOnARealServer(t *testing.T) {
-	server := redistest.Start(t)
-	queuetest.Run(t, func(t *testing.T, opts queue.Options) queuetest.Backend {
-		if err := server.Client(t).FlushAll(t.Context()).Err(); err != nil {
-			t.Fatal(err)
-		}
-		return backend(t, opts, func() redis.UniversalClient { return server.Client(t) })
-	})
+	}
 }
 
 // backend opens a queue, and another on a client of its own for each reopen, as
 // a process that takes over from a crashed one.
-func backend(t *testing.T, opts queue.Options, connect func() redis.UniversalClient) queuetest.Backend {
-	q := redisqueue.New(connect(), opts)
-	return queuetest.Backend{Queue: q, Inspector: q, Books: q, Reopen: func(t *testing.T) queuetest.Backend {
-		return backend(t, opts, connect)
+func backend(t *testing.T, opts queue.Options, set redisqueue.Settings, connect func() redis.UniversalClient) queuetest.Backend {
+	q := redisqueue.New(connect(), opts, set)
+	t.Cleanup(func() { q.Close() })
+	return queuetest.Backend{Queue: q, Inspector: q, Books: q, Loose: set.Partitions > 1, Reopen: func(t *testing.T) queuetest.Backend {
+		return backend(t, opts, set, connect)
 	}}
 }

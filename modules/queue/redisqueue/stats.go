@@ -2,13 +2,11 @@ package redisqueue
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 
 	"github.com/miq/pixel/modules/queue"
 )
@@ -17,76 +15,74 @@ import (
 const looked = 512
 
 // Stats describes the queues that something was ever pushed to. Oldest is exact
-// while no more than 512 messages of a queue are held and as many delayed; beyond
-// it is that of those held longest, due soonest and due last, which are the most
-// often retried.
+// while no more than 512 ranges of a partition's messages are held and as many
+// delayed; beyond it is that of those held longest, due soonest and due last,
+// which are the most often retried.
 func (q *Queue) Stats(ctx context.Context) ([]queue.Stats, error) {
-	names, err := q.redis.SMembers(ctx, registry).Result()
+	all, err := q.stats(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("list the queues: %w", err)
-	}
-	slices.Sort(names)
-	now, err := q.redis.Time(ctx).Result()
-	if err != nil {
-		return nil, fmt.Errorf("ask redis for the time: %w", err)
-	}
-	pipe := q.redis.Pipeline()
-	read := make([]func() queue.Stats, len(names))
-	for i, name := range names {
-		if queue.IsDead(name) {
-			read[i] = deadStats(ctx, pipe, name)
-		} else {
-			read[i] = liveStats(ctx, pipe, name, now)
-		}
-	}
-	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
 		return nil, fmt.Errorf("look at the queues: %w", err)
-	}
-	all := make([]queue.Stats, len(names))
-	for i, f := range read {
-		all[i] = f()
 	}
 	return all, nil
 }
 
-func liveStats(ctx context.Context, pipe redis.Pipeliner, name string, now time.Time) func() queue.Stats {
-	after := "(" + strconv.FormatInt(now.UnixMilli(), 10)
-	ready, first := pipe.LLen(ctx, name), pipe.LIndex(ctx, name, 0)
-	out, held, waiting := pipe.HLen(ctx, out(name)), pipe.ZCount(ctx, leases(name), after, "+inf"), pipe.ZCount(ctx, delayed(name), after, "+inf")
-	samples := []*redis.StringSliceCmd{
-		pipe.ZRange(ctx, leases(name), 0, looked-1),
-		pipe.ZRange(ctx, delayed(name), 0, looked-1),
-		pipe.ZRevRange(ctx, delayed(name), 0, looked-1),
+func (q *Queue) stats(ctx context.Context) ([]queue.Stats, error) {
+	names, err := q.existing(ctx)
+	if err != nil {
+		return nil, err
 	}
-	return func() queue.Stats {
-		s := queue.Stats{Queue: name, InFlight: int(held.Val()), Delayed: int(waiting.Val())}
-		// Whose lease or wait is over is ready: the next Pull gets it.
-		s.Ready = int(ready.Val()+out.Val()) - s.InFlight - s.Delayed
-		var oldest string
-		if e := first.Val(); len(e) >= idEnd {
-			oldest = e[1:idEnd]
+	by := map[string]*queue.Stats{}
+	at := func(name string) *queue.Stats {
+		if by[name] == nil {
+			by[name] = &queue.Stats{Queue: name}
 		}
-		for _, sample := range samples {
-			for _, id := range sample.Val() {
-				if oldest == "" || id < oldest {
-					oldest = id
+		return by[name]
+	}
+	for _, name := range names {
+		for _, p := range q.partitions(ctx, name).all {
+			cmd, err := q.run(ctx, p, statsScript, nil, []any{looked})
+			if err != nil {
+				return nil, err
+			}
+			answer, err := cmd.Slice()
+			if err != nil || len(answer) != 6 {
+				return nil, fmt.Errorf("%s answered %d values, %w", p.tag, len(answer), err)
+			}
+			var n [4]int
+			for i := range n {
+				v, _ := answer[i].(int64)
+				n[i] = int(v)
+			}
+			now := time.Now()
+			older := func(s *queue.Stats, since time.Time) { s.Oldest = max(s.Oldest, now.Sub(since), 0) }
+			if !queue.IsDead(name) {
+				s := at(name)
+				s.Ready += n[0] - n[1] - n[2]
+				s.InFlight += n[1]
+				s.Delayed += n[2]
+				if oldest, _ := answer[4].(string); len(oldest) >= baseSize && n[0] > 0 {
+					older(s, pushedAt(oldest))
 				}
 			}
+			if n[3] == 0 && !queue.IsDead(name) {
+				continue
+			}
+			grave := name
+			if !queue.IsDead(name) {
+				grave = queue.DeadLetters(name)
+			}
+			s := at(grave)
+			s.Ready += n[3]
+			if first, _ := answer[5].(string); first != "" {
+				us, _ := strconv.ParseFloat(first, 64)
+				older(s, time.UnixMicro(int64(us)))
+			}
 		}
-		if oldest != "" {
-			s.Oldest = max(0, time.Since(pushedAt(oldest)))
-		}
-		return s
 	}
-}
-
-func deadStats(ctx context.Context, pipe redis.Pipeliner, name string) func() queue.Stats {
-	ready, first := pipe.ZCard(ctx, name), pipe.ZRangeWithScores(ctx, name, 0, 0)
-	return func() queue.Stats {
-		s := queue.Stats{Queue: name, Ready: int(ready.Val())}
-		if z := first.Val(); len(z) > 0 {
-			s.Oldest = max(0, time.Since(time.UnixMilli(int64(z[0].Score))))
-		}
-		return s
+	out := make([]queue.Stats, 0, len(by))
+	for _, s := range by {
+		out = append(out, *s)
 	}
+	slices.SortFunc(out, func(a, b queue.Stats) int { return strings.Compare(a.Queue, b.Queue) })
+	return out, nil
 }

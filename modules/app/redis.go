@@ -1,0 +1,145 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/fx"
+
+	"github.com/miq/pixel/config"
+	"github.com/miq/pixel/modules/health"
+	"github.com/miq/pixel/modules/queue/redisqueue"
+	"github.com/miq/pixel/modules/redisclient"
+)
+
+// redisModule provides the client, and watches how the servers keep what they
+// acknowledge.
+func redisModule(c config.Redis) fx.Option {
+	if c.URL == "" {
+		return fx.Options()
+	}
+	return fx.Options(
+		fx.Supply(redisqueue.Settings{Partitions: c.Parts(), Replicas: c.WaitReplicas, Timeout: c.Timeout}),
+		fx.Provide(func(lc fx.Lifecycle, log *slog.Logger, metrics prometheus.Registerer) (redisResult, error) {
+			log = log.With("component", "redis")
+			redisclient.Log(log)
+			client, err := redisclient.New(c)
+			if err != nil {
+				return redisResult{}, err
+			}
+			w := newRiskWatch(client, c.WaitReplicas, log, metrics)
+			lc.Append(fx.StartStopHook(func(ctx context.Context) error {
+				if err := redisclient.Ping(ctx, client); err != nil {
+					return err
+				}
+				w.start()
+				return nil
+			}, func() error {
+				w.stop()
+				return client.Close()
+			}))
+			return redisResult{Client: client, Health: health.Check{Name: "redis", Check: w.check}}, nil
+		}),
+	)
+}
+
+type redisResult struct {
+	fx.Out
+
+	Client redis.UniversalClient
+	Health health.Check `group:"health"`
+}
+
+// relook is how often the servers are asked again: a failover may have brought
+// one that is set otherwise.
+const relook = time.Minute
+
+// riskWatch looks for ways in which the servers would lose what they
+// acknowledged, and tells the log, the metrics and readiness.
+type riskWatch struct {
+	client   redis.UniversalClient
+	replicas int
+	log      *slog.Logger
+	gauge    *prometheus.GaugeVec
+	quit     context.CancelFunc
+	done     sync.WaitGroup
+
+	mu    sync.Mutex
+	known []redisclient.Risk
+}
+
+func newRiskWatch(client redis.UniversalClient, replicas int, log *slog.Logger, metrics prometheus.Registerer) *riskWatch {
+	w := &riskWatch{client: client, replicas: replicas, log: log, gauge: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "pixel_redis_risk", Help: "How many Redis masters would lose writes that they acknowledged, by why.",
+	}, []string{"risk"})}
+	metrics.MustRegister(w.gauge)
+	return w
+}
+
+func (w *riskWatch) start() {
+	ctx, cancel := context.WithCancel(context.Background())
+	w.quit = cancel
+	w.done.Go(func() {
+		for tick := time.NewTicker(relook); ; {
+			w.look(ctx)
+			select {
+			case <-ctx.Done():
+				tick.Stop()
+				return
+			case <-tick.C:
+			}
+		}
+	})
+}
+
+func (w *riskWatch) stop() {
+	if w.quit != nil {
+		w.quit()
+	}
+	w.done.Wait()
+}
+
+func (w *riskWatch) look(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	found, err := redisclient.Risks(ctx, w.client, w.replicas)
+	if err != nil {
+		return // that Redis is away is said by others
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	known := map[redisclient.Risk]bool{}
+	for _, r := range w.known {
+		known[r] = true
+	}
+	counts := map[string]int{}
+	for _, r := range found {
+		counts[r.Name]++
+		if !known[r] {
+			w.log.WarnContext(ctx, "redis may lose what was acknowledged", "risk", r.Name, "server", r.Server, "why", r.Message)
+		}
+	}
+	for _, name := range redisclient.Names {
+		w.gauge.WithLabelValues(name).Set(float64(counts[name]))
+	}
+	w.known = found
+}
+
+// check is nil, or a warning that leaves the process ready.
+func (w *riskWatch) check(context.Context) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.known) == 0 {
+		return nil
+	}
+	lines := make([]string, len(w.known))
+	for i, r := range w.known {
+		lines[i] = r.Server + ": " + r.Message
+	}
+	return health.Warning(strings.Join(lines, "; "))
+}
