@@ -13,7 +13,7 @@ import (
 
 // Version is the tag's version. It stands in the bundles and in their immutable
 // addresses; the define below carries it there, and a test keeps the two equal.
-const Version = "1.0.0"
+const Version = "1.1.0"
 
 //go:generate -command bundle go tool esbuild --bundle --minify --charset=utf8 --log-level=warning "--define:VERSION=\"1.0.0\"" --loader:.css=text
 //go:generate bundle src/tag.ts --format=iife --target=es2017 --outfile=dist/sdk.js

@@ -7,31 +7,23 @@ import type { Held } from "./types";
 const maxEvents = 50;
 const maxBytes = 64 * 1024;
 
-export interface Buffer {
-  /** False when there is no room. */
-  add(event: Held): boolean;
-  /** Takes everything out, in the order in which it happened. */
-  drain(): Held[];
-}
+let events: Held[] = [];
+let size = 0;
 
 /**
- * A buffer that keeps the oldest when it is full, since the first page view says
- * where the visitor came from and cannot be had again.
+ * Keeps an event; false when there is no room. The oldest stay, since the first
+ * page view says where the visitor came from and cannot be had again.
  */
-export function newBuffer(): Buffer {
-  const events: Held[] = [];
-  let size = 0;
-  return {
-    add(event) {
-      const more = bytes(JSON.stringify(event));
-      if (events.length >= maxEvents || size + more > maxBytes) return false;
-      size += more;
-      events.push(event);
-      return true;
-    },
-    drain() {
-      size = 0;
-      return events.splice(0);
-    },
-  };
+export function hold(event: Held): boolean {
+  const more = bytes(JSON.stringify(event));
+  if (events.length == maxEvents || size + more > maxBytes) return false;
+  size += more;
+  events.push(event);
+  return true;
+}
+
+/** Takes everything out, in the order in which it happened. */
+export function drain(): Held[] {
+  size = 0;
+  return events.splice(0);
 }

@@ -9,8 +9,7 @@ export async function loadConfig(endpoint: string, id: string, fallback: Consent
   try {
     // No credentials: there is no consent yet to send an identifier under.
     const answer = await fetch(endpoint + "/config/" + encodeURIComponent(id) + ".json", { credentials: "omit" });
-    if (answer.status == 404) return;
-    if (answer.ok) {
+    if (answer.ok || answer.status == 404) {
       const config: Config = await answer.json();
       return config.enabled ? config : undefined;
     }

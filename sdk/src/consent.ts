@@ -6,21 +6,27 @@ import type { State } from "./types";
 export type Phase = "no_consent" | "banner" | "checking" | "denied" | "partial" | "full" | "purge";
 
 export type Trigger =
-  | "found" // a source of signals is there
+  | "found" // a source of signals is there, such as a CMP
   | "shown" // the visitor is being asked
   | "answered" // the visitor has answered
   | State // the signals allow this much
-  | "purged" // everything of the visitor is gone
+  | "purge" // consent was revoked: everything of the visitor has to go
+  | "purged" // it is gone
   | "lost"; // the source failed, or did not answer in time
 
-const table: Record<Phase, Partial<Record<Trigger, Phase>>> = {
-  no_consent: { found: "checking", shown: "banner" },
-  banner: { answered: "checking" },
-  checking: { shown: "banner", none: "denied", partial: "partial", full: "full" },
-  denied: { partial: "partial", full: "full" },
-  partial: { none: "purge", full: "full" },
-  full: { none: "purge", partial: "partial" },
-  purge: { purged: "denied" },
+/**
+ * Every move there is; a trigger that a phase does not name means nothing in it.
+ * Who has answered stays where he is while he is asked again, and by saying the
+ * same again.
+ */
+export const table: Record<Phase, Partial<Record<Trigger, Phase>>> = {
+  no_consent: { found: "checking", shown: "banner", purge: "purge" },
+  banner: { answered: "checking", lost: "no_consent" },
+  checking: { shown: "banner", none: "denied", partial: "partial", full: "full", lost: "no_consent" },
+  denied: { shown: "denied", none: "denied", partial: "partial", full: "full", lost: "no_consent" },
+  partial: { shown: "partial", none: "no_consent", partial: "partial", full: "full", lost: "no_consent" },
+  full: { shown: "full", none: "no_consent", partial: "partial", full: "full", lost: "no_consent" },
+  purge: { purged: "no_consent" },
 };
 
 export interface Consent {
@@ -29,15 +35,12 @@ export interface Consent {
   hold: boolean;
 }
 
-/** The next consent; the same object where the trigger means nothing here. */
+/** The next consent; the same object where nothing changes. */
 export function step(from: Consent, trigger: Trigger): Consent {
-  // Whatever the phase; but a purge that has begun is carried through.
-  const lost = trigger == "lost" && !/no_consent|purge/.test(from.phase);
-  const to = lost ? "no_consent" : table[from.phase][trigger];
-  if (to) return { phase: to, hold: false };
-  const asked = trigger == "shown";
-  const same = trigger == (from.phase == "denied" ? "none" : from.phase);
-  return decided(from.phase) && (asked || same) && asked != from.hold ? { phase: from.phase, hold: asked } : from;
+  const phase = table[from.phase][trigger];
+  if (!phase) return from;
+  const hold = phase == from.phase && trigger == "shown";
+  return phase == from.phase && hold == from.hold ? from : { phase, hold };
 }
 
 /** Has the visitor, or the law, answered? */

@@ -5,11 +5,6 @@ declare const VERSION: string;
 
 export const version = VERSION;
 
-/** The page as it is now; events keep it, since an app may move on before they leave. */
-export function currentPage(): Page {
-  return { url: location.href, referrer: document.referrer, title: document.title };
-}
-
 export function context(page: Page): Context {
   return {
     page,

@@ -1,48 +1,46 @@
-import { cookieID, expireCookie, idKey, read, write } from "./store";
-import type { Identity, Traits } from "./types";
+import { cookieID, read, write } from "./store";
+import type { Traits } from "./types";
 import { uuid } from "./uuid";
+
+const key = "";
 
 // What identify said. In memory only: plain personal data has no place in storage.
 let traits: Traits = {};
 let id: string | undefined;
 
-/**
- * The browser's id. Reads and writes storage, so it may be called only under
- * partial consent or more. The server's cookie outlives what scripts may store,
- * so it goes first.
- */
+/** The id that this browser has, be it from an earlier visit. The server's cookie outlives what scripts may store. */
+export function knownID(): string | undefined {
+  return id || cookieID() || read(key) || undefined;
+}
+
+/** The browser's id. Reads and writes storage, so it may be called only under partial consent or more. */
 export function anonymousID(): string {
-  if (!id) {
-    const stored = read("localStorage", idKey);
-    id = cookieID() || stored || uuid();
-    if (id != stored) write("localStorage", idKey, id);
-  }
+  id = knownID() || uuid();
+  if (id != read(key)) write(key, id);
   return id;
 }
 
-/** Who the visitor is, as far as we know. */
-export function who(clicks: Record<string, string>): Identity {
-  return Object.assign({ anonymous_id: anonymousID(), click_ids: clicks }, traits);
+/** What the site said of who the visitor is. */
+export function known(): Traits {
+  return traits;
 }
 
 export function learn(more: Traits): void {
-  traits = Object.assign({}, traits, more);
+  traits = { ...traits, ...more };
 }
 
 export function forgetTraits(): void {
   traits = {};
 }
 
-/** Forgets the visitor and leaves no id behind. */
+/** Forgets who the visitor is; what is stored goes with everything else of ours. */
 export function forgetVisitor(): void {
   id = undefined;
-  forgetTraits();
-  write("localStorage", idKey);
-  expireCookie();
+  traits = {};
 }
 
-/** Forgets the visitor, as at a logout; the next one is somebody new, whatever cookie is left. */
+/** As at a logout: the next one is somebody new, whatever cookie is left. */
 export function newVisitor(): void {
-  forgetVisitor();
-  write("localStorage", idKey, (id = uuid()));
+  traits = {};
+  write(key, (id = uuid()));
 }

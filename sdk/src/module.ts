@@ -5,4 +5,4 @@ import { home } from "./pixel";
 
 home.origin = new URL(import.meta.url).origin;
 
-export { banner, consent, identify, init, on, page, reset, track } from "./index";
+export { banner, consent, identify, init, on, page, reset, track, use } from "./index";

@@ -1,106 +1,97 @@
 // The pixel of this page: where consent, events and the way out meet.
 
-import { newBuffer } from "./buffer";
-import { clickIDs } from "./campaign";
+import { drain, hold } from "./buffer";
 import { loadConfig } from "./config";
-import { allowed, type Consent, decided, step, stricter, type Trigger } from "./consent";
-import { currentPage } from "./context";
-import { fromGoogle, optedOut, toGoogle } from "./decide";
-import { anonymousID, forgetTraits, newVisitor, who } from "./identity";
-import { loadBanner } from "./lazy";
-import { type Mode, modes } from "./modes";
+import { allowed, type Consent, decided, step, type Trigger } from "./consent";
+import { anonymousID, forgetTraits, forgetVisitor, known, newVisitor, knownID } from "./identity";
 import { emit, fail, log } from "./notices";
-import { forget, report } from "./purge";
+import { again, currentPage, follow } from "./pages";
+import { attend, depart, forgetTab, nextSeq, park, thisTab } from "./parked";
+import { load, type PartName } from "./part";
 import { newSender, type Sender } from "./send";
-import { gpc, readUSP } from "./signals";
+import { place, wipe, write } from "./store";
 import { closeTabs, openTabs, tellTabs } from "./tabs";
+import { arrive, clickIDs, forgetTouches, keepTouches } from "./touch";
 import { type Transport, web } from "./transport";
-import type { Config, ConsentUpdate, InitOptions, Properties, Signals, State } from "./types";
+import type { Config, ConsentUpdate, Held, InitOptions, Kit, Mode, Plugin, Properties, Signals, State } from "./types";
 import { uuid } from "./uuid";
 
-const buffer = newBuffer();
 const signals: Signals = {};
-const early: ConsentUpdate[] = []; // what the site said before the settings came
+const early: ConsentUpdate[] = []; // what the site said before its mode was there
+const hooks: NonNullable<Plugin["beforeSend"]>[] = [];
 
 let pixelID = "";
-let endpoint = "";
 let config: Config;
 let mode: Mode | undefined;
 let transport: Transport;
 let sender: Sender;
 let consent: Consent = { phase: "no_consent", hold: false };
-let decision: State | undefined; // what the mode said last, before any cap
-let ceiling: State = "full"; // what the site said, in a mode that is not its own
 let quiet = false; // the change comes from another tab, which has told of it
-let clicks: Record<string, string> = {};
-let closeBanner = () => {};
 
 /** Where the script came from, and the nonce that let it in. */
-export const home: { origin?: string; nonce?: string } = {};
+export const home = { origin: "", nonce: "" };
 
 export async function init(id: string, options: InitOptions = {}): Promise<void> {
-  const base = (options.endpoint || home.origin || "").replace(/\/+$/, "");
-  if (pixelID || !id || !/^https?:/.test(base)) return fail("init takes an id and an endpoint, once");
+  const endpoint = (options.endpoint || home.origin).replace(/\/+$/, "");
+  if (pixelID || !id || !/^https?:/.test(endpoint)) return fail("init takes an id and an endpoint, once");
   pixelID = id;
-  endpoint = base;
   log.debug = !!options.debug;
   signals.gdpr_applies = options.gdprApplies;
   signals.us_privacy = options.usPrivacy;
+  use(options);
 
   const loaded = await loadConfig(endpoint, id, options.consentMode);
-  const make = loaded && modes[loaded.consent_mode];
-  if (!make) {
+  if (!loaded) {
     consent = { phase: "denied", hold: false };
-    buffer.drain();
+    drain();
     return;
   }
   config = loaded;
-  // Whatever the mode, a US string counts beside its answer: the stricter wins.
-  readUSP(signals, () => {});
-  const { max_events, max_wait_ms } = config.batch || {};
-  const source = { endpoint, pixelID, state: open, identity: () => who(clicks), signals: told };
+  const { batch = {}, consent_mode, storage, spa, autotrack, ecommerce } = config;
+  if (storage) place.kind = storage;
   transport = web(endpoint);
-  sender = newSender(source, transport, max_events, max_wait_ms);
-  mode = make({ config, options, signals, tell, ask, allowed: () => allowed(consent.phase) });
+  sender = newSender({ state: open, who, signals: told, park }, transport, batch.max_events, batch.max_wait_ms);
+  const kit: Kit = { config, options, signals, tell, track, allowed: () => allowed(consent.phase) };
+  const part = (name: PartName) => load(endpoint, home.nonce, name, kit);
   openTabs(heard);
   watchPage();
+  if (spa != "off") follow(spa || "", track);
+  if (autotrack?.[0] || ecommerce) part("extras");
+  // Where consent comes from is a part of its own; "implied" has the same sources as "cmp".
+  mode = (await part(consent_mode == "implied" ? "cmp" : consent_mode)) as Mode | undefined;
   early.forEach(update);
-  mode.start();
+  mode?.start();
 }
 
-export function track(name: string, props?: Properties): void {
+export function track(name: string, props?: Properties): Held | undefined {
   if (consent.phase == "denied") return;
-  if (!/^[a-z][a-z0-9_.:-]{0,63}$/i.test(name)) return fail("not an event name: " + name);
-  const page = currentPage();
-  clicks = Object.assign({}, clicks, clickIDs(page.url));
   // A copy: the page may go on using its object.
   const properties = props && JSON.parse(JSON.stringify(props));
-  const event = { id: uuid(), name, time: new Date().toISOString(), properties, page };
-  if (open() != "none") sender.add(event);
-  else if (!buffer.add(event)) fail("buffer full: dropped " + name);
+  const event: Held = { id: uuid(), name, time: new Date().toISOString(), properties, page: currentPage() };
+  arrive(event.page, event.time, config?.click_ids);
+  for (const hook of hooks) {
+    // A hook that fails may have been there to take something out.
+    if (hook(event) === false) return;
+  }
+  if (open() != "none") enqueue(event);
+  else if (!hold(event)) fail("no room for " + name);
+  return event;
+}
+
+/** Adds a plugin, which may see, change and drop events. */
+export function use({ beforeSend, setup }: Plugin): void {
+  if (beforeSend) hooks.push(beforeSend);
+  setup?.({ track });
 }
 
 /** The site's own word on consent. */
 export function update(said: ConsentUpdate): void {
-  if (!mode) return void early.push(said);
-  let state: State;
-  if ("gcm" in said) {
-    signals.gcm = Object.assign({}, signals.gcm, said.gcm);
-    state = fromGoogle(signals.gcm);
-  } else {
-    state = stricter(said.state, "full");
-    if (config.consent_mode == "banner") {
-      closeBanner();
-      return mode.set(state);
-    }
-  }
-  ceiling = state;
-  if (config.consent_mode == "gcm") mode.set(state);
-  else if (decision) tell(decision);
+  if (mode) mode.set(said);
+  else early.push(said);
 }
 
 export function reopen(): void {
-  if (mode && mode.reopen) mode.reopen();
+  if (mode?.reopen) mode.reopen();
   else fail("no banner here");
 }
 
@@ -109,9 +100,10 @@ export function reset(): void {
   if (open() != "none") {
     sender.flush();
     newVisitor();
+    write("_touch");
   }
   forgetTraits();
-  clicks = {};
+  forgetTouches();
 }
 
 /** What was decided; undefined while nothing was. */
@@ -124,48 +116,59 @@ function open(): State {
   return consent.hold ? "none" : allowed(consent.phase);
 }
 
+/** Who browses, as far as consent lets us know. */
+function who() {
+  const touch = keepTouches(open() == "full");
+  return { pixel_id: pixelID, identity: { anonymous_id: anonymousID(), click_ids: clickIDs(touch), ...known() }, touch, tab: thisTab().id };
+}
+
 /** The signals as the server gets them. */
 function told(): Signals {
-  const ours = /banner|gcm/.test(config.consent_mode);
-  const gcm = ours ? toGoogle(allowed(consent.phase)) : undefined;
-  return Object.assign({ gcm }, signals, { gpc: gpc() });
+  return { ...signals, ...mode?.told?.() };
+}
+
+function enqueue(event: Held): void {
+  event.seq = nextSeq();
+  sender.add(event);
 }
 
 function tell(trigger: Trigger): void {
-  if (/none|partial|full/.test(trigger)) {
-    decision = trigger as State;
-    trigger = stricter(decision, ceiling);
-    if (optedOut(gpc(), signals.us_privacy)) trigger = stricter(trigger, "partial");
-  }
   const from = consent;
   const to = step(from, trigger);
   if (to == from) return;
   // What was gathered under the lesser state leaves under it.
   if (from.phase == "partial" && to.phase == "full") sender.flush();
   consent = to;
-  if (!to.hold) entered(to.phase, from);
+  if (!to.hold) entered(to.phase, from, trigger);
 }
 
-function entered(phase: Consent["phase"], from: Consent): void {
-  if (phase == "no_consent") sender.clear(); // the decision went with its source
+function entered(phase: Consent["phase"], from: Consent, trigger: Trigger): void {
+  if (phase == "no_consent" && trigger != "purged") {
+    sender.clear(); // the decision went with its source
+    if (trigger != "none") return;
+    // What revoked it is there still, and has answered.
+    return (["purge", "found", "none"] as const).forEach(tell);
+  }
   if (phase == "purge") {
-    sender.clear();
-    if (!quiet) report(transport, pixelID, anonymousID(), told());
-    forget();
-    clicks = {};
+    purge();
     return tell("purged");
   }
   const state = current();
   if (!state) return;
+  const held = drain();
   if (state == "none") {
     forgetTraits();
-    buffer.drain();
+    // An id that is left from before says that consent was given once.
+    if (knownID()) purge();
   } else {
-    if (phase == "partial" && from.phase == "full") {
+    attend(sender.adopt);
+    if (from.phase == "full" && phase != "full") {
       forgetTraits();
-      clicks = {};
+      keepTouches(false);
+      sender.park();
+      if (!quiet) report(state);
     }
-    buffer.drain().forEach(sender.add);
+    held.forEach(enqueue);
     if (from.hold) sender.flush();
   }
   if (from.phase == phase) return;
@@ -173,13 +176,20 @@ function entered(phase: Consent["phase"], from: Consent): void {
   emit("consent", { state });
 }
 
-async function ask(choose: (state?: State) => void): Promise<void> {
-  const show = await loadBanner(endpoint, home.nonce).catch(fail);
-  // The answer may have come from elsewhere while the banner loaded.
-  if (!show || (decided(consent.phase) && !consent.hold)) return;
-  closeBanner();
-  const { privacy_url, texts } = config.banner || {};
-  closeBanner = show({ current: current(), privacyURL: privacy_url, texts, choose });
+/** Nothing of the visitor stays in the browser, and the server is told. */
+function purge(): void {
+  sender.clear();
+  const id = knownID();
+  if (id && !quiet) report("none", id);
+  forgetVisitor();
+  forgetTouches();
+  forgetTab();
+  wipe();
+}
+
+/** Tells the server of a change, which has to arrive even if the page closes right now. */
+function report(state: State, id = anonymousID()): void {
+  transport.leave("/consent", JSON.stringify({ pixel_id: pixelID, anonymous_id: id, ...told(), state }));
 }
 
 function watchPage(): void {
@@ -189,14 +199,17 @@ function watchPage(): void {
     if (document.visibilityState == "hidden") sender.flush(true);
   });
   addEventListener("pagehide", () => {
-    buffer.drain();
+    drain();
     sender.flush(true);
     closeTabs();
+    depart();
   });
   addEventListener("pageshow", (event) => {
     if (!event.persisted) return;
     openTabs(heard);
     heard();
+    if (open() != "none") attend(sender.adopt);
+    again(track);
   });
 }
 
@@ -204,8 +217,6 @@ function watchPage(): void {
 function heard(state?: State): void {
   quiet = true;
   if (state == "none") tell(state);
-  else mode!.reread();
+  else mode?.reread();
   quiet = false;
-  if (decided(consent.phase)) closeBanner();
 }
-

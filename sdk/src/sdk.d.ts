@@ -27,6 +27,32 @@ export interface InitOptions {
   consentMode?: ConsentMode;
   /** Say in the browser's console what the tag does. */
   debug?: boolean;
+  /** Sees every event before it is queued; may change it, or drop it by answering false. */
+  beforeSend?(event: Held): boolean | void;
+}
+
+export interface Page {
+  url: string;
+  referrer: string;
+  title: string;
+}
+
+/** One event as it happened, with the page it happened on. */
+export interface Held {
+  id: string;
+  name: string;
+  time: string;
+  /** Its number in its tab; set when consent lets it be sent. */
+  seq?: number;
+  properties?: Properties;
+  page: Page;
+}
+
+export interface Plugin {
+  name?: string;
+  /** As the option of `init` of that name. */
+  beforeSend?(event: Held): boolean | void;
+  setup?(api: { track(name: string, props?: Properties): void }): void;
 }
 
 export interface Address {
@@ -74,10 +100,16 @@ export interface EventMap {
   page_view: Properties;
   view_item: Commerce;
   view_item_list: Commerce;
+  select_item: Commerce;
+  view_promotion: Commerce;
+  select_promotion: Commerce;
   search: Properties & { search_term?: string };
+  add_to_wishlist: Commerce;
   add_to_cart: Commerce;
   remove_from_cart: Commerce;
+  view_cart: Commerce;
   begin_checkout: Commerce;
+  add_shipping_info: Commerce;
   add_payment_info: Commerce;
   purchase: Commerce & { order_id: string; value: number; currency: string };
   refund: Commerce & { order_id: string };
@@ -107,6 +139,8 @@ export function consent(update: ConsentUpdate): void;
 export function banner(): void;
 /** Forgets who the visitor is, as at a logout. */
 export function reset(): void;
+/** Adds a plugin, which may see, change and drop events. */
+export function use(plugin: Plugin): void;
 export function on<K extends keyof Notices>(notice: K, fn: (detail: Notices[K]) => void): void;
 
 /** The command queue of the snippet, `window.miq`. */
@@ -118,6 +152,7 @@ export interface Miq {
   (command: "identify", traits: Traits): void;
   (command: "consent", update: ConsentUpdate): void;
   (command: "banner" | "reset"): void;
+  (command: "use", plugin: Plugin): void;
   <K extends keyof Notices>(command: "on", notice: K, fn: (detail: Notices[K]) => void): void;
   q?: ArrayLike<unknown>[];
   version?: string;

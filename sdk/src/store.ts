@@ -3,24 +3,52 @@
 
 type Kind = "localStorage" | "sessionStorage";
 
-export const idKey = "_miq";
-export const choiceKey = "_miq_consent";
+const mine = "_miq";
 
-export function read(kind: Kind, key: string): string | null {
+/** Where the pixel keeps what outlives a page. */
+export const place: { kind: Kind | "none" } = { kind: "localStorage" };
+
+export function read(key: string, kind = place.kind): string | null {
   try {
-    return window[kind].getItem(key);
+    return window[kind as Kind].getItem(mine + key);
   } catch {
     return null;
   }
 }
 
-/** Writes a value, or removes it where there is none. */
-export function write(kind: Kind, key: string, value?: string): void {
+/** Writes a value, or removes it where there is none; false if it is not kept. */
+export function write(key: string, value?: string, kind = place.kind): boolean {
   try {
-    if (value === undefined) window[kind].removeItem(key);
-    else window[kind].setItem(key, value);
+    if (value === undefined) window[kind as Kind].removeItem(mine + key);
+    else window[kind as Kind].setItem(mine + key, value);
+    return true;
   } catch {
-    // Then it is not remembered, which costs a repeat and nothing else.
+    return false;
+  }
+}
+
+/** The keys of ours that begin so. */
+export function keys(prefix: string, kind = place.kind): string[] {
+  try {
+    return Object.keys(window[kind as Kind])
+      .filter((key) => !key.indexOf(mine + prefix))
+      .map((key) => key.slice(mine.length));
+  } catch {
+    return [];
+  }
+}
+
+/** Removes whatever is ours, cookies and all, from every place that it can be in. */
+export function wipe(): void {
+  for (const kind of ["localStorage", "sessionStorage"] as const) keys("", kind).forEach((key) => write(key, undefined, kind));
+  const gone = "_miq_id=;Path=/;Max-Age=0;Secure";
+  try {
+    document.cookie = gone;
+    // It may have been set for any domain above this one.
+    const labels = location.hostname.split(".");
+    for (; labels[1]; labels.shift()) document.cookie = gone + ";Domain=" + labels.join(".");
+  } catch {
+    // Cookies are blocked, so there is none.
   }
 }
 
@@ -30,17 +58,5 @@ export function cookieID(): string | undefined {
     return decodeURIComponent(/(^|; )_miq_id=([^;]+)/.exec(document.cookie)![2]);
   } catch {
     return; // there is none, or the frame may have no cookies
-  }
-}
-
-/** Expires our cookie for every domain that it can have been set on. */
-export function expireCookie(): void {
-  const gone = "_miq_id=;Path=/;Max-Age=0;Secure;SameSite=Lax";
-  try {
-    document.cookie = gone;
-    const labels = location.hostname.split(".");
-    for (; labels[1]; labels.shift()) document.cookie = gone + ";Domain=" + labels.join(".");
-  } catch {
-    // Cookies are blocked, so there is none.
   }
 }

@@ -1,9 +1,9 @@
 // What partial consent takes out before anything leaves the browser. The server
 // does the same again, but what never left cannot leak.
 
-import { clickKeys } from "./campaign";
+import { isClick } from "./touch";
 import { parse } from "./url";
-import type { Context, Identity, Page } from "./types";
+import type { Page } from "./types";
 
 // Keys that name a person or a device, compared in lower case and without
 // separators, so that `userEmail` and `user_email` are one. Wider than need be:
@@ -21,26 +21,15 @@ export function cleanURL(url: string): string {
   parsed.searchParams.forEach((value, key) => {
     if (/^utm_/.test(key) && !email.test(value)) kept.append(key, value);
   });
-  const query = "" + kept;
-  return parsed.origin + parsed.pathname + (query && "?" + query);
+  return parsed.origin + parsed.pathname + ("?" + kept).replace(/\?$/, "");
 }
 
 export function cleanPage(page: Page): Page {
   return {
     url: cleanURL(page.url),
-    referrer: (parse(page.referrer) || { origin: "" }).origin,
+    referrer: parse(page.referrer)?.origin || "",
     title: email.test(page.title) ? "" : page.title,
   };
-}
-
-/** The identity that is left: who browses, but not who that is. */
-export function cleanIdentity({ anonymous_id }: Identity): Identity {
-  return { anonymous_id };
-}
-
-/** The context that is left; screen and time zone help to recognise a device. */
-export function cleanContext({ page, locale, sdk }: Context): Context {
-  return { page: cleanPage(page), locale, sdk };
 }
 
 /** Properties at any depth, without keys that name a person or a click, and without e-mail addresses. */
@@ -54,7 +43,7 @@ export function cleanProperties(value: unknown): unknown {
   const kept: Record<string, unknown> = Array.isArray(value) ? ([] as never) : {};
   for (const [key, inner] of Object.entries(value)) {
     const plain = key.toLowerCase().replace(/[^a-z0-9]/g, "");
-    if (!person.test(plain) && clickKeys.indexOf(plain) < 0) kept[key] = cleanProperties(inner);
+    if (!person.test(plain) && !isClick(plain)) kept[key] = cleanProperties(inner);
   }
   return kept;
 }

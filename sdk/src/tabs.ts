@@ -12,10 +12,10 @@ export function openTabs(heard: (state: State) => void): void {
 }
 
 export function tellTabs(state: State): void {
-  if (channel) channel.postMessage(state);
+  channel?.postMessage(state);
 }
 
 export function closeTabs(): void {
-  if (channel) channel.close();
+  channel?.close();
   channel = undefined;
 }

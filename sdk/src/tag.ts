@@ -1,17 +1,16 @@
 // The script of the snippet: takes over the command queue and works it off.
 
 import { version } from "./context";
-import { banner, consent, identify, init, on, page, reset, track } from "./index";
+import { banner, consent, identify, init, on, page, reset, track, use } from "./index";
 import { fail } from "./notices";
 import { home } from "./pixel";
 import type { Miq } from "./types";
 
 const script = document.currentScript as HTMLScriptElement | null;
-const commands: Record<string, (...args: never[]) => void> = { banner, consent, identify, init, on, page, reset, track };
+const commands: Record<string, (...args: never[]) => void> = { banner, consent, identify, init, on, page, reset, track, use };
 
 function command(name: string, ...args: never[]): void {
-  const run = commands[name];
-  if (typeof run == "function") run(...args);
+  if (commands[name]) commands[name](...args);
   else fail("no such command: " + name);
 }
 
@@ -20,8 +19,8 @@ const before: Partial<Miq> = window.miq || {};
 if (!before.version) {
   if (script) {
     home.origin = new URL(script.src).origin;
-    home.nonce = script.nonce;
+    home.nonce = script.nonce || "";
   }
   window.miq = Object.assign(command, { version }) as typeof window.miq;
-  for (const entry of Array.from(before.q || [])) command(...(Array.from(entry) as [string]));
+  for (const entry of before.q || []) command(...(entry as unknown as [string]));
 }

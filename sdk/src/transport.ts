@@ -15,15 +15,17 @@ export interface Answer {
   status: number;
   /** How long the server asked us to wait, in milliseconds. */
   wait: number;
+  /** What became of each event. */
+  results?: { id?: string; status?: string; code?: string; message?: string }[];
 }
 
 export interface Transport {
   /** Sends while the page lives. Rejects when the network fails. */
   post(path: string, body: string): Promise<Answer>;
-  /** Sends though the page may be gone next moment; false if the browser will not take it. */
-  leave(path: string, body: string): boolean;
-  /** The last resort; an address that is too long is not cut but dropped. */
-  image(url: string): void;
+  /** Sends though the page may be gone next moment; `otherwise` if the browser will not take it. */
+  leave(path: string, body: string, otherwise?: () => void): void;
+  /** The last resort; what is too long for an address is not cut but dropped. */
+  image(body: string): void;
 }
 
 export function web(endpoint: string): Transport {
@@ -41,7 +43,8 @@ export function web(endpoint: string): Transport {
         keepalive,
         credentials: "include",
       });
-      return { status: answer.status, wait: retryAfter(answer.headers.get("Retry-After")) };
+      const { results } = await answer.json().catch(() => ({}));
+      return { status: answer.status, wait: retryAfter(answer.headers.get("Retry-After")), results };
     } finally {
       flying -= size;
     }
@@ -51,17 +54,17 @@ export function web(endpoint: string): Transport {
 
   return {
     post: (path, body) => send(path, body, fits(body)),
-    leave(path, body) {
+    leave(path, body, otherwise = () => {}) {
       try {
-        if (navigator.sendBeacon(endpoint + path, body)) return true;
+        if (navigator.sendBeacon(endpoint + path, body)) return;
       } catch {
         // No beacons here, or a policy forbids them.
       }
-      if (!fits(body)) return false;
-      send(path, body, true).catch(() => {});
-      return true;
+      if (fits(body)) send(path, body, true).catch(otherwise);
+      else otherwise();
     },
-    image(url) {
+    image(body) {
+      const url = endpoint + "/pixel.gif?d=" + encodeURIComponent(body);
       if (url.length <= maxURL) new Image().src = url;
     },
   };

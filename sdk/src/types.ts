@@ -1,4 +1,5 @@
-import type { Address, ConsentMode, GoogleConsent, Properties, State, Traits } from "./sdk";
+import type { Trigger } from "./consent";
+import type { Address, ConsentMode, ConsentUpdate, GoogleConsent, Held, InitOptions, Page, Properties, State, Traits } from "./sdk";
 
 export type * from "./sdk";
 
@@ -6,25 +7,12 @@ export type * from "./sdk";
 export interface Signals {
   gdpr_applies?: boolean;
   tcf?: string;
+  gpp?: string;
+  gpp_sid?: number[];
   us_privacy?: string;
   addtl_consent?: string;
   gpc?: boolean;
   gcm?: GoogleConsent;
-}
-
-export interface Page {
-  url: string;
-  referrer: string;
-  title: string;
-}
-
-/** One event as it happened, with the page it happened on. */
-export interface Held {
-  id: string;
-  name: string;
-  time: string;
-  properties?: Properties;
-  page: Page;
 }
 
 export interface Identity {
@@ -39,19 +27,57 @@ export interface Identity {
   partner_ids?: Traits["partner_ids"];
 }
 
+/** One arrival by a campaign or a click. */
+export interface Touch {
+  time: string;
+  /** Where from; the origin alone. */
+  referrer?: string;
+  /** The campaign (utm_…) and the click ids, as the query had them. */
+  params: Record<string, string>;
+}
+
+export interface Touches {
+  first?: Touch;
+  last?: Touch;
+}
+
+export interface Tab {
+  id: string;
+  /** The number of its last event. */
+  seq: number;
+}
+
 export interface Context {
   page: Page;
   locale: string;
   timezone?: string;
   screen?: { width: number; height: number };
   sdk: { name: string; version: string };
+  touch?: Touches;
+  tab?: string;
+}
+
+/** Who sends: what the envelopes of one moment have in common. */
+export interface Sender {
+  pixel_id: string;
+  identity: Identity;
+  touch?: Touches;
+  tab?: string;
+}
+
+/** The body of POST /collect, but for what is known only when it leaves. */
+export interface Envelope {
+  pixel_id: string;
+  identity: Identity;
+  context: Context;
+  events: Omit<Held, "page">[];
 }
 
 /** Events that leave together: one page, one identity, one state of consent. */
 export interface Batch {
-  events: Held[];
-  identity: Identity;
+  envelope: Envelope;
   state: State;
+  made: number;
   tries: number;
   /** Handed to the browser because the page was about to go. */
   left?: boolean;
@@ -62,9 +88,19 @@ export interface BannerTexts {
   body?: string;
   accept?: string;
   refuse?: string;
-  partial?: string;
+  settings?: string;
+  save?: string;
+  back?: string;
+  necessary?: string;
+  necessary_about?: string;
+  analytics?: string;
+  analytics_about?: string;
+  advertising?: string;
+  advertising_about?: string;
+  always?: string;
   privacy?: string;
   close?: string;
+  reopen?: string;
 }
 
 /** A pixel's public settings, `/config/{id}.json`. */
@@ -72,6 +108,48 @@ export interface Config {
   enabled: boolean;
   consent_mode: ConsentMode;
   tcf_vendor_id?: number;
-  banner?: { privacy_url?: string; texts?: Record<string, BannerTexts> };
+  ignore_gpc_in_gdpr?: boolean;
+  banner?: {
+    privacy_url?: string;
+    /** The language where the visitor's own has no texts. */
+    language?: string;
+    texts?: Record<string, BannerTexts>;
+    /** No button of ours to open it again: the site has a link. */
+    hide_reopen?: boolean;
+  };
   batch?: { max_events?: number; max_wait_ms?: number };
+  /** "off", "hash" (a new fragment is a new page), or else by path and query. */
+  spa?: string;
+  autotrack?: string[];
+  ecommerce?: boolean;
+  data_layer?: string;
+  click_ids?: string[];
+  storage?: "localStorage" | "sessionStorage" | "none";
+}
+
+/** What a consent mode and the parts are given. */
+export interface Kit {
+  config: Config;
+  options: InitOptions;
+  signals: Signals;
+  tell: Listener;
+  track(name: string, props?: Properties): void;
+  /** What was allowed last. */
+  allowed(): State;
+}
+
+export interface Listener {
+  (news: Trigger): void;
+}
+
+export interface Mode {
+  start(): void;
+  /** The site's own word. */
+  set(said: ConsentUpdate): void;
+  /** Another tab, or the time that the page rested, may have changed the answer. */
+  reread(): void;
+  /** Signals that follow from what is allowed. */
+  told?(): Signals;
+  /** Asks the visitor again; missing where the banner is not ours. */
+  reopen?(): void;
 }
