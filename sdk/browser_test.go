@@ -10,16 +10,15 @@ import (
 
 	"github.com/chromedp/chromedp"
 
+	"github.com/miq/pixel/modules/settings"
 	"github.com/miq/pixel/sdk"
 )
 
-const (
-	bannerMode  = `{"pixel_id":"px_demo","enabled":true,"consent_mode":"banner","batch":{"max_wait_ms":50}}`
-	cmpMode     = `{"pixel_id":"px_demo","enabled":true,"consent_mode":"cmp","tcf_vendor_id":101,"batch":{"max_wait_ms":50}}`
-	gcmMode     = `{"pixel_id":"px_demo","enabled":true,"consent_mode":"gcm","batch":{"max_wait_ms":50}}`
-	impliedMode = `{"pixel_id":"px_demo","enabled":true,"consent_mode":"implied","batch":{"max_wait_ms":50}}`
-	// patient never sends because of its timer within a test.
-	patient = `{"pixel_id":"px_demo","enabled":true,"consent_mode":"implied","batch":{"max_wait_ms":3600000}}`
+var (
+	bannerMode  = settings.Pixel{Enabled: true, ConsentMode: settings.Banner}
+	cmpMode     = settings.Pixel{Enabled: true, ConsentMode: settings.CMP}
+	gcmMode     = settings.Pixel{Enabled: true, ConsentMode: settings.GCM}
+	impliedMode = settings.Pixel{Enabled: true, ConsentMode: settings.Implied, Consent: settings.ConsentOptions{TrustGDPR0: true}}
 )
 
 // shop is the snippet on an otherwise plain page.
@@ -82,11 +81,20 @@ func answer(t *testing.T, ctx context.Context, n int) {
 	do(t, ctx, chromedp.KeyEvent(strings.Repeat("\t", n)+"\r"))
 }
 
+// The banner's buttons, in the order of the keyboard.
 const (
-	refuse  = 1
-	accept  = 2
-	partial = 3
+	refuse = 1
+	accept = 2
+	more   = 3
 )
+
+// analyticsOnly goes through the settings: opens them, which puts the focus on
+// the first box, checks it and saves.
+func analyticsOnly(t *testing.T, ctx context.Context) {
+	t.Helper()
+	answer(t, ctx, more)
+	do(t, ctx, chromedp.KeyEvent(" "+strings.Repeat("\t", 4)+"\r"))
+}
 
 // settle gives the tag the time in which it would have sent what it had.
 const settle = `new Promise(done => setTimeout(done, 400))`
@@ -96,7 +104,7 @@ const stored = `JSON.stringify([document.cookie, Object.keys(localStorage).join(
 
 func TestNothingLeavesAndNothingIsKeptBeforeTheAnswer(t *testing.T) {
 	ctx := browse(t)
-	s := newSite(t, bannerMode, shop())
+	s := newSite(t, bannerMode, quick, shop())
 	do(t, ctx, chromedp.Navigate(s.Shop.URL+"/?gclid=abc"))
 	asked(t, ctx)
 	eval[any](t, ctx, settle+`.then(() => (miq("track", "purchase", {order_id: "A-1", value: 1, currency: "GBP"}), 1))`)
@@ -109,7 +117,7 @@ func TestNothingLeavesAndNothingIsKeptBeforeTheAnswer(t *testing.T) {
 
 func TestAcceptanceReleasesHeldEventsWithTheirOwnTime(t *testing.T) {
 	ctx := browse(t)
-	s := newSite(t, bannerMode, shop())
+	s := newSite(t, bannerMode, quick, shop())
 	do(t, ctx, chromedp.Navigate(s.Shop.URL+"/?gclid=abc"))
 	asked(t, ctx)
 	before := eval[string](t, ctx, settle+".then(() => new Date().toISOString())")
@@ -149,7 +157,7 @@ func TestAcceptanceReleasesHeldEventsWithTheirOwnTime(t *testing.T) {
 
 func TestRefusalSendsNothingAndIsNotAskedAgain(t *testing.T) {
 	ctx := browse(t)
-	s := newSite(t, bannerMode, shop())
+	s := newSite(t, bannerMode, quick, shop())
 	do(t, ctx, chromedp.Navigate(s.Shop.URL))
 	answer(t, ctx, refuse)
 	do(t, ctx, chromedp.Poll[chromedp.Void](`!document.querySelector("miq-consent")`))
@@ -167,10 +175,10 @@ func TestRefusalSendsNothingAndIsNotAskedAgain(t *testing.T) {
 
 func TestAnalyticsOnlyTakesOutWhatNamesTheVisitor(t *testing.T) {
 	ctx := browse(t)
-	s := newSite(t, bannerMode, shop())
+	s := newSite(t, bannerMode, quick, shop())
 	do(t, ctx, chromedp.Navigate(s.Shop.URL+"/a?gclid=abc&utm_source=news&q=me@example.com"))
 	eval[any](t, ctx, `miq("identify", {user_id: "u1", email: "me@example.com"}), 1`)
-	answer(t, ctx, partial)
+	analyticsOnly(t, ctx)
 	a := s.next(t)
 	if got := a.at("consent", "state"); got != "partial" {
 		t.Fatalf("state is %v", got)
@@ -191,7 +199,7 @@ func TestAnalyticsOnlyTakesOutWhatNamesTheVisitor(t *testing.T) {
 
 func TestAPurchaseLeavesAtOnce(t *testing.T) {
 	ctx := browse(t)
-	s := newSite(t, patient, shop())
+	s := newSite(t, impliedMode, patient, shop())
 	do(t, ctx, chromedp.Navigate(s.Shop.URL))
 	eval[any](t, ctx, `miq("track", "purchase", {order_id: "A-1", value: 99.5, currency: "GBP"}), 1`)
 	a := s.next(t)
@@ -205,7 +213,7 @@ func TestAPurchaseLeavesAtOnce(t *testing.T) {
 
 func TestLeavingThePageSendsWhatIsQueuedByBeacon(t *testing.T) {
 	ctx := browse(t)
-	s := newSite(t, patient, shop())
+	s := newSite(t, impliedMode, patient, shop())
 	do(t, ctx, chromedp.Navigate(s.Shop.URL))
 	do(t, ctx, chromedp.Poll[chromedp.Void](`localStorage._miq === undefined && window.miq.version`))
 	// The settings have to be in, or the page leaves undecided.
@@ -228,7 +236,7 @@ func TestLeavingThePageSendsWhatIsQueuedByBeacon(t *testing.T) {
 
 func TestWithdrawalPurges(t *testing.T) {
 	ctx := browse(t)
-	s := newSite(t, bannerMode, shop())
+	s := newSite(t, bannerMode, quick, shop())
 	do(t, ctx, chromedp.Navigate(s.Shop.URL))
 	answer(t, ctx, accept)
 	a := s.next(t)
@@ -253,7 +261,7 @@ func TestWithdrawalPurges(t *testing.T) {
 
 func TestTheBannerCanBeOpenedAgain(t *testing.T) {
 	ctx := browse(t)
-	s := newSite(t, bannerMode, shop())
+	s := newSite(t, bannerMode, quick, shop())
 	do(t, ctx, chromedp.Navigate(s.Shop.URL))
 	answer(t, ctx, accept)
 	s.next(t)
@@ -287,7 +295,7 @@ setTimeout(() => {
 
 func TestALateConsentPlatformIsHeard(t *testing.T) {
 	ctx := browse(t)
-	s := newSite(t, cmpMode, shop()+lateCMP)
+	s := newSite(t, cmpMode, quick, shop()+lateCMP)
 	do(t, ctx, chromedp.Navigate(s.Shop.URL))
 	do(t, ctx, chromedp.Poll[chromedp.Void](`window.choose`))
 	eval[any](t, ctx, settle+".then(() => 1)")
@@ -305,7 +313,7 @@ func TestALateConsentPlatformIsHeard(t *testing.T) {
 
 func TestTheSitesOwnBannerDecidesThroughConsentMode(t *testing.T) {
 	ctx := browse(t)
-	s := newSite(t, gcmMode, shop())
+	s := newSite(t, gcmMode, quick, shop())
 	do(t, ctx, chromedp.Navigate(s.Shop.URL))
 	eval[any](t, ctx, settle+".then(() => 1)")
 	s.silent(t)
@@ -317,7 +325,7 @@ func TestTheSitesOwnBannerDecidesThroughConsentMode(t *testing.T) {
 
 func TestTheModuleDoesWhatTheSnippetDoes(t *testing.T) {
 	ctx := browse(t)
-	s := newSite(t, impliedMode, `<!doctype html><script type="module">
+	s := newSite(t, impliedMode, quick, `<!doctype html><script type="module">
 		import {init, page, track} from "{origin}/sdk.mjs";
 		init("px_demo"); page(); track("view_item", {items: [{item_id: "SKU1"}]});
 	</script>`)
@@ -329,7 +337,7 @@ func TestTheModuleDoesWhatTheSnippetDoes(t *testing.T) {
 
 func TestASwitchedOffPixelIsSilent(t *testing.T) {
 	ctx := browse(t)
-	s := newSite(t, `{"pixel_id":"px_demo","enabled":false,"consent_mode":"implied"}`, shop())
+	s := newSite(t, settings.Pixel{ConsentMode: settings.Implied}, quick, shop())
 	do(t, ctx, chromedp.Navigate(s.Shop.URL))
 	eval[any](t, ctx, settle+".then(() => (miq('track', 'purchase'), 1))")
 	eval[any](t, ctx, settle+".then(() => 1)")
@@ -340,7 +348,7 @@ func TestNeitherPolicyNorHostStylesBreakTheBanner(t *testing.T) {
 	ctx := browse(t)
 	page := `<!doctype html><link rel="stylesheet" href="data:text/css,body>*{display:none!important;width:1px!important}*{--paper:red;color:red}"><body>
 		<script src="{origin}/sdk.js"></script><script nonce="abc">miq("init", "px_demo")</script>`
-	s := newSite(t, bannerMode, page, "Content-Security-Policy",
+	s := newSite(t, bannerMode, quick, page, "Content-Security-Policy",
 		"default-src 'none'; script-src 'nonce-abc' {origin}; connect-src {origin}; style-src data:")
 	do(t, ctx, chromedp.Navigate(s.Shop.URL))
 	do(t, ctx, chromedp.Poll[chromedp.Void](`document.querySelector("miq-consent")`))

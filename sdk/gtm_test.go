@@ -74,7 +74,7 @@ window.tagManager = function (code, permissions, data, layer) {
 };`
 
 func TestTheTagManagerTemplateStartsThePixelAndTracks(t *testing.T) {
-	s := newSite(t, impliedMode, "<!doctype html><title>Shop</title><script>"+sandbox+"</script>")
+	s := newSite(t, impliedMode, quick, "<!doctype html><title>Shop</title><script>"+sandbox+"</script>")
 	parts := sections(t, sdk.TagManagerTemplate(s.Collector.URL, "px_demo"))
 	for _, name := range []string{"INFO", "TEMPLATE_PARAMETERS", "WEB_PERMISSIONS"} {
 		var v any

@@ -4,7 +4,9 @@
 package sdk
 
 import (
-	_ "embed" // for the bundles
+	"crypto/sha512"
+	"embed"
+	"encoding/base64"
 	"encoding/json"
 	"html"
 	"net/url"
@@ -12,14 +14,10 @@ import (
 )
 
 // Version is the tag's version. It stands in the bundles and in their immutable
-// addresses; the define below carries it there, and a test keeps the two equal.
+// addresses.
 const Version = "1.1.0"
 
-//go:generate -command bundle go tool esbuild --bundle --minify --charset=utf8 --log-level=warning "--define:VERSION=\"1.0.0\"" --loader:.css=text
-//go:generate bundle src/tag.ts --format=iife --target=es2017 --outfile=dist/sdk.js
-//go:generate bundle src/banner.ts --format=iife --target=es2017 --outfile=dist/banner.js
-//go:generate bundle src/module.ts --format=esm --target=es2020 --outfile=dist/sdk.mjs
-//go:generate go tool esbuild src/sdk.d.ts --loader:.ts=copy --log-level=warning --outfile=dist/sdk.d.ts
+//go:generate go run ./build
 
 //go:embed dist/sdk.js
 var script []byte
@@ -27,11 +25,11 @@ var script []byte
 //go:embed dist/sdk.mjs
 var module []byte
 
-//go:embed dist/banner.js
-var banner []byte
-
 //go:embed dist/sdk.d.ts
 var types []byte
+
+//go:embed dist/cmp.js dist/gcm.js dist/banner.js dist/extras.js
+var parts embed.FS
 
 // Script is the tag that the snippet loads, at /sdk.js and /sdk/{version}.js.
 func Script() []byte { return script }
@@ -39,23 +37,63 @@ func Script() []byte { return script }
 // Module is the same as an ES module, at /sdk.mjs and /sdk/{version}.mjs.
 func Module() []byte { return module }
 
-// Banner is the consent banner, which the tag loads from
-// /sdk/{version}/banner.js where it has to ask.
-func Banner() []byte { return banner }
-
 // Types are the TypeScript declarations of the module.
 func Types() []byte { return types }
+
+// Parts are what the tag loads from /sdk/{version}/{name}.js where a page needs it:
+// one for each source of consent (cmp, gcm, banner) and one for what some sites ask
+// for besides (extras). The tag knows their digests and takes no others.
+func Parts() map[string][]byte {
+	files, err := parts.ReadDir("dist")
+	if err != nil {
+		panic(err) // they are embedded
+	}
+	m := make(map[string][]byte, len(files))
+	for _, f := range files {
+		body, err := parts.ReadFile("dist/" + f.Name())
+		if err != nil {
+			panic(err)
+		}
+		m[strings.TrimSuffix(f.Name(), ".js")] = body
+	}
+	return m
+}
+
+// Integrity is what a browser is to find in Script, as the integrity attribute
+// of an element that loads /sdk/{version}.js.
+func Integrity() string {
+	sum := sha512.Sum384(script)
+	return "sha384-" + base64.StdEncoding.EncodeToString(sum[:])
+}
 
 // Snippet is the HTML that puts a pixel on a page whose collector is at origin,
 // such as "https://px.example.com". Both are escaped for where they stand.
 func Snippet(origin, pixelID string) string {
+	return fill(snippet, origin, pixelID)
+}
+
+// Pinned is a Snippet that takes exactly this version: the browser refuses any
+// other script, and the script any other part.
+func Pinned(origin, pixelID string) string {
+	return fill(pinned, origin, pixelID)
+}
+
+func fill(page, origin, pixelID string) string {
 	origin = strings.TrimRight(origin, "/")
 	image := origin + "/pixel.gif?" + "pid=" + url.QueryEscape(pixelID) + "&e=page_view"
 	return strings.NewReplacer(
 		"{src}", quote(origin+"/sdk.js"),
+		"{version}", html.EscapeString(origin+"/sdk/"+Version+".js"),
+		"{integrity}", Integrity(),
 		"{id}", quote(pixelID),
 		"{img}", html.EscapeString(image),
-	).Replace(snippet)
+	).Replace(page)
+}
+
+// CSP are the sources that a Content-Security-Policy has to allow.
+func CSP(origin string) string {
+	origin = strings.TrimRight(origin, "/")
+	return "script-src " + origin + "; connect-src " + origin + "; img-src " + origin
 }
 
 const snippet = `<script>
@@ -63,6 +101,14 @@ const snippet = `<script>
 var s=d.createElement("script");s.async=1;s.src=u;d.head.appendChild(s)}(window,document,{src});
 miq("init",{id});miq("page");
 </script>
+<noscript><img src="{img}" width="1" height="1" alt=""></noscript>
+`
+
+const pinned = `<script>
+!function(w){w.miq=w.miq||function(){(w.miq.q=w.miq.q||[]).push(arguments)}}(window);
+miq("init",{id});miq("page");
+</script>
+<script async src="{version}" integrity="{integrity}" crossorigin="anonymous"></script>
 <noscript><img src="{img}" width="1" height="1" alt=""></noscript>
 `
 

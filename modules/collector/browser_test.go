@@ -25,7 +25,7 @@ func TestAPageMayReadItsAnswers(t *testing.T) {
 			t.Errorf("%s with an error: %d %v", path, w.Code, h)
 		}
 	}
-	for _, path := range []string{"/config/px_demo.json", "/sdk.js", "/sdk/1.0.0.js", "/banner.js", "/sdk.mjs"} {
+	for _, path := range []string{"/config/px_demo.json", "/sdk.js", "/sdk/1.0.0.js", "/sdk/1.0.0/banner.js", "/sdk.mjs"} {
 		if w := f.do("GET", path, nil, "Origin", "https://shop.example.com"); w.Code != http.StatusOK || w.Header().Get("Access-Control-Allow-Origin") != "*" || w.Header().Get("Access-Control-Allow-Credentials") != "" {
 			t.Errorf("%s: %d %v", path, w.Code, w.Header())
 		}
@@ -190,17 +190,28 @@ func TestThePublicSettingsOfAPixel(t *testing.T) {
 	f := newFixture(t, func(o *Options) {
 		m := somePixels()
 		p := m["px_demo"]
-		p.PrivacyURL, p.Name, p.Advertiser = "https://example.com/privacy", "secret name", "secret client"
+		p.Name, p.Advertiser = "secret name", "secret client"
 		m["px_demo"] = p
+		m["px_banner"] = settings.Pixel{
+			ID: "px_banner", Enabled: true, ConsentMode: settings.Banner, PrivacyURL: "https://example.com/privacy",
+			Banner: settings.BannerOptions{Language: "de", Texts: map[string]map[string]string{"de": {"title": "Hallo"}}, HideReopen: true},
+			Tag:    settings.TagOptions{SPA: "hash", Autotrack: []string{"scroll"}, Ecommerce: true, DataLayer: "layer", ClickIDs: []string{"xid"}, Storage: "session"},
+		}
 		o.Pixels = m
 	})
 	w := f.do("GET", "/config/px_demo.json", nil)
-	const want = `{"pixel_id":"px_demo","enabled":true,"consent_mode":"implied","tcf_vendor_id":101,"banner":{"privacy_url":"https://example.com/privacy","texts":{}},"batch":{"max_events":10,"max_wait_ms":2000}}`
+	const want = `{"pixel_id":"px_demo","enabled":true,"consent_mode":"implied","tcf_vendor_id":101,"batch":{"max_events":10,"max_wait_ms":2000}}`
 	if w.Code != http.StatusOK || w.Body.String() != want {
 		t.Errorf("%d\n%s\nwant\n%s", w.Code, w.Body, want)
 	}
 	if got := w.Header().Get("Cache-Control"); got != "public, max-age=60, stale-while-revalidate=86400" {
 		t.Errorf("cache for %q", got)
+	}
+	const all = `{"pixel_id":"px_banner","enabled":true,"consent_mode":"banner","tcf_vendor_id":101,` +
+		`"banner":{"privacy_url":"https://example.com/privacy","language":"de","texts":{"de":{"title":"Hallo"}},"hide_reopen":true},"batch":{"max_events":10,"max_wait_ms":2000},` +
+		`"spa":"hash","autotrack":["scroll"],"ecommerce":true,"data_layer":"layer","click_ids":["xid"],"storage":"sessionStorage"}`
+	if w := f.do("GET", "/config/px_banner.json", nil); w.Body.String() != all {
+		t.Errorf("with everything set:\n%s\nwant\n%s", w.Body, all)
 	}
 	tag := w.Header().Get("ETag")
 	if w := f.do("GET", "/config/px_demo.json", nil, "If-None-Match", `"other", W/`+tag); w.Code != http.StatusNotModified || w.Body.Len() != 0 {
@@ -219,7 +230,7 @@ func TestThePublicSettingsOfAPixel(t *testing.T) {
 func TestTheTagIsServed(t *testing.T) {
 	f := newFixture(t)
 	for path, want := range map[string]string{
-		"/sdk.js": "script", "/sdk/1.0.0.js": "script", "/banner.js": "banner", "/sdk/1.0.0/banner.js": "banner",
+		"/sdk.js": "script", "/sdk/1.0.0.js": "script", "/sdk/1.0.0/banner.js": "banner", "/sdk/1.0.0/cmp.js": "cmp",
 		"/sdk.mjs": "module", "/sdk/1.0.0.mjs": "module", "/sdk.d.ts": "types",
 	} {
 		w := f.do("GET", path, nil)

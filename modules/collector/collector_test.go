@@ -78,7 +78,7 @@ func newFixture(t *testing.T, change ...func(*Options)) *fixture {
 	o := Options{
 		Config: cfg, VendorID: 101, Pixels: somePixels(), Queue: q, Keys: keys, Consent: consent.New(consent.Options{}),
 		Salt:    func(pixel string) []byte { return []byte("salt of " + pixel) },
-		Tag:     Tag{Version: "1.0.0", Script: []byte("script" + strings.Repeat(" ", 500)), Banner: []byte("banner"), Module: []byte("module"), Types: []byte("types")},
+		Tag:     Tag{Version: "1.0.0", Script: []byte("script" + strings.Repeat(" ", 500)), Module: []byte("module"), Types: []byte("types"), Parts: map[string][]byte{"banner": []byte("banner"), "cmp": []byte("cmp")}},
 		Log:     slog.New(slog.DiscardHandler),
 		Metrics: f.metrics,
 	}

@@ -16,23 +16,49 @@ import (
 
 // tagConfig is what the tag may know of its pixel, and with it everybody.
 type tagConfig struct {
-	PixelID     string               `json:"pixel_id"`
-	Enabled     bool                 `json:"enabled"`
-	ConsentMode settings.ConsentMode `json:"consent_mode"`
-	TCFVendorID int                  `json:"tcf_vendor_id"`
-	Banner      tagBanner            `json:"banner"`
-	Batch       tagBatch             `json:"batch"`
+	PixelID         string               `json:"pixel_id"`
+	Enabled         bool                 `json:"enabled"`
+	ConsentMode     settings.ConsentMode `json:"consent_mode"`
+	TCFVendorID     int                  `json:"tcf_vendor_id"`
+	IgnoreGPCInGDPR bool                 `json:"ignore_gpc_in_gdpr,omitempty"`
+	Banner          *tagBanner           `json:"banner,omitempty"` // where it is shown
+	Batch           tagBatch             `json:"batch"`
+	SPA             string               `json:"spa,omitempty"`
+	Autotrack       []string             `json:"autotrack,omitempty"`
+	Ecommerce       bool                 `json:"ecommerce,omitempty"`
+	DataLayer       string               `json:"data_layer,omitempty"`
+	ClickIDs        []string             `json:"click_ids,omitempty"`
+	Storage         string               `json:"storage,omitempty"` // as browsers name it
 }
 
 type tagBanner struct {
-	PrivacyURL string `json:"privacy_url"`
-	// Texts replace the banner's own, by language.
-	Texts map[string]map[string]string `json:"texts"`
+	PrivacyURL string                       `json:"privacy_url,omitempty"`
+	Language   string                       `json:"language,omitempty"`
+	Texts      map[string]map[string]string `json:"texts,omitempty"`
+	HideReopen bool                         `json:"hide_reopen,omitempty"`
 }
 
 type tagBatch struct {
 	MaxEvents int `json:"max_events"`
 	MaxWaitMS int `json:"max_wait_ms"`
+}
+
+func (c *Collector) tagConfig(p settings.Pixel) tagConfig {
+	t := tagConfig{
+		PixelID: p.ID, Enabled: p.Enabled, ConsentMode: p.ConsentMode, TCFVendorID: c.vendorID, IgnoreGPCInGDPR: p.Consent.IgnoreGPCInGDPR,
+		Batch: tagBatch{MaxEvents: min(10, c.cfg.MaxEvents), MaxWaitMS: 2000},
+		SPA:   p.Tag.SPA, Autotrack: p.Tag.Autotrack, Ecommerce: p.Tag.Ecommerce, DataLayer: p.Tag.DataLayer, ClickIDs: p.Tag.ClickIDs,
+	}
+	if p.ConsentMode == settings.Banner {
+		t.Banner = &tagBanner{p.PrivacyURL, p.Banner.Language, p.Banner.Texts, p.Banner.HideReopen}
+	}
+	switch p.Tag.Storage {
+	case "session":
+		t.Storage = "sessionStorage"
+	case "none":
+		t.Storage = "none"
+	}
+	return t
 }
 
 // config answers GET /config/{pixel_id}.json. A pixel that is switched off says
@@ -44,11 +70,7 @@ func (c *Collector) config(ec *echo.Context) error {
 	if !ok || !known {
 		return httpserver.NewProblem(http.StatusNotFound, "unknown_pixel", "there is no pixel of this id")
 	}
-	body, err := json.Marshal(tagConfig{
-		PixelID: p.ID, Enabled: p.Enabled, ConsentMode: p.ConsentMode, TCFVendorID: c.vendorID,
-		Banner: tagBanner{PrivacyURL: p.PrivacyURL, Texts: map[string]map[string]string{}},
-		Batch:  tagBatch{MaxEvents: min(10, c.cfg.MaxEvents), MaxWaitMS: 2000},
-	}, json.Deterministic(true))
+	body, err := json.Marshal(c.tagConfig(p), json.Deterministic(true))
 	if err != nil {
 		return err
 	}

@@ -49,7 +49,8 @@ func (c *Collector) take(ec *echo.Context) {
 	}()
 	// What cannot be read of a query is left out, and the rest says what it can.
 	q, malformed := url.ParseQuery(ec.Request().URL.RawQuery)
-	p, err := c.pixelFor(q.Get("pid"))
+	env, one, fault := fromQuery(q, header(ec.Request().Referer(), maxReferer))
+	p, err := c.pixelFor(env.PixelID)
 	if err != nil {
 		c.metrics.rejected(image, "unknown_pixel")
 		return
@@ -58,7 +59,6 @@ func (c *Collector) take(ec *echo.Context) {
 		c.refuse(ec, p.ID, image, event.Fault{Code: "origin_not_allowed", Message: "came from a site that is not among the pixel's domains: " + clip(host, 100)})
 		return
 	}
-	env, one, fault := fromQuery(q, header(ec.Request().Referer(), maxReferer))
 	if malformed != nil && fault.Code == "" {
 		fault = event.Fault{Code: "malformed_query", Message: "must be percent-encoded"}
 	}
@@ -86,16 +86,26 @@ func (c *Collector) take(ec *echo.Context) {
 	c.keepCookie(ec, answer.verdict, env.Identity.AnonymousID)
 }
 
-// fromQuery reads the image's parameters as if they were an envelope.
+// fromQuery reads the image's parameters as if they were an envelope. The tag's own
+// image, its last resort, has a whole envelope with one event as d.
 func fromQuery(q url.Values, referer string) (event.Envelope, event.Incoming, event.Fault) {
 	var env event.Envelope
 	var one event.Incoming
+	if d := q.Get("d"); d != "" {
+		env, err := event.DecodeEnvelope([]byte(d), 1)
+		if err != nil {
+			_, f := explain(err)
+			return env, one, f
+		}
+		one.Fault = one.Decode(env.Events[0])
+		return env, one, event.Fault{}
+	}
+	env.PixelID = q.Get("pid")
 	for name, values := range q {
 		if !utf8.ValidString(name) || !utf8.ValidString(values[0]) {
 			return env, one, event.Fault{Pointer: "/" + clean(name), Code: "invalid_utf8", Message: "must be UTF-8"}
 		}
 	}
-	env.PixelID = q.Get("pid")
 	env.Identity.AnonymousID = q.Get("cid")
 	env.Context.Page = event.Page{URL: q.Get("u"), Referrer: q.Get("r")}
 	if env.Context.Page.URL == "" {

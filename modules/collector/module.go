@@ -47,7 +47,7 @@ func provide(p Params) (*Collector, error) {
 		Config: p.Config, VendorID: p.Who.VendorID,
 		Pixels: p.Settings, Queue: p.Queue, Keys: p.Keys, Consent: p.Consent,
 		Salt: salts(p.Box),
-		Tag:  Tag{Version: sdk.Version, Script: sdk.Script(), Banner: sdk.Banner(), Module: sdk.Module(), Types: sdk.Types()},
+		Tag:  Tag{Version: sdk.Version, Script: sdk.Script(), Module: sdk.Module(), Types: sdk.Types(), Parts: sdk.Parts()},
 		Log:  p.Log.With("component", "collector"), Metrics: p.Metrics,
 		Tracer: p.Traces.Tracer("github.com/miq/pixel/modules/collector"),
 		Checks: p.Checks, Pressure: p.Pressure,

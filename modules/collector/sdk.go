@@ -11,10 +11,10 @@ import (
 // Tag is the browser's side, as package sdk has it.
 type Tag struct {
 	Version string
-	Script  []byte // the classic script
-	Banner  []byte // the consent banner, loaded only where it is shown
-	Module  []byte // the ES module
-	Types   []byte // its TypeScript types
+	Script  []byte            // the classic script
+	Module  []byte            // the ES module
+	Types   []byte            // its TypeScript types
+	Parts   map[string][]byte // what the script loads where a page needs it, by name
 }
 
 const (
@@ -45,8 +45,9 @@ func newAssets(t Tag) *assets {
 	versioned := "/sdk/" + t.Version
 	add("/sdk.js", js, t.Script, fresh)
 	add(versioned+".js", js, t.Script, forever)
-	add("/banner.js", js, t.Banner, fresh)
-	add(versioned+"/banner.js", js, t.Banner, forever)
+	for name, part := range t.Parts {
+		add(versioned+"/"+name+".js", js, part, forever)
+	}
 	add("/sdk.mjs", js, t.Module, fresh)
 	add(versioned+".mjs", js, t.Module, forever)
 	add("/sdk.d.ts", ts, t.Types, fresh)

@@ -35,6 +35,10 @@ type Pixel struct {
 	Consent ConsentOptions `json:"consent"`
 	// PrivacyURL is where our banner links to.
 	PrivacyURL string `json:"privacy_url,omitempty"`
+	// Banner is what else our banner may be told.
+	Banner BannerOptions `json:"banner,omitzero"`
+	// Tag is what the tag does on pages beside what they ask of it.
+	Tag TagOptions `json:"tag,omitzero"`
 	// Country is where the site sells, ISO 3166-1 alpha-2: used where an event
 	// does not tell and a partner must know.
 	Country string `json:"country,omitempty"`
@@ -57,6 +61,46 @@ type ConsentOptions struct {
 	Default               string   `json:"default,omitempty"`                   // state where no regime applies; empty: none
 	PartnersWithoutVendor []string `json:"partners_without_vendor,omitempty"`
 }
+
+// BannerOptions are our banner's. The zero value is a banner in the page's own
+// language, in our words.
+type BannerOptions struct {
+	// Language is spoken where the page's and the visitor's are not known to us;
+	// BCP 47, empty: English.
+	Language string `json:"language,omitempty"`
+	// Texts replace the banner's own, by language and word (BannerWords).
+	Texts map[string]map[string]string `json:"texts,omitempty"`
+	// HideReopen leaves it to the site to open the banner again.
+	HideReopen bool `json:"hide_reopen,omitempty"`
+}
+
+// BannerWords are the texts that a banner has.
+var BannerWords = [...]string{
+	"title", "body", "accept", "refuse", "settings", "save", "back", "necessary", "necessary_about", "always",
+	"analytics", "analytics_about", "advertising", "advertising_about", "privacy", "close", "reopen",
+}
+
+// TagOptions are the tag's. The zero value counts page views, of single-page apps
+// too, and what the page reports.
+type TagOptions struct {
+	// SPA says what a new page of an app is: "" a new path or query, "hash" a new
+	// fragment too, "off" only what the page reports.
+	SPA string `json:"spa,omitempty"`
+	// Autotrack lists what is reported without being asked: AutotrackKinds.
+	Autotrack []string `json:"autotrack,omitempty"`
+	// Ecommerce reads purchases and the like out of the page's data layer.
+	Ecommerce bool `json:"ecommerce,omitempty"`
+	// DataLayer is its name; empty: dataLayer.
+	DataLayer string `json:"data_layer,omitempty"`
+	// ClickIDs are query keys that hold click ids of systems we do not know.
+	ClickIDs []string `json:"click_ids,omitempty"`
+	// Storage says where consent is used to keep the visitor's id: "" for as long
+	// as the browser does, "session" in the tab alone, "none" in memory.
+	Storage string `json:"storage,omitempty"`
+}
+
+// AutotrackKinds are what a tag can report by itself.
+var AutotrackKinds = [...]string{"clicks", "outbound", "downloads", "forms", "scroll"}
 
 // Route sends one kind of event to one partner.
 type Route struct {

@@ -2,8 +2,10 @@ package settings
 
 import (
 	"fmt"
+	"maps"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/miq/pixel/modules/event"
@@ -41,6 +43,10 @@ var (
 	pixelID = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_-]{0,63}$`)
 	domain  = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 	country = regexp.MustCompile(`^[A-Z]{2}$`)
+
+	language   = regexp.MustCompile(`^[a-z]{2,3}(-[a-z0-9]{2,8})*$`)
+	identifier = regexp.MustCompile(`^[A-Za-z_$][A-Za-z0-9_$]{0,63}$`)
+	queryKey   = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
 )
 
 // Validate returns an Invalid, or nil.
@@ -70,6 +76,8 @@ func (p Pixel) Validate() error {
 			v.add("privacy_url", "must be an http(s) address")
 		}
 	}
+	p.Banner.validate(&v)
+	p.Tag.validate(&v)
 	switch event.State(p.Consent.Default) {
 	case "", event.None, event.Partial, event.Full:
 	default:
@@ -84,6 +92,64 @@ func (p Pixel) Validate() error {
 		}
 	}
 	return v.err()
+}
+
+// The most that a banner may say: it goes to every visitor.
+const (
+	maxLanguages = 40
+	maxText      = 1000
+)
+
+func (b BannerOptions) validate(v *Invalid) {
+	if b.Language != "" && !language.MatchString(b.Language) {
+		v.add("banner.language", "must be a language in lower case, such as de or pt-br")
+	}
+	if len(b.Texts) > maxLanguages {
+		v.add("banner.texts", "must hold at most %d languages", maxLanguages)
+	}
+	for _, code := range slices.Sorted(maps.Keys(b.Texts)) {
+		at := "banner.texts." + code
+		if !language.MatchString(code) {
+			v.add(at, "must be a language in lower case, such as de or pt-br")
+		}
+		for _, word := range slices.Sorted(maps.Keys(b.Texts[code])) {
+			switch text := b.Texts[code][word]; {
+			case !slices.Contains(BannerWords[:], word):
+				v.add(at+"."+word, "is not a text of the banner; those are %s", strings.Join(BannerWords[:], ", "))
+			case strings.TrimSpace(text) == "" || len(text) > maxText:
+				v.add(at+"."+word, "must be 1 to %d bytes", maxText)
+			}
+		}
+	}
+}
+
+func (t TagOptions) validate(v *Invalid) {
+	switch t.SPA {
+	case "", "hash", "off":
+	default:
+		v.add("tag.spa", "must be empty, hash or off")
+	}
+	for i, kind := range t.Autotrack {
+		if !slices.Contains(AutotrackKinds[:], kind) {
+			v.add(fmt.Sprintf("tag.autotrack[%d]", i), "must be one of %s", strings.Join(AutotrackKinds[:], ", "))
+		}
+	}
+	if t.DataLayer != "" && !identifier.MatchString(t.DataLayer) {
+		v.add("tag.data_layer", "must be the name of a JavaScript variable, such as dataLayer")
+	}
+	if len(t.ClickIDs) > 20 {
+		v.add("tag.click_ids", "must be at most 20")
+	}
+	for i, key := range t.ClickIDs {
+		if !queryKey.MatchString(key) {
+			v.add(fmt.Sprintf("tag.click_ids[%d]", i), "must be a key of a query, such as partner_click")
+		}
+	}
+	switch t.Storage {
+	case "", "session", "none":
+	default:
+		v.add("tag.storage", "must be empty, session or none")
+	}
 }
 
 // Validate returns an Invalid, or nil.

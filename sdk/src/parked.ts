@@ -5,7 +5,7 @@
 
 import { storable } from "./envelope";
 import { keys, place, read, write } from "./store";
-import type { Batch, Tab } from "./types";
+import type { Batch } from "./types";
 import { uuid } from "./uuid";
 
 const prefix = "_q.";
@@ -13,23 +13,24 @@ const tabKey = "_tab";
 const most = 200; // events
 const lifetime = 86_400_000;
 
-let tab: Tab | undefined;
+let tab = "";
+let seq = 0;
 let release: (() => void) | undefined;
 
-/** The tab that this page is in, with the number of its last event. Only where consent allows storage. */
-export function thisTab(): Tab {
+/** The tab that this page is in. Only where consent allows storage. */
+export function thisTab(): string {
   if (!tab) {
-    const [id, seq] = (read(tabKey, "sessionStorage") || uuid()).split(" ");
-    tab = { id, seq: +seq || 0 };
+    const [id, last] = (read(tabKey, "sessionStorage") || uuid()).split(" ");
+    tab = id;
+    seq = +last || 0;
   }
   return tab;
 }
 
 /** The number of the tab's next event. */
 export function nextSeq(): number {
-  const { id } = thisTab();
-  const seq = ++tab!.seq;
-  if (place.kind != "none") write(tabKey, id + " " + seq, "sessionStorage");
+  const now = thisTab() + " " + ++seq;
+  if (place.kind != "none") write(tabKey, now, "sessionStorage");
   return seq;
 }
 
@@ -38,7 +39,7 @@ export function park(batches: Batch[]): void {
   if (!release) return;
   let room = most;
   const kept = batches.filter(({ envelope }) => (room -= envelope.events.length) >= 0);
-  write(prefix + tab!.id, kept[0] && JSON.stringify(kept.map(({ envelope, state, made }) => ({ envelope: storable(envelope, state), state, made }))));
+  write(prefix + tab, kept[0] && JSON.stringify(kept.map(({ envelope, state, made }) => ({ envelope: storable(envelope, state), state, made }))));
 }
 
 /** Takes part: holds the tab's lock, and hands over the batches of tabs that are gone. */
@@ -56,11 +57,12 @@ export function attend(take: (batch: Batch) => void): void {
       // There is nothing, or somebody else's value.
     }
   };
-  const own = prefix + thisTab().id;
+  const own = prefix + thisTab();
   lock(own, (mine) => {
     if (!mine) {
       // A copy of a tab that lives: its storage came along, its name may not.
-      tab = { id: uuid(), seq: 0 };
+      tab = uuid();
+      seq = 0;
       release = undefined;
       return attend(take);
     }
@@ -79,5 +81,5 @@ export function depart(): void {
 
 export function forgetTab(): void {
   depart();
-  tab = undefined;
+  tab = "";
 }

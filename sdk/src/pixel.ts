@@ -119,7 +119,7 @@ function open(): State {
 /** Who browses, as far as consent lets us know. */
 function who() {
   const touch = keepTouches(open() == "full");
-  return { pixel_id: pixelID, identity: { anonymous_id: anonymousID(), click_ids: clickIDs(touch), ...known() }, touch, tab: thisTab().id };
+  return { pixel_id: pixelID, identity: { anonymous_id: anonymousID(), click_ids: clickIDs(touch), ...known() }, touch, tab: thisTab() };
 }
 
 /** The signals as the server gets them. */

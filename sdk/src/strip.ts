@@ -9,7 +9,7 @@ import type { Page } from "./types";
 // separators, so that `userEmail` and `user_email` are one. Wider than need be:
 // losing a harmless key costs less than letting a name out.
 const person =
-  /mail|phone|mobile|address|street|birth|post(al)?code|^zip|^(city|dob|ip)$|(first|last|full|sur|user)name|(user|customer|account|device)id|^(tdid|uid2|maid)$/;
+  /mail|phone|mobile|address|street|birth|post(al)?code|^zip|^(city|dob|ip|tdid|uid2|maid)$|(first|last|full|sur|user)name|(user|customer|account|device)id/;
 
 const email = /[^\s@=&?/]+(@|%40)[^\s@=&?/]+\.[a-z]{2,}/i;
 

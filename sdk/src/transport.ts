@@ -55,11 +55,7 @@ export function web(endpoint: string): Transport {
   return {
     post: (path, body) => send(path, body, fits(body)),
     leave(path, body, otherwise = () => {}) {
-      try {
-        if (navigator.sendBeacon(endpoint + path, body)) return;
-      } catch {
-        // No beacons here, or a policy forbids them.
-      }
+      if (navigator.sendBeacon?.(endpoint + path, body)) return;
       if (fits(body)) send(path, body, true).catch(otherwise);
       else otherwise();
     },

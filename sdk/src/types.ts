@@ -41,12 +41,6 @@ export interface Touches {
   last?: Touch;
 }
 
-export interface Tab {
-  id: string;
-  /** The number of its last event. */
-  seq: number;
-}
-
 export interface Context {
   page: Page;
   locale: string;

@@ -1,14 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { allowed, type Phase, step, stricter, type Trigger } from "../src/consent";
+import { allowed, type Phase, step, stricter, table, type Trigger } from "../src/consent";
 
 const phases: Phase[] = ["no_consent", "banner", "checking", "denied", "partial", "full", "purge"];
-const triggers: Trigger[] = ["found", "shown", "answered", "none", "partial", "full", "purged", "lost"];
+const triggers: Trigger[] = ["found", "shown", "answered", "none", "partial", "full", "purge", "purged", "lost"];
 
 // Every move there is; what is not listed stays where it is.
 const moves: Record<string, Phase> = {
   "no_consent found": "checking",
   "no_consent shown": "banner",
+  "no_consent purge": "purge",
   "banner answered": "checking",
   "banner lost": "no_consent",
   "checking shown": "banner",
@@ -19,13 +20,13 @@ const moves: Record<string, Phase> = {
   "denied partial": "partial",
   "denied full": "full",
   "denied lost": "no_consent",
-  "partial none": "purge",
+  "partial none": "no_consent",
   "partial full": "full",
   "partial lost": "no_consent",
-  "full none": "purge",
+  "full none": "no_consent",
   "full partial": "partial",
   "full lost": "no_consent",
-  "purge purged": "denied",
+  "purge purged": "no_consent",
 };
 
 for (const phase of phases)
@@ -36,6 +37,23 @@ for (const phase of phases)
     });
   }
 
+const walk = (...triggers: Trigger[]) =>
+  triggers.reduce<Phase[]>((way, trigger) => [...way, step({ phase: way[way.length - 1], hold: false }, trigger).phase], ["no_consent"]);
+
+test("a revocation leads through a purge to a refusal", () => {
+  assert.deepEqual(walk("found", "full", "none", "purge", "purged", "found", "none"), [
+    "no_consent", "checking", "full", "no_consent", "purge", "no_consent", "checking", "denied",
+  ]);
+});
+
+test("a banner leads to a check", () => {
+  assert.deepEqual(walk("shown", "answered", "partial", "full", "partial"), ["no_consent", "banner", "checking", "partial", "full", "partial"]);
+});
+
+test("nothing but a purge leaves a purge", () => {
+  assert.deepEqual(Object.keys(table.purge), ["purged"]);
+});
+
 for (const phase of ["denied", "partial", "full"] as Phase[])
   test("asked again in " + phase + ": the state stays, nothing leaves until an answer", () => {
     const held = step({ phase, hold: false }, "shown");
@@ -45,7 +63,7 @@ for (const phase of ["denied", "partial", "full"] as Phase[])
   });
 
 test("a held phase can still be withdrawn", () => {
-  assert.deepEqual(step({ phase: "full", hold: true }, "none"), { phase: "purge", hold: false });
+  assert.deepEqual(step({ phase: "full", hold: true }, "none"), { phase: "no_consent", hold: false });
 });
 
 test("a repeated decision is no step", () => {

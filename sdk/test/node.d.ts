@@ -1,6 +1,7 @@
 // As much of Node's test runner as we use, so that checking needs one package.
 declare module "node:test" {
   export function test(name: string, fn: () => void | Promise<void>): void;
+  export function beforeEach(fn: () => void): void;
 }
 declare module "node:crypto" {
   export const webcrypto: Crypto;

@@ -4,7 +4,7 @@ import { listen } from "../src/notices";
 import { newSender } from "../src/send";
 import { split } from "../src/split";
 import { type Answer, retryAfter } from "../src/transport";
-import type { State } from "../src/types";
+import type { Batch, State } from "../src/types";
 import { stopClock, tick } from "./clock";
 import { event } from "./page";
 
@@ -19,19 +19,20 @@ const turns = async () => {
 function setup(answers: (Answer | "down")[] = []) {
   stopClock();
   const world = {
+    answers,
     state: "full" as State,
     posted: [] as Record<string, any>[],
     left: [] as Record<string, any>[],
-    images: [] as string[],
+    images: [] as Record<string, any>[],
+    parked: [] as Batch[],
     beacons: true,
   };
   const sender = newSender(
     {
-      endpoint: "https://px.example",
-      pixelID: "px_demo",
       state: () => world.state,
-      identity: () => ({ anonymous_id: "anon", email: "me@example.com", click_ids: { gclid: "1" } }),
+      who: () => ({ pixel_id: "px_demo", identity: { anonymous_id: "anon", email: "me@example.com", click_ids: { gclid: "1" } }, tab: "t1" }),
       signals: () => ({ gdpr_applies: true, tcf: "CP" }),
+      park: (batches) => void (world.parked = batches),
     },
     {
       async post(_, body) {
@@ -40,11 +41,11 @@ function setup(answers: (Answer | "down")[] = []) {
         if (answer == "down") throw new Error("network");
         return answer;
       },
-      leave(_, body) {
+      leave(_, body, otherwise) {
         if (world.beacons) world.left.push(JSON.parse(body));
-        return world.beacons;
+        else otherwise?.();
       },
-      image: (url) => void world.images.push(url),
+      image: (body) => void world.images.push(JSON.parse(body)),
     },
   );
   return { sender, world };
@@ -106,9 +107,42 @@ test("where the browser takes no more, each event becomes an image", () => {
   world.beacons = false;
   sender.add(event("page_view", { value: 5, order_id: "A-1", colour: "red" }));
   sender.flush(true);
-  const query = new URL(world.images[0]).searchParams;
-  for (const [key, want] of Object.entries({ pid: "px_demo", e: "page_view", v: "5", oid: "A-1", "p.colour": "red", gdpr: "1", gdpr_consent: "CP", cid: "anon" }))
-    assert.equal(query.get(key), want, key);
+  sender.add(event("view_item"));
+  sender.flush(true);
+  const [image] = world.images;
+  assert.equal(image.pixel_id, "px_demo");
+  assert.equal(image.consent.tcf, "CP");
+  assert.equal(image.identity.anonymous_id, "anon");
+  assert.deepEqual(world.images.map(names), ["page_view", "view_item"]);
+  assert.deepEqual(image.events[0].properties, { value: 5, order_id: "A-1", colour: "red" });
+});
+
+test("what the server turned away under pressure is sent again, and only that", async () => {
+  const { sender, world } = setup();
+  const events = ["page_view", "scroll", "bad", "scroll"].map((name) => event(name));
+  const status = ["accepted", "rejected", "rejected", "rejected"];
+  const code = [undefined, "overloaded", "invalid_name", "overloaded"];
+  world.answers.push({ status: 202, wait: 7000, results: events.map(({ id }, i) => ({ id, status: status[i], code: code[i], message: code[i] })) });
+  events.forEach(sender.add);
+  sender.flush();
+  await turns();
+  assert.equal(errors.pop(), "invalid_name");
+  assert.equal(world.parked.length, 1);
+  tick(6900);
+  assert.equal(world.posted.length, 1);
+  tick(200);
+  assert.equal(names(world.posted[1]), "scroll,scroll");
+  await turns();
+  assert.deepEqual(world.parked, []);
+});
+
+test("a batch that another tab left is sent as it was allowed then, and no further", () => {
+  const { sender, world } = setup();
+  const made = Date.now();
+  const envelope = { pixel_id: "px_demo", identity: { anonymous_id: "anon" }, context: { page: { url: "https://a.example/", referrer: "", title: "" }, locale: "en", sdk: { name: "web", version: "1" } }, events: [{ id: "x", name: "purchase", time: "" }] };
+  sender.adopt({ envelope, state: "partial", made, tries: 1 });
+  tick(1000);
+  assert.equal(world.posted[0].consent.state, "partial");
 });
 
 test("a failure is tried again, not before the server said", async () => {

@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { clickIDs } from "../src/campaign";
 import { cleanPage, cleanProperties, cleanURL } from "../src/strip";
 
 const urls: [string, string][] = [
@@ -40,10 +39,4 @@ test("properties keep the products and lose the person, at any depth", () => {
     items: [{ item_id: "SKU1", item_name: "Shoe", customer: { size: 9 } }],
   });
   assert.equal(cleanProperties(undefined), undefined);
-});
-
-test("click ids are found, and junk is not", () => {
-  assert.deepEqual(clickIDs("https://a.example/?gclid=1&dclid=2&x=3&fbclid="), { gclid: "1", dclid: "2" });
-  assert.deepEqual(clickIDs("https://a.example/?gclid=" + "x".repeat(600)), {});
-  assert.deepEqual(clickIDs(""), {});
 });

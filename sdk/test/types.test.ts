@@ -1,5 +1,5 @@
 // Nothing to run: that this file passes the type check is the test.
-import type * as Public from "../dist/sdk";
+import type * as Public from "../src/sdk";
 import * as implemented from "../src/index";
 
 implemented satisfies typeof Public;
@@ -17,5 +17,8 @@ export function examples(api: typeof Public): void {
   api.consent({ gcm: { ad_storage: "granted" } });
   // @ts-expect-error no such state
   api.consent({ state: "some" });
+  api.use({ name: "mine", beforeSend: (event) => event.name != "scroll", setup: ({ track }) => track("ready") });
+  // @ts-expect-error a hook answers with a boolean
+  api.use({ beforeSend: () => "no" });
   api.on("sent", ({ ids, status }) => ids.length + status);
 }
