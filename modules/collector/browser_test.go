@@ -8,6 +8,7 @@ import (
 
 	"github.com/miq/pixel/modules/consent"
 	"github.com/miq/pixel/modules/event"
+	"github.com/miq/pixel/modules/settings"
 )
 
 func TestAPageMayReadItsAnswers(t *testing.T) {

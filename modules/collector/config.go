@@ -20,12 +20,12 @@ type tagConfig struct {
 	Enabled         bool                 `json:"enabled"`
 	ConsentMode     settings.ConsentMode `json:"consent_mode"`
 	TCFVendorID     int                  `json:"tcf_vendor_id"`
-	IgnoreGPCInGDPR bool                 `json:"ignore_gpc_in_gdpr,omitempty"`
+	IgnoreGPCInGDPR bool                 `json:"ignore_gpc_in_gdpr,omitzero"`
 	Banner          *tagBanner           `json:"banner,omitempty"` // where it is shown
 	Batch           tagBatch             `json:"batch"`
 	SPA             string               `json:"spa,omitempty"`
 	Autotrack       []string             `json:"autotrack,omitempty"`
-	Ecommerce       bool                 `json:"ecommerce,omitempty"`
+	Ecommerce       bool                 `json:"ecommerce,omitzero"`
 	DataLayer       string               `json:"data_layer,omitempty"`
 	ClickIDs        []string             `json:"click_ids,omitempty"`
 	Storage         string               `json:"storage,omitempty"` // as browsers name it
@@ -35,7 +35,7 @@ type tagBanner struct {
 	PrivacyURL string                       `json:"privacy_url,omitempty"`
 	Language   string                       `json:"language,omitempty"`
 	Texts      map[string]map[string]string `json:"texts,omitempty"`
-	HideReopen bool                         `json:"hide_reopen,omitempty"`
+	HideReopen bool                         `json:"hide_reopen,omitzero"`
 }
 
 type tagBatch struct {

@@ -172,3 +172,18 @@ func TestTheImageIsSentThoughWePanic(t *testing.T) {
 type explosive struct{}
 
 func (explosive) Pixel(string) (settings.Pixel, bool) { panic("boom") }
+
+func TestTheImageTakesAWholeEnvelope(t *testing.T) {
+	f := newFixture(t)
+	f.image("d=" + url.QueryEscape(visit))
+	events := f.everything()
+	if len(events) != 1 || events[0].Subject.AnonymousID != "anon-1" || events[0].Source != "pixel" {
+		t.Fatalf("%+v", events)
+	}
+	for _, d := range []string{"{", "[]", `{"pixel_id":"px_nobody","events":[{"name":"x"}]}`, `{"pixel_id":"px_demo","events":[{"name":"x"},{"name":"y"}]}`} {
+		f.image("d=" + url.QueryEscape(d))
+	}
+	if events := f.everything(); len(events) != 0 {
+		t.Errorf("%+v", events)
+	}
+}

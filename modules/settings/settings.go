@@ -71,7 +71,7 @@ type BannerOptions struct {
 	// Texts replace the banner's own, by language and word (BannerWords).
 	Texts map[string]map[string]string `json:"texts,omitempty"`
 	// HideReopen leaves it to the site to open the banner again.
-	HideReopen bool `json:"hide_reopen,omitempty"`
+	HideReopen bool `json:"hide_reopen,omitzero"`
 }
 
 // BannerWords are the texts that a banner has.
@@ -89,7 +89,7 @@ type TagOptions struct {
 	// Autotrack lists what is reported without being asked: AutotrackKinds.
 	Autotrack []string `json:"autotrack,omitempty"`
 	// Ecommerce reads purchases and the like out of the page's data layer.
-	Ecommerce bool `json:"ecommerce,omitempty"`
+	Ecommerce bool `json:"ecommerce,omitzero"`
 	// DataLayer is its name; empty: dataLayer.
 	DataLayer string `json:"data_layer,omitempty"`
 	// ClickIDs are query keys that hold click ids of systems we do not know.
