@@ -24,6 +24,7 @@ import (
 	"github.com/miq/pixel/modules/delivery"
 	"github.com/miq/pixel/modules/health"
 	"github.com/miq/pixel/modules/httpserver"
+	"github.com/miq/pixel/modules/ledger"
 	"github.com/miq/pixel/modules/partner"
 	"github.com/miq/pixel/modules/queue"
 	"github.com/miq/pixel/modules/settings"
@@ -40,6 +41,7 @@ type Options struct {
 	State     state.Store
 	Events    analytics.Reader
 	Queues    queue.Inspector
+	Ledger    *ledger.Keeper
 	Adapters  []partner.Adapter
 	// Partners are where each partner is reached, by name.
 	Partners map[string]config.Partner

@@ -17,6 +17,7 @@ import (
 
 	"github.com/miq/pixel/config"
 	"github.com/miq/pixel/modules/analytics/sqliteanalytics"
+	"github.com/miq/pixel/modules/ledger"
 	"github.com/miq/pixel/modules/partner"
 	"github.com/miq/pixel/modules/partner/amazon"
 	"github.com/miq/pixel/modules/partner/ttd"
@@ -65,10 +66,12 @@ func open(t *testing.T, change ...func(*Options)) *bench {
 	s := settings.New(b.state, box, log)
 	must(t, s.Start(t.Context()))
 	t.Cleanup(s.Stop)
+	keeper, err := ledger.NewKeeper(b.queue, b.queue, b.store, log, nil, time.Now)
+	must(t, err)
 	o := Options{
 		Config:    config.Admin{Addr: "127.0.0.1:0", Token: adminToken},
 		Collector: config.Collector{PublicURL: "https://px.example.com"},
-		Settings:  s, State: b.state, Events: b.store, Queues: b.queue,
+		Settings:  s, State: b.state, Events: b.store, Queues: b.queue, Ledger: keeper,
 		Adapters: []partner.Adapter{ttd.New(), amazon.New()},
 		Log:      log, Out: b.out,
 	}

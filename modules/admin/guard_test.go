@@ -43,6 +43,7 @@ admin    POST   /partners/:name/settings
 admin    POST   /partners/:name/credentials
 admin    POST   /partners/:name/test
 viewer   GET    /queues
+viewer   GET    /ledger
 viewer   GET    /dead/:queue
 admin    POST   /dead/:queue/replay
 admin    POST   /dead/:queue/drop
@@ -80,6 +81,7 @@ admin    DELETE /api/v1/dlq/:queue
 viewer   GET    /api/v1/reports/timeseries
 viewer   GET    /api/v1/reports/top
 viewer   GET    /api/v1/reports/consent
+viewer   GET    /api/v1/reports/ledger
 admin    GET    /api/v1/audit
 admin    GET    /api/v1/users
 admin    POST   /api/v1/users

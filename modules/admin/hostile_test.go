@@ -79,7 +79,7 @@ func TestHostileEventsAreInert(t *testing.T) {
 	must(t, err)
 	ctx := chromium(t)
 	drive(t, ctx, chromedp.EmulateViewport(1440, 900), chromedp.Navigate(b.server.URL+link[len(b.URL()):]))
-	paths := []string{"/", "/live", "/events", "/pixels", "/pixels/px_1", "/partners", "/partners/ttd", "/queues", "/dead/validation", "/people", "/audit", "/account"}
+	paths := []string{"/", "/live", "/events", "/pixels", "/pixels/px_1", "/partners", "/partners/ttd", "/queues", "/ledger", "/dead/validation", "/people", "/audit", "/account"}
 	w := b.browser()
 	second, err := b.LoginLink(t.Context())
 	must(t, err)

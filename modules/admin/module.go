@@ -12,6 +12,7 @@ import (
 	"github.com/miq/pixel/modules/analytics"
 	"github.com/miq/pixel/modules/delivery"
 	"github.com/miq/pixel/modules/health"
+	"github.com/miq/pixel/modules/ledger"
 	"github.com/miq/pixel/modules/partner"
 	"github.com/miq/pixel/modules/queue"
 	"github.com/miq/pixel/modules/settings"
@@ -34,6 +35,7 @@ type Params struct {
 	State     state.Store
 	Events    analytics.Reader
 	Queues    queue.Inspector
+	Ledger    *ledger.Keeper
 	Adapters  []partner.Adapter `group:"adapters"`
 	Checks    []health.Check    `group:"health,soft"`
 	Tracing   trace.TracerProvider
@@ -46,7 +48,7 @@ type Params struct {
 func provide(p Params) (*Admin, error) {
 	a, err := New(Options{
 		Config: p.Config, Collector: p.Collector, Partners: p.Partners,
-		Settings: p.Settings, Vault: p.Vault, State: p.State, Events: p.Events, Queues: p.Queues, Adapters: p.Adapters,
+		Settings: p.Settings, Vault: p.Vault, State: p.State, Events: p.Events, Queues: p.Queues, Ledger: p.Ledger, Adapters: p.Adapters,
 		Checks: p.Checks, Tracer: p.Tracing.Tracer("admin"), Metrics: p.Metrics, Log: p.Log,
 		Out: p.Out,
 	})

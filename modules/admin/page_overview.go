@@ -183,6 +183,9 @@ const (
 func (a *Admin) needs(ctx context.Context, d *overviewData, queues []queueView) ([]need, error) {
 	var out []need
 	add := func(level, text, link, do string) { out = append(out, need{level, text, link, do}) }
+	if n, wrong := a.ledgerNeed(); wrong {
+		out = append(out, n)
+	}
 	if d.Oldest > slow.Seconds() {
 		add("bad", "Processing is behind: the oldest of "+count(d.Waiting, "event")+" has waited for "+age(d.Oldest)+".", "/queues", "See the queues")
 	}

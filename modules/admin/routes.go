@@ -67,6 +67,7 @@ func (a *Admin) pages() []route {
 		{post, "/partners/:name/test", Administrator, a.partnerTestForm},
 
 		{get, "/queues", Viewer, a.queuesPage},
+		{get, "/ledger", Viewer, a.ledgerPage},
 		{get, "/dead/:queue", Viewer, a.deadPage},
 		{post, "/dead/:queue/replay", Administrator, a.replayForm},
 		{post, "/dead/:queue/drop", Administrator, a.dropForm},
@@ -118,6 +119,7 @@ func (a *Admin) api() []route {
 		{get, base + "/reports/timeseries", Viewer, a.timeseries},
 		{get, base + "/reports/top", Viewer, a.top},
 		{get, base + "/reports/consent", Viewer, a.consentReport},
+		{get, base + "/reports/ledger", Viewer, a.ledgerReport},
 
 		{get, base + "/audit", Administrator, a.listAudit},
 		{get, base + "/users", Administrator, a.listUsers},

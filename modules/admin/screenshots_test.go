@@ -78,7 +78,7 @@ var everyPage = []struct{ name, path string }{
 	{"pixels", "/pixels"}, {"pixel-new", "/pixels/new"}, {"pixel", "/pixels/px_shop"}, {"pixel-waiting", "/pixels/px_old"},
 	{"route-choose", "/pixels/px_shop/routes/new"}, {"route-ttd", "/pixels/px_shop/routes/new?partner=ttd"}, {"route-amazon", "/pixels/px_shop/routes/2"},
 	{"partners", "/partners"}, {"partner-ttd", "/partners/ttd"}, {"partner-amazon", "/partners/amazon"}, {"partner-dv360", "/partners/dv360"},
-	{"queues", "/queues"}, {"dead-ttd", "/dead/ttd"}, {"dead-validation", "/dead/validation"}, {"dead-empty", "/dead/amazon"},
+	{"queues", "/queues"}, {"ledger", "/ledger"}, {"dead-ttd", "/dead/ttd"}, {"dead-validation", "/dead/validation"}, {"dead-empty", "/dead/amazon"},
 	{"people", "/people"}, {"audit", "/audit"}, {"account", "/account"}, {"missing", "/nowhere"},
 }
 

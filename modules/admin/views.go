@@ -205,6 +205,8 @@ func (v *views) funcs() template.FuncMap {
 		"ms":       milliseconds,
 		"money":    money,
 		"count":    count,
+		"count64":  func(n int64, noun string) string { return count(int(n), noun) },
+		"sum":      func(a, b int64) int64 { return a + b },
 		"pagePath": pagePath,
 		"short":    short,
 		"list":     list,

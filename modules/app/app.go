@@ -16,6 +16,7 @@ import (
 	"github.com/miq/pixel/modules/consent"
 	"github.com/miq/pixel/modules/delivery"
 	"github.com/miq/pixel/modules/dispatcher"
+	"github.com/miq/pixel/modules/ledger"
 	"github.com/miq/pixel/modules/ops"
 	"github.com/miq/pixel/modules/pressure"
 	"github.com/miq/pixel/modules/settings"
@@ -64,6 +65,7 @@ func options(c config.Config, log *slog.Logger, out io.Writer) fx.Option {
 		fx.Provide(delivery.NewVault),
 		settings.Module,
 		consent.Module,
+		ledger.Module,
 		pressure.Module,
 	}
 	for _, r := range roles {

@@ -70,11 +70,12 @@ func (r Reading) Check() []Difference {
 		if was == nil {
 			was = &flow{}
 		}
-		out = append(out, door(k, f)...)
+		out = append(out, overdrawn(k, f)...)
 		if k.Pixel != "" { // else it is input that was refused, and went to the dead letters at once
 			out = append(out, letters(k, was, f)...)
 		}
 		if k.partner == "" {
+			out = append(out, door(k, f)...)
 			out = append(out, routes(k, was, after)...)
 		}
 	}
@@ -120,13 +121,12 @@ func door(k key, f *flow) (out []Difference) {
 			out = append(out, d)
 		}
 	}
-	if w := f.waiting(); w < 0 {
-		d := of(Waits, k)
-		d.Found, d.N = w, w
-		d.Text = d.sentence()
-		out = append(out, d)
-	}
 	return out
+}
+
+// overdrawn finds an account of which more came out than went in.
+func overdrawn(k key, f *flow) []Difference {
+	return between(of(Waits, k), 0, f.waiting(), max(0, f.waiting()))
 }
 
 // letters compares two queues that a message goes between in two steps: into the
