@@ -7,6 +7,7 @@ import (
 	"github.com/miq/pixel/modules/partner/amazon"
 	"github.com/miq/pixel/modules/partner/dv360"
 	"github.com/miq/pixel/modules/partner/ttd"
+	"github.com/miq/pixel/modules/partner/yahoo"
 )
 
 // Adapters are the partners there are; a further one is a line here.
@@ -14,6 +15,7 @@ func Adapters() []partner.Adapter {
 	return []partner.Adapter{
 		dv360.New(),
 		ttd.New(),
+		yahoo.New(),
 		amazon.New(),
 	}
 }

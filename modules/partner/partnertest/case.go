@@ -188,6 +188,9 @@ func requestOf(t *testing.T, req *http.Request) any {
 		}
 	}
 	f := requestFile{Method: req.Method, URL: req.URL.String(), Headers: map[string]string{}, Body: body}
+	if len(body) > 0 && !f.Body.IsValid() {
+		f.Body, _ = jsontext.AppendQuote(nil, body) // a form
+	}
 	for k := range req.Header {
 		f.Headers[k] = req.Header.Get(k)
 	}
