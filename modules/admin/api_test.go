@@ -68,7 +68,6 @@ func TestWhatIsWrongIsSaidByField(t *testing.T) {
 		{"a bad domain", patch, "/pixels/px_1", `{"domains":["ok.example","not a host"]}`, 422, "/domains/1"},
 		{"a bad consent mode", patch, "/pixels/px_1", `{"consent_mode":"maybe"}`, 422, "/consent_mode"},
 		{"an unknown partner", put, "/pixels/px_1/routes", route("acme", "purchase", `{}`), 422, "/routes/0/partner"},
-		{"a partner to come", put, "/pixels/px_1/routes", route("dv360", "purchase", `{}`), 422, "/routes/0/partner"},
 		{"a bad event", put, "/pixels/px_1/routes", route("ttd", "2fast", `{"adv":"a","tracker_id":"b"}`), 422, "/routes/0/event"},
 		{"missing params", put, "/pixels/px_1/routes", route("amazon", "purchase", `{}`), 422, "/routes/0/params/account_id"},
 		{"unknown params", put, "/pixels/px_1/routes", route("amazon", "purchase", `{"account_id":"1","x":1}`), 422, "/routes/0/params/x"},
@@ -78,7 +77,6 @@ func TestWhatIsWrongIsSaidByField(t *testing.T) {
 		{"a contradiction", patch, "/partners/ttd", `{"mode":"hold","enabled":true}`, 422, "/enabled"},
 		{"a bad setting", patch, "/partners/ttd", `{"settings":{"offline_age_days":0}}`, 422, "/settings/offline_age_days"},
 		{"an unknown credential", patch, "/partners/ttd", `{"credentials":{"password":"x"}}`, 422, "/credentials/password"},
-		{"a partner that is not built", patch, "/partners/dv360", `{"mode":"on"}`, 409, ""},
 		{"no such partner", patch, "/partners/acme", `{"mode":"on"}`, 404, ""},
 		{"a bad role", post, "/users", `{"login":"x","role":"king"}`, 422, "/role"},
 		{"no name", post, "/tokens", `{"name":"","role":"viewer"}`, 422, "/name"},
@@ -148,11 +146,8 @@ func TestPartnersByTheAPI(t *testing.T) {
 	names := ""
 	for _, p := range list.Items {
 		names += p.Name + " "
-		if p.Built == (p.Name == "dv360" || p.Name == "yahoo") {
-			t.Errorf("%s: built %v", p.Name, p.Built)
-		}
 	}
-	if names != "ttd amazon dv360 yahoo " {
+	if names != "ttd amazon " {
 		t.Error(names)
 	}
 	got := ask[partnerView](b, patch, base+"/partners/ttd", map[string]any{"enabled": false, "settings": map[string]any{"identifiers": "one", "ldu_region": "US-VA"}, "credentials": map[string]any{"data_api_token": "s3cr3t-s3cr3t"}}, 200)
@@ -473,7 +468,6 @@ func TestATestEventSaysWhatIsMissing(t *testing.T) {
 	if len(p.Errors) == 0 || p.Errors[0].Pointer != "/params" {
 		t.Errorf("%+v", p)
 	}
-	ask[any](b, post, base+"/partners/dv360/test", map[string]any{}, 409)
 	got := ask[testResult](b, post, base+"/partners/amazon/test", map[string]any{"params": map[string]any{"account_id": "1"}}, 200)
 	if got.Request != nil || got.Code != "credentials_missing" {
 		t.Errorf("%+v", got)

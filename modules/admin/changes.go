@@ -122,11 +122,7 @@ func (a *Admin) checkPixel(p settings.Pixel) error {
 		}
 		form, ok := a.forms.params[r.Partner]
 		if !ok {
-			message := "is not a partner"
-			if _, announced := a.partners.specs[r.Partner]; announced {
-				message = "is planned, but not built yet"
-			}
-			v = append(v, settings.Problem{Field: at + ".partner", Message: message})
+			v = append(v, settings.Problem{Field: at + ".partner", Message: "is not a partner"})
 			continue
 		}
 		v = append(v, form.check(r.Params, at+".params")...)
@@ -151,9 +147,6 @@ func (a *Admin) changePartner(ctx context.Context, who principal, name string, i
 	spec, ok := a.partners.specs[name]
 	if !ok {
 		return errNoPartner
-	}
-	if _, built := a.partners.adapters[name]; !built {
-		return errNotBuilt
 	}
 	before := a.o.Settings.Partner(name)
 	was, p := before, before

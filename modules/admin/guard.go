@@ -94,7 +94,6 @@ func problem(err error) *httpserver.Problem {
 		errPixelTaken:            {Status: http.StatusConflict, Code: "taken", Detail: errPixelTaken.Error()},
 		errUserTaken:             {Status: http.StatusConflict, Code: "taken", Detail: errUserTaken.Error()},
 		errLastAdmin:             {Status: http.StatusConflict, Code: "last_admin", Detail: errLastAdmin.Error()},
-		errNotBuilt:              {Status: http.StatusConflict, Code: "not_built", Detail: errNotBuilt.Error()},
 		errNoPartner:             {Status: http.StatusNotFound, Code: "unknown_partner", Detail: errNoPartner.Error()},
 		errNoQueue:               {Status: http.StatusNotFound, Code: "unknown_queue", Detail: errNoQueue.Error()},
 		errNoRoute:               {Status: http.StatusNotFound, Code: "unknown_route", Detail: errNoRoute.Error()},

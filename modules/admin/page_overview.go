@@ -135,7 +135,6 @@ func (a *Admin) overview(ctx context.Context, d *overviewData) error {
 	if d.Partners, err = a.partnerViews(ctx); err != nil {
 		return err
 	}
-	d.Partners = slices.DeleteFunc(d.Partners, func(v partnerView) bool { return !v.Built })
 	queues, err := a.queueViews(ctx)
 	if err != nil {
 		return err

@@ -47,29 +47,27 @@ func (a *Admin) partnerShow(c *echo.Context, status int, d partnerData) error {
 	if d.partnerView, err = a.partnerView(ctx, param(c, "name")); err != nil {
 		return err
 	}
-	if d.Built {
-		page, err := a.o.Events.Syncs(ctx, analytics.SyncFilter{Partner: d.Name, Limit: 15})
-		if err != nil {
-			return err
-		}
-		d.Syncs = page.Syncs
-		if d.Fields == nil {
-			d.Fields = a.forms.settings[d.Name].filled(d.Settings)
-		}
-		for _, p := range a.o.Settings.Pixels() {
-			for _, r := range p.Routes {
-				if r.Partner != d.Name {
-					continue
-				}
-				d.Routes++
-				name := r.Event
-				if name == "*" {
-					name = "purchase"
-				}
-				t := testChoice{p.ID, p.Name, name}
-				if !slices.Contains(d.Tests, t) {
-					d.Tests = append(d.Tests, t)
-				}
+	page, err := a.o.Events.Syncs(ctx, analytics.SyncFilter{Partner: d.Name, Limit: 15})
+	if err != nil {
+		return err
+	}
+	d.Syncs = page.Syncs
+	if d.Fields == nil {
+		d.Fields = a.forms.settings[d.Name].filled(d.Settings)
+	}
+	for _, p := range a.o.Settings.Pixels() {
+		for _, r := range p.Routes {
+			if r.Partner != d.Name {
+				continue
+			}
+			d.Routes++
+			name := r.Event
+			if name == "*" {
+				name = "purchase"
+			}
+			t := testChoice{p.ID, p.Name, name}
+			if !slices.Contains(d.Tests, t) {
+				d.Tests = append(d.Tests, t)
 			}
 		}
 	}
@@ -93,9 +91,6 @@ func (a *Admin) partnerSettingsForm(c *echo.Context) error {
 	name := param(c, "name")
 	form, ok := a.forms.settings[name]
 	if !ok {
-		if _, announced := a.partners.specs[name]; announced {
-			return errNotBuilt
-		}
 		return errNoPartner
 	}
 	posted, err := c.FormValues()

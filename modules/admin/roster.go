@@ -15,10 +15,7 @@ import (
 	"github.com/miq/pixel/modules/settings"
 )
 
-var (
-	errNoPartner = errors.New("no such partner")
-	errNotBuilt  = errors.New("this partner is planned, but not built yet")
-)
+var errNoPartner = errors.New("no such partner")
 
 // laneView is what is known of the way to one partner, over all dispatchers.
 type laneView struct {
@@ -63,17 +60,11 @@ func laneOf(all []lanestatus.Status, name string) laneView {
 	return v
 }
 
-// roster are the partners: those with an adapter, and those to come.
+// roster are the partners that there is an adapter for.
 type roster struct {
 	order    []string
 	adapters map[string]partner.Adapter
 	specs    map[string]partner.Spec
-}
-
-// toCome are partners that are announced. They are shown as what they are.
-var toCome = []partner.Spec{
-	{Name: "dv360", Title: "Display & Video 360", About: "Google's DSP: Floodlight conversions through Campaign Manager 360."},
-	{Name: "yahoo", Title: "Yahoo DSP", About: "Conversions through Yahoo's data exchange."},
 }
 
 func newRoster(adapters []partner.Adapter) *roster {
@@ -82,12 +73,6 @@ func newRoster(adapters []partner.Adapter) *roster {
 		s := a.Spec()
 		r.order = append(r.order, s.Name)
 		r.adapters[s.Name], r.specs[s.Name] = a, s
-	}
-	for _, s := range toCome {
-		if _, there := r.specs[s.Name]; !there {
-			r.order = append(r.order, s.Name)
-			r.specs[s.Name] = s
-		}
 	}
 	return r
 }
@@ -117,7 +102,6 @@ type partnerView struct {
 	Title   string        `json:"title"`
 	About   string        `json:"about,omitempty"`
 	Docs    string        `json:"docs,omitempty"`
-	Built   bool          `json:"built"`
 	Mode    settings.Mode `json:"mode"`
 	Enabled bool          `json:"enabled"`
 
@@ -209,10 +193,6 @@ func (a *Admin) partnerFrom(ctx context.Context, name string, f figures) (partne
 	spec := a.partners.specs[name]
 	v := partnerView{Name: name, Title: spec.Title, About: spec.About, Docs: spec.Docs, Credentials: []credentialView{}, Last24h: map[string]int{}}
 	v.Lane.Answers = []laneAnswer{}
-	if _, v.Built = a.partners.adapters[name]; !v.Built {
-		v.Mode = settings.Off
-		return v, nil
-	}
 	s := a.o.Settings.Partner(name)
 	v.Mode, v.Enabled = s.Mode, s.Mode == settings.On
 	v.Settings, v.SettingsSchema, v.ParamsSchema = s.Settings, spec.Settings, spec.Params

@@ -126,6 +126,8 @@ func (d *demonstration) seed(ctx context.Context) error {
 			Routes: []settings.Route{
 				route("ttd", "purchase", `{"adv":"demoadv","tracker_id":"demotrk"}`),
 				route("ttd", "add_to_cart", `{"adv":"demoadv","tracker_id":"demotrk"}`),
+				route("dv360", "purchase", `{"profile_id":"7654321","floodlight_configuration_id":"1234567","floodlight_activity_id":"111111","match_id_from":"order_id","currency":"USD"}`),
+				route("yahoo", "purchase", `{"pixel_id":"10012345"}`),
 				route("amazon", "purchase", `{"account_id":"1234567890","region":"NA","conversion_type":"OFF_AMAZON_PURCHASES"}`),
 			},
 		})

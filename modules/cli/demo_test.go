@@ -82,16 +82,16 @@ func TestTheDemoInARealBrowser(t *testing.T) {
 		b.open(t, shop+"/checkout/ROAD-02")
 		bought := time.Now()
 		order := b.buy(t, "ada@example.com")
-		first = p.purchase(t, order, "ttd", "amazon")
+		first = p.purchase(t, order, "dv360", "ttd", "yahoo", "amazon")
 		took := time.Since(bought)
-		t.Logf("FIGURE bought to answered by both partners: %v", took.Round(time.Millisecond))
+		t.Logf("FIGURE bought to answered by all partners: %v", took.Round(time.Millisecond))
 		for _, s := range first.Syncs {
 			if s.Outcome != "accepted" {
 				t.Errorf("%s: %s (%s)", s.Partner, s.Outcome, s.Message)
 			}
 		}
 		got := received(t, partners)
-		for _, name := range []string{"ttd", "amazon"} {
+		for _, name := range []string{"dv360", "ttd", "yahoo", "amazon"} {
 			if !slices.ContainsFunc(got, func(r receipt) bool {
 				return r.Partner == name && slices.Contains(r.OrderIDs, order) || r.Partner == name && slices.Contains(r.EventIDs, first.ID)
 			}) {
@@ -142,7 +142,7 @@ func TestTheDemoInARealBrowser(t *testing.T) {
 		})
 		b.open(t, shop+"/checkout/REST-03")
 		order := b.buy(t, "ada@example.com")
-		second := p.purchase(t, order, "ttd", "amazon")
+		second := p.purchase(t, order, "dv360", "ttd", "yahoo", "amazon")
 		b.open(t, console+"/events/"+second.ID)
 		if page := b.text(t); !strings.Contains(page, "not sent: partner is off") {
 			t.Errorf("the event's page does not say \"not sent: partner is off\":\n%s", page)
