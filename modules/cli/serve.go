@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/dig"
@@ -34,6 +35,7 @@ func run(ctx context.Context, c config.Config, stdout, stderr io.Writer, ready f
 	if err != nil {
 		return err
 	}
+	useMemory(os.Getenv, containers...)
 	a := app.New(c, log, stdout, extra...)
 	if err := a.Err(); err != nil {
 		return dig.RootCause(err)

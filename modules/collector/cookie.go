@@ -73,6 +73,9 @@ func cookieDomain(r *http.Request) string {
 	if from == "" {
 		from = r.Header.Get("Referer")
 	}
+	if from == "" {
+		return ""
+	}
 	page, ours := hostOf(from), r.Host
 	if page == "" {
 		return ""

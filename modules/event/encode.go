@@ -71,7 +71,10 @@ func appendOwn(b []byte, e *Event) []byte {
 			b = appendText(b, s)
 		}
 	}
-	return appendText(b, string(e.Properties))
+	if len(e.Properties) == 0 {
+		return append(b, noText)
+	}
+	return append(binary.AppendUvarint(b, uint64(len(e.Properties))+1), e.Properties...)
 }
 
 // The flags of groups.

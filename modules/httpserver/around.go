@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"runtime"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/labstack/echo/v5"
@@ -109,16 +110,24 @@ type metrics struct {
 	requests *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
 	server   string
-	statuses [600]string
+	known    sync.Map // of kind to *series: to find them by their labels costs more
+}
+
+// kind is what is counted together. There are few: routes are those of ours.
+type kind struct {
+	route  string
+	status int
+}
+
+type series struct {
+	requests prometheus.Counter
+	seconds  prometheus.Observer
 }
 
 // newMetrics registers what servers count; several servers of one process share
 // the two families.
 func newMetrics(reg prometheus.Registerer, server string) *metrics {
 	m := &metrics{server: server}
-	for i := range m.statuses {
-		m.statuses[i] = strconv.Itoa(i)
-	}
 	m.requests = register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "pixel_http_requests_total", Help: "Requests answered, by server, route and status.",
 	}, []string{"server", "route", "status"}))
@@ -147,9 +156,17 @@ func (m *metrics) count(c *echo.Context, status int, took time.Duration) {
 	if route == "" {
 		route = "none" // whatever a scanner asks for must not make a new series
 	}
-	if status < 0 || status >= len(m.statuses) {
+	if status < 0 || status > 599 {
 		status = 0
 	}
-	m.requests.WithLabelValues(m.server, route, m.statuses[status]).Inc()
-	m.seconds.WithLabelValues(m.server, route).Observe(took.Seconds())
+	k := kind{route, status}
+	found, ok := m.known.Load(k)
+	if !ok {
+		found, _ = m.known.LoadOrStore(k, &series{
+			m.requests.WithLabelValues(m.server, route, strconv.Itoa(status)), m.seconds.WithLabelValues(m.server, route),
+		})
+	}
+	s := found.(*series)
+	s.requests.Inc()
+	s.seconds.Observe(took.Seconds())
 }

@@ -40,7 +40,8 @@ type Group struct {
 
 	mu         sync.Mutex
 	waiting    []*push
-	bytes      int64 // of all bodies not yet answered
+	spare      []*push // waiting's memory before the last commit
+	bytes      int64   // of all bodies not yet answered
 	committing bool
 	stuck      bool // the commit under way was given up
 	closed     bool
@@ -151,9 +152,9 @@ func (g *Group) commit(batch []*push, items []Item) []Item {
 			return
 		}
 		gone = true
-		waiting := g.giveUp()
+		all := slices.Concat(batch, g.giveUp())
 		g.mu.Unlock()
-		for _, p := range slices.Concat(batch, waiting) {
+		for _, p := range all {
 			p.done <- context.DeadlineExceeded
 		}
 	})
@@ -215,7 +216,6 @@ func (g *Group) next() []*push {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if len(g.waiting) == 0 {
-		g.waiting = nil
 		g.committing = false
 		g.idle.Broadcast()
 		return nil
@@ -225,8 +225,8 @@ func (g *Group) next() []*push {
 		total += len(g.waiting[n].items)
 		n++
 	}
-	batch := g.waiting[:n:n]
-	g.waiting = g.waiting[n:]
+	batch, rest := g.waiting[:n], g.waiting[n:]
+	g.waiting, g.spare = append(g.spare[:0], rest...), batch
 	return batch
 }
 
