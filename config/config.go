@@ -89,6 +89,9 @@ type Dispatcher struct {
 	Concurrency int     `koanf:"concurrency"` // requests at once a partner
 	Breaker     Breaker `koanf:"breaker"`
 	Retry       Retry   `koanf:"retry"`
+	// HoldMax bounds what waits for a partner on hold, and what waits by its
+	// routes that are; 0: nothing does.
+	HoldMax int `koanf:"hold_max"`
 }
 
 // Breaker is when a partner's circuit opens, and for how long.
@@ -192,9 +195,10 @@ func Default() Config {
 		},
 		Worker: Worker{Concurrency: 2, Batch: 256, DedupeTTL: 7 * 24 * time.Hour},
 		Dispatcher: Dispatcher{
-			Concurrency: 4,
+			Concurrency: 16,
 			Breaker:     Breaker{Failures: 10, Window: 20, Delay: 30 * time.Second},
-			Retry:       Retry{Min: 5 * time.Second, Max: time.Hour, Attempts: 20},
+			Retry:       Retry{Min: 5 * time.Second, Max: time.Hour, Attempts: 200},
+			HoldMax:     1_000_000,
 		},
 		Admin:    Admin{Addr: ":8081"},
 		Ops:      Ops{Addr: ":9464"},

@@ -158,7 +158,7 @@ func TestPartnersByTheAPI(t *testing.T) {
 	if got.Mode != settings.Hold || string(got.Settings) != `{"ldu_region":"US-VA"}` || !got.Credentials[0].Set {
 		t.Errorf("merged %s %+v", got.Settings, got)
 	}
-	c, err := b.o.Settings.Credentials(b.o.Settings.Partner("ttd"))
+	c, err := b.o.Settings.Credentials(b.o.Settings.Partner("ttd"), "")
 	must(t, err)
 	if c["data_api_token"] != "s3cr3t-s3cr3t" {
 		t.Errorf("credentials %v", c)

@@ -179,7 +179,7 @@ func (a *Admin) changePartner(ctx context.Context, who principal, name string, i
 	}
 	var notes []change
 	if len(in.Credentials) > 0 {
-		set, err := a.o.Settings.Credentials(before)
+		set, err := a.o.Settings.Credentials(before, "")
 		if err != nil {
 			// Sealed with another key: what is there is lost, what comes is not.
 			set = map[string]string{}
@@ -198,7 +198,7 @@ func (a *Admin) changePartner(ctx context.Context, who principal, name string, i
 			}
 		}
 		if len(v) == 0 {
-			if err := a.o.Settings.SealCredentials(&p, set); err != nil {
+			if err := a.o.Settings.SealCredentials(&p, "", set); err != nil {
 				return err
 			}
 		}

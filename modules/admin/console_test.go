@@ -132,7 +132,7 @@ func TestAPartnersSettingsAndCredentials(t *testing.T) {
 		t.Error("credentials can be read")
 	}
 	w.follow("/partners/amazon/credentials", url.Values{"c.refresh_token": {"the-refresh"}, "forget.client_secret": {"true"}})
-	set, err := b.o.Settings.Credentials(b.o.Settings.Partner("amazon"))
+	set, err := b.o.Settings.Credentials(b.o.Settings.Partner("amazon"), "")
 	must(t, err)
 	if len(set) != 2 || set["client_id"] != "the-client" || set["refresh_token"] != "the-refresh" {
 		t.Error(set)

@@ -198,7 +198,7 @@ func (a *Admin) partnerFrom(ctx context.Context, name string, f figures) (partne
 	v.Settings, v.SettingsSchema, v.ParamsSchema = s.Settings, spec.Settings, spec.Params
 	v.EventNames, v.Dedupes = spec.EventNames, spec.DedupeKey != ""
 	v.UpdatedAt, v.Revision = s.UpdatedAt, s.Revision
-	set, err := a.o.Settings.Credentials(s)
+	set, err := a.o.Settings.Credentials(s, "")
 	if err != nil {
 		// Whoever looks must be able to set them anew.
 		a.o.Log.Warn("credentials cannot be read", "partner", name, "error", err)

@@ -84,7 +84,7 @@ func (a *Admin) sendTest(ctx context.Context, who principal, name string, in tes
 		return testResult{}, v
 	}
 	s := a.o.Settings.Partner(name)
-	credentials, err := a.o.Settings.Credentials(s)
+	credentials, err := a.o.Settings.Credentials(s, "")
 	if err != nil {
 		return testResult{}, settings.Invalid{{Field: "credentials", Message: err.Error()}}
 	}

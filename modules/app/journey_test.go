@@ -84,7 +84,7 @@ func (j *journey) seed() {
 		j.t.Fatal(err)
 	}
 	p := j.settings.Partner("amazon")
-	if err := j.settings.SealCredentials(&p, map[string]string{"client_id": "c", "client_secret": "s", "refresh_token": "r"}); err != nil {
+	if err := j.settings.SealCredentials(&p, "", map[string]string{"client_id": "c", "client_secret": "s", "refresh_token": "r"}); err != nil {
 		j.t.Fatal(err)
 	}
 	if _, err := j.settings.SavePartner(j.t.Context(), p); err != nil {

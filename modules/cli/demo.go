@@ -157,7 +157,7 @@ func (d *demonstration) connect(ctx context.Context, spec partner.Spec) error {
 		}
 		credentials[c.Name] = "demo-" + c.Name
 	}
-	if err := d.settings.SealCredentials(&p, credentials); err != nil {
+	if err := d.settings.SealCredentials(&p, "", credentials); err != nil {
 		return err
 	}
 	_, err := d.settings.SavePartner(ctx, p)

@@ -12,35 +12,39 @@ import (
 	"github.com/miq/pixel/modules/event"
 	"github.com/miq/pixel/modules/lanestatus"
 	"github.com/miq/pixel/modules/partner"
-	"github.com/miq/pixel/modules/routes"
 	"github.com/miq/pixel/modules/settings"
 )
 
 // attempt is one go at a batch: its checks, its requests, and what came of it.
 type attempt struct {
 	lane     *lane
+	seat     *seat
 	account  delivery.Account
 	partner  settings.Partner
 	age      time.Duration // of the oldest event that the partner takes
 	keep     time.Duration // of the records
 	deadline time.Time     // no request is begun after it
+	discard  bool          // what waits for the partner is too much, and this the oldest of it
 
 	untried []*job            // go back as they came
 	later   []*job            // another message of the same event is under way
+	parked  []*job            // wait by a route that is on hold
+	told    map[string][]*job // by the request whose outcome is to be asked for
 	settled []*job            // have a result
 	last    delivery.Exchange // for the log
 	wait    time.Duration     // the partner's wish
 }
 
-// send takes a batch through the checks and requests, and settles it.
-func (l *lane) send(b *batch) {
-	account, p, err := l.account()
-	if err != nil || p.Mode == settings.Hold {
+// send takes a batch through the checks and requests, and settles it. It reports
+// whether the time that it took says something of the partner.
+func (l *lane) send(b *batch) bool {
+	account, p, err := b.seat.credentials()
+	if err != nil {
 		l.release(b)
-		return
+		return false
 	}
 	now := time.Now()
-	a := &attempt{lane: l, account: account, partner: p, deadline: l.beginBefore(b)}
+	a := &attempt{lane: l, seat: b.seat, account: account, partner: p, deadline: l.beginBefore(b), discard: b.discard}
 	a.age = partner.AgeLimit(l.adapter, account.Batch(now))
 	a.keep = l.keepRecords(a.age)
 
@@ -57,43 +61,18 @@ func (l *lane) send(b *batch) {
 		l.log.Warn("deliveries cannot be checked; they wait in their queue", "events", len(b.jobs), "error", err)
 		l.release(b)
 		l.rest(time.Second)
-		return
+		return false
 	}
 	if len(jobs) > 0 {
-		l.flying(len(jobs))
-		a.request(ctx, jobs, false)
-		l.flying(-len(jobs))
+		b.seat.inFlight(len(jobs))
+		a.request(ctx, jobs, 0)
+		b.seat.inFlight(-len(jobs))
+	}
+	for id, jobs := range a.told {
+		a.ask(ctx, id, jobs)
 	}
 	a.settle()
-}
-
-// check takes out what is not to be sent, and returns the rest.
-func (a *attempt) check(ctx context.Context, jobs []*job, now time.Time) ([]*job, error) {
-	if err := a.lane.claim(ctx, jobs, now, a.keep); err != nil {
-		return nil, err
-	}
-	left := make([]*job, 0, len(jobs))
-	for _, j := range jobs {
-		switch {
-		case j.record.State == done:
-			a.settled = append(a.settled, j)
-		case !j.mayTry(now):
-			a.later = append(a.later, j)
-		case a.partner.Mode == settings.Off:
-			j.decide(event.NotSent, routes.CodeOff, routes.MessageOff)
-			a.settled = append(a.settled, j)
-		case a.age > 0 && now.Sub(happened(j.delivery.Event)) > a.age:
-			j.decide(event.Rejected, "too_old", fmt.Sprintf("the event is older than the %s that %s takes", a.age, a.lane.spec.Title))
-			a.settled = append(a.settled, j)
-		default:
-			left = append(left, j)
-		}
-	}
-	permitted, err := a.permit(ctx, left, now)
-	if err != nil {
-		return nil, err
-	}
-	return permitted, nil
+	return a.last.Sent()
 }
 
 // happened is the event's time, or its receipt where it has none.
@@ -104,26 +83,35 @@ func happened(e event.Event) time.Time {
 	return e.Time
 }
 
+// The kinds of request that follow from another.
+const (
+	follows = 1 << iota // it was not let go by the pace on its own
+	again               // what is unsure was sent once more already
+)
+
 // request sends jobs in one request, then in halves or once more where the answer
 // asks for it, and leaves each job with a result or among the untried.
-func (a *attempt) request(ctx context.Context, jobs []*job, again bool) {
+func (a *attempt) request(ctx context.Context, jobs []*job, kind int) {
 	if time.Now().After(a.deadline) {
 		a.untried = append(a.untried, jobs...)
 		return
 	}
-	x, out := a.lane.client.send(ctx, a.account, deliveries(jobs))
+	if kind&follows != 0 {
+		a.seat.pace.also(time.Now())
+	}
+	x, out := a.seat.request(ctx, a.account, deliveries(jobs))
 	if !out {
 		a.untried = append(a.untried, jobs...)
-		a.lane.rest(look)
 		return
 	}
 	a.last = x
+	a.seat.pace.sent(time.Now(), len(x.RequestBody))
 	r := x.Receipt
 	if r.Halve && len(jobs) > 1 {
-		a.lane.note(x, len(jobs), 0, 0)
+		a.note(x, len(jobs), 0, 0)
 		half := len(jobs) / 2
-		a.request(ctx, jobs[:half], again)
-		a.request(ctx, jobs[half:], again)
+		a.request(ctx, jobs[:half], kind|follows)
+		a.request(ctx, jobs[half:], kind|follows)
 		return
 	}
 	by := make(map[string]partner.Result, len(r.Results))
@@ -135,11 +123,15 @@ func (a *attempt) request(ctx context.Context, jobs []*job, again bool) {
 	for _, j := range jobs {
 		j.result = by[j.delivery.Event.ID]
 		if x.Sent() && !x.Refused[j.delivery.Event.ID] {
-			j.exchange = &x
+			j.exchange, j.alone = &x, len(jobs) == 1
 		}
 		switch j.result.Outcome {
 		case event.Accepted:
 			accepted++
+			if r.AskAfter > 0 {
+				j.result.Outcome, j.result.After = event.Unverified, r.AskAfter
+				j.result.Message = "accepted, unverified: " + a.lane.spec.Title + " tells later what became of it"
+			}
 		case event.NotSent:
 		case event.Rejected:
 			failed++
@@ -150,43 +142,48 @@ func (a *attempt) request(ctx context.Context, jobs []*job, again bool) {
 				// Alone and still too large.
 				j.result.Outcome = event.Rejected
 			}
-			if r.Alone && !again {
+			if r.Alone && kind&again == 0 {
 				twice = append(twice, j)
 				continue
 			}
 		}
 		a.settled = append(a.settled, j)
 	}
-	a.lane.note(x, len(jobs), accepted, failed)
+	a.note(x, len(jobs), accepted, failed)
 	a.heed(x)
 	if len(twice) > 0 {
-		a.request(ctx, twice, true)
+		a.request(ctx, twice, kind|follows|again)
 	}
 }
 
-// heed does to the lane what the answer asks for.
+// throttled reports whether an answer asks for peace, which is nobody's failure.
+func throttled(x delivery.Exchange) bool {
+	return x.Status == http.StatusTooManyRequests || x.Status == http.StatusServiceUnavailable && x.Receipt.RetryAfter > 0
+}
+
+// heed does to the seat what the answer asks for.
 func (a *attempt) heed(x delivery.Exchange) {
 	now := time.Now()
 	switch {
 	case x.Receipt.Pause != "":
-		a.lane.pause(x.Receipt.Pause, a.partner.Revision, now)
-	case x.Status == http.StatusTooManyRequests || x.Status == http.StatusServiceUnavailable && x.Receipt.RetryAfter > 0:
-		a.lane.throttle(x.Receipt.RetryAfter, now)
+		a.seat.pause(x.Receipt.Pause, a.partner.Revision, now)
+	case throttled(x):
+		a.seat.throttle(x.Receipt.RetryAfter, now)
 	case x.Status >= 200 && x.Status < 300:
-		a.lane.unpause()
+		a.seat.unpause()
 	default:
-		a.lane.postpone(now)
+		a.seat.postpone(now)
 	}
 	a.wait = max(a.wait, x.Receipt.RetryAfter)
 }
 
 // note keeps an answer for people and for the metrics.
-func (l *lane) note(x delivery.Exchange, events, accepted, failed int) {
+func (a *attempt) note(x delivery.Exchange, events, accepted, failed int) {
 	if !x.Sent() {
 		return
 	}
-	l.metrics.latency.WithLabelValues(l.name).Observe(x.Latency.Seconds())
-	l.answered(lanestatus.Answer{At: x.At.UTC(), Status: x.Status, Events: events, Latency: x.Latency, Note: trouble(x.Receipt)}, accepted, failed)
+	a.lane.metrics.latency.WithLabelValues(a.lane.name).Observe(x.Latency.Seconds())
+	a.seat.answered(lanestatus.Answer{At: x.At.UTC(), Status: x.Status, Events: events, Latency: x.Latency, Note: trouble(x.Receipt)}, accepted, failed)
 }
 
 // trouble is what went wrong in a receipt, "" if nothing did.
@@ -203,4 +200,38 @@ func trouble(r partner.Receipt) string {
 		}
 	}
 	return ""
+}
+
+// maxAsking is for how long it is asked what became of a request.
+const maxAsking = 24 * time.Hour
+
+// ask asks what became of a request that the partner only queued, and settles those
+// of its events whose fate is known. The rest stay as they are, for a later time.
+func (a *attempt) ask(ctx context.Context, requestID string, jobs []*job) {
+	a.seat.pace.also(time.Now())
+	x, out := a.seat.ask(ctx, a.account, requestID, deliveries(jobs))
+	by := map[string]partner.Result{}
+	if out {
+		a.last = x
+		a.note(x, len(jobs), 0, 0)
+		a.heed(x)
+		for _, res := range x.Receipt.Results {
+			by[res.EventID] = res
+		}
+	}
+	known := out && x.Status >= 200 && x.Status < 300 && x.Receipt.AskAfter == 0
+	for _, j := range jobs {
+		switch res, named := by[j.delivery.Event.ID]; {
+		case known && named:
+			j.result, j.exchange, j.asked = res, &x, true
+			if res.Outcome == event.Accepted && res.Message == "" {
+				j.result.Message = "verified: " + a.lane.spec.Title + " has processed it"
+			}
+		case time.Since(j.record.Told) > maxAsking:
+			j.decide(event.Accepted, "unverified", fmt.Sprintf("accepted; %s did not tell within %s what became of it", a.lane.spec.Title, maxAsking))
+		default:
+			j.result = partner.Result{EventID: j.delivery.Event.ID, Outcome: event.Unverified, After: max(x.Receipt.AskAfter, x.Receipt.RetryAfter, time.Minute)}
+		}
+		a.settled = append(a.settled, j)
+	}
 }

@@ -1,6 +1,7 @@
 package dispatcher
 
 import (
+	"math"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -21,6 +22,9 @@ type job struct {
 	result partner.Result
 	// exchange is the last request that it was in, nil if it was in none.
 	exchange *delivery.Exchange
+	alone    bool   // the exchange was about this event and no other
+	asked    bool   // the exchange asked what became of an earlier one
+	built    string // the body that would be sent; only in a dry run
 }
 
 // decide settles a job without a request.
@@ -33,8 +37,12 @@ func (j *job) key() string { return j.delivery.Event.PixelID + ":" + j.delivery.
 
 // batch is what may share a request.
 type batch struct {
+	seat   *seat
 	jobs   []*job
 	pulled time.Time // when the queue began to count the lease, or before
+	// discard is set where it was pulled from a partner on hold because too much
+	// waits there.
+	discard bool
 }
 
 func messageIDs(jobs []*job) []string {
@@ -53,53 +61,82 @@ func deliveries(jobs []*job) []event.Delivery {
 	return out
 }
 
-// sort reads messages and parts them into batches: by what the adapter keeps
-// apart, by its limit, and so that no event id is twice in one, since answers go
-// by it. One that cannot be read is buried alone.
-func (l *lane) sort(messages []queue.Message) []*batch {
-	account, p, err := l.account()
+// template is what the adapter needs to group a seat's deliveries, and how many
+// fit into a request.
+type template struct {
+	batch partner.Batch
+	items int
+	err   error
+}
+
+func (l *lane) template(s *seat, now time.Time) template {
+	account, p, err := s.credentials()
 	if err != nil {
-		l.pause("the credentials cannot be decrypted: set them again in the console", p.Revision, time.Now())
-		all := make([]*job, len(messages))
-		for i, m := range messages {
-			all[i] = &job{message: m}
-		}
-		l.release(&batch{jobs: all})
-		return nil
+		s.pause("the credentials cannot be decrypted: set them again in the console", p.Revision, now)
+		return template{err: err}
 	}
-	template := account.Batch(time.Now())
-	limit := partner.LimitsIn(l.adapter, template).Items
-	if limit <= 0 {
-		limit = maxPull
+	t := template{batch: account.Batch(now)}
+	if t.items = partner.LimitsIn(l.adapter, t.batch).Items; t.items <= 0 {
+		t.items = 500
 	}
+	return t
+}
+
+// sort reads messages and parts them into batches: by the account that sends them,
+// by what the adapter keeps apart, by its limit, and so that no event id is twice in
+// one, since answers go by it. One that cannot be read is buried alone.
+func (l *lane) sort(messages []queue.Message, pulled time.Time) []*batch {
 	type place struct {
+		seat  *seat
 		group string
 		n     int
 	}
 	var batches []*batch
+	var back []*job
+	templates := map[*seat]template{}
 	filling := map[place]*batch{}
 	seen := map[*batch]map[string]bool{}
+	groups := 0
 	for _, m := range messages {
 		j := &job{message: m}
 		if err := json.Unmarshal(m.Body, &j.delivery); err != nil || j.delivery.Event.ID == "" || j.delivery.Event.PixelID == "" {
 			l.bury("the message cannot be decoded", m.ID)
 			continue
 		}
-		group := l.group(template, j.delivery)
+		s := l.seat(j.delivery.Account)
+		t, ok := templates[s]
+		if !ok {
+			t = l.template(s, pulled)
+			templates[s] = t
+		}
+		if t.err != nil {
+			back = append(back, j)
+			continue
+		}
+		group := l.group(t.batch, j.delivery)
 		for n := 0; ; n++ {
-			b := filling[place{group, n}]
+			b := filling[place{s, group, n}]
 			if b == nil {
-				b = &batch{}
-				filling[place{group, n}] = b
+				if n == 0 {
+					groups++
+				}
+				b = &batch{seat: s, pulled: pulled}
+				filling[place{s, group, n}] = b
 				seen[b] = map[string]bool{}
 				batches = append(batches, b)
 			}
-			if len(b.jobs) < limit && !seen[b][j.delivery.Event.ID] {
+			if len(b.jobs) < t.items && !seen[b][j.delivery.Event.ID] {
 				b.jobs = append(b.jobs, j)
 				seen[b][j.delivery.Event.ID] = true
 				break
 			}
 		}
+	}
+	if len(back) > 0 {
+		l.putOff(&batch{jobs: back}, time.Now().Add(probe/4))
+	}
+	if groups > 0 {
+		l.groups = math.Max(1, l.groups*0.8+float64(groups)*0.2)
 	}
 	return batches
 }

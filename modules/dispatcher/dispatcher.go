@@ -1,10 +1,11 @@
 // Package dispatcher sends deliveries to the partners. Each partner has a lane
-// of its own, with its own connections, breaker and pace, so that one that is
-// slow or dead delays no other. Retries live in the partner's queue and not in a
-// loop: a crash loses nothing, and a delivery that waits holds nobody.
+// of its own, and each account there a seat with its own breaker, pace and bound of
+// requests, so that one that is slow, throttled or dead delays no other. Retries
+// live in the partner's queue and not in a loop: a crash loses nothing, and a
+// delivery that waits holds nobody.
 //
-// Just before each attempt a lane asks again whether the partner is on, whether
-// the visitor still consents, whether the event is young enough, and whether it
+// Just before each attempt a lane asks again whether the partner and the route are
+// on, whether the visitor still consents, whether the event is young enough, and whether it
 // was sent before. What came of it is in the sync log before the queue forgets
 // the message.
 package dispatcher
@@ -34,8 +35,9 @@ import (
 // sites is what a lane needs of settings.Store.
 type sites interface {
 	Pixel(id string) (settings.Pixel, bool)
+	Pixels() []settings.Pixel
 	Partner(name string) settings.Partner
-	Credentials(settings.Partner) (map[string]string, error)
+	Credentials(p settings.Partner, account string) (map[string]string, error)
 }
 
 // Deps is what a Dispatcher is built of.
@@ -44,6 +46,7 @@ type Deps struct {
 	Limits   config.Queue
 	Partners map[string]config.Partner
 	Queue    queue.Queue
+	Inspect  queue.Inspector
 	Keys     state.Keys
 	Writer   analytics.Writer
 	Settings sites
@@ -58,12 +61,16 @@ type Deps struct {
 // Dispatcher runs a lane for each adapter.
 type Dispatcher struct {
 	lanes     []*lane
+	keys      state.Keys
 	publisher *lanestatus.Publisher
+	log       *slog.Logger
+	sharing   sync.WaitGroup
+	stop      context.CancelFunc
 }
 
 // New returns a dispatcher that does nothing until Start.
 func New(d Deps) *Dispatcher {
-	x := &Dispatcher{}
+	x := &Dispatcher{keys: d.Keys, log: d.Log}
 	for _, a := range d.Adapters {
 		x.lanes = append(x.lanes, newLane(d, a))
 	}
@@ -88,6 +95,50 @@ func (x *Dispatcher) Start(context.Context) error {
 		l.start()
 	}
 	x.publisher.Start()
+	ctx, stop := context.WithCancel(context.Background())
+	x.stop = stop
+	x.sharing.Go(func() { x.sharePaces(ctx) })
+	return nil
+}
+
+// sharePaces agrees once a second with the other dispatchers how fast each partner
+// may be asked.
+func (x *Dispatcher) sharePaces(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	healthy := true
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		err := x.share(ctx)
+		if err != nil && healthy && ctx.Err() == nil {
+			x.log.Warn("the partners' paces could not be agreed upon with the other dispatchers; each keeps to its own", "error", err)
+		}
+		healthy = err == nil
+	}
+}
+
+func (x *Dispatcher) share(ctx context.Context) error {
+	all, err := lanestatus.Read(ctx, x.keys)
+	if err != nil {
+		return err
+	}
+	for _, l := range x.lanes {
+		replicas := map[string]bool{}
+		for _, s := range all {
+			if s.Partner == l.name {
+				replicas[s.Instance] = true
+			}
+		}
+		for _, s := range l.allSeats() {
+			if err := s.pace.share(ctx, x.keys, "pace:"+l.name+":"+s.account, len(replicas)); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
 }
 
@@ -95,6 +146,8 @@ func (x *Dispatcher) Start(context.Context) error {
 // that are under way. If ctx ends first they are cut short, and their events
 // come back later.
 func (x *Dispatcher) Stop(ctx context.Context) error {
+	x.stop()
+	x.sharing.Wait()
 	var all sync.WaitGroup
 	for _, l := range x.lanes {
 		all.Go(func() { l.stop(ctx) })
@@ -104,11 +157,13 @@ func (x *Dispatcher) Stop(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// Status is how each lane of this process fares.
+// Status is how each seat of this process fares.
 func (x *Dispatcher) Status() []lanestatus.Status {
-	out := make([]lanestatus.Status, len(x.lanes))
-	for i, l := range x.lanes {
-		out[i] = l.status(time.Now())
+	var out []lanestatus.Status
+	for _, l := range x.lanes {
+		for _, s := range l.allSeats() {
+			out = append(out, s.status(time.Now()))
+		}
 	}
 	return out
 }

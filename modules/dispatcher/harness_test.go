@@ -150,7 +150,26 @@ func (s *site) Partner(name string) settings.Partner {
 	return settings.Partner{Name: name, Mode: settings.On}
 }
 
-func (s *site) Credentials(settings.Partner) (map[string]string, error) { return nil, nil }
+func (s *site) Pixels() []settings.Pixel {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []settings.Pixel
+	for _, p := range s.pixels {
+		out = append(out, p)
+	}
+	return out
+}
+
+func (s *site) Credentials(settings.Partner, string) (map[string]string, error) { return nil, nil }
+
+// route sets the only route of the pixel px.
+func (s *site) route(r settings.Route) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.pixels["px"]
+	p.Routes = []settings.Route{r}
+	s.pixels["px"] = p
+}
 
 func (s *site) mode(name string, m settings.Mode) {
 	s.mu.Lock()
@@ -283,7 +302,7 @@ func setup(t *testing.T, change ...func(*Deps)) *world {
 		},
 		Limits:   config.Queue{Lease: opts.Lease, MaxDeliveries: opts.MaxDeliveries},
 		Partners: map[string]config.Partner{"acme": {Endpoint: w.url}},
-		Queue:    q, Keys: keys, Writer: w.syncs, Settings: w.site,
+		Queue:    q, Inspect: q, Keys: keys, Writer: w.syncs, Settings: w.site,
 		Decider: consent.New(consent.Options{}), Adapters: []partner.Adapter{acme{spec: spec("acme")}},
 		Log: slog.New(slog.DiscardHandler), Metrics: metrics, Tracer: noop.NewTracerProvider().Tracer(""),
 	}

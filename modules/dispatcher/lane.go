@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
@@ -21,11 +22,11 @@ import (
 const (
 	// look is how often a lane that waits looks whether it still must.
 	look = 250 * time.Millisecond
-	// maxPull bounds a pull for partners that state no limit.
-	maxPull = 500
+	// maxPull bounds what is pulled at once.
+	maxPull = 2000
 )
 
-// lane sends to one partner.
+// lane sends to one partner, by the seats of its accounts.
 type lane struct {
 	name    string
 	spec    partner.Spec
@@ -35,18 +36,26 @@ type lane struct {
 	address config.Partner
 
 	queue    queue.Queue
+	inspect  queue.Inspector // nil: nothing is capped
 	keys     state.Keys
 	writer   analytics.Writer
 	settings sites
 	decider  *consent.Decider
-	client   *client
+	sender   *delivery.Sender
 	log      *slog.Logger
 	metrics  *Metrics
 	tracer   trace.Tracer
 
-	mood  mood
-	owed  owed
-	slots chan struct{} // as many as requests may be under way
+	owed owed
+	hold hold
+	// groups is about how many requests a pull comes to, so that each is filled.
+	groups float64
+	flying atomic.Int32  // batches between their pull and their end
+	ended  chan struct{} // one of them came to its end
+	quiet  atomic.Int64  // until when the lane rests since something of ours is down
+
+	mu    sync.Mutex
+	seats map[string]*seat
 
 	pulling, running  context.Context
 	stopPull, stopRun context.CancelFunc
@@ -58,14 +67,12 @@ func newLane(d Deps, a partner.Adapter) *lane {
 	l := &lane{
 		name: spec.Name, spec: spec, adapter: a,
 		config: d.Config, limits: d.Limits, address: d.Partners[spec.Name],
-		queue: d.Queue, keys: d.Keys, writer: d.Writer, settings: d.Settings, decider: d.Decider,
+		queue: d.Queue, inspect: d.Inspect, keys: d.Keys, writer: d.Writer, settings: d.Settings, decider: d.Decider,
 		log: d.Log.With("partner", spec.Name), metrics: d.Metrics, tracer: d.Tracer,
-		slots: make(chan struct{}, max(d.Config.Concurrency, 1)),
+		seats: map[string]*seat{}, groups: 1, ended: make(chan struct{}, 1),
 	}
-	l.mood.breaker, l.mood.since = closed, time.Now()
-	sender := delivery.New(a, delivery.NewClient(cap(l.slots)), d.Vault, time.Now)
-	l.client = newClient(sender, d.Config.Breaker, l.breakerChanged)
-	l.metrics.breaker.WithLabelValues(l.name).Set(0)
+	l.sender = delivery.New(a, delivery.NewClient(max(d.Config.Concurrency, 1)), d.Vault, time.Now)
+	l.seat("")
 	return l
 }
 
@@ -73,6 +80,7 @@ func (l *lane) start() {
 	l.pulling, l.stopPull = context.WithCancel(context.Background())
 	l.running, l.stopRun = context.WithCancel(context.Background())
 	l.done.Go(l.run)
+	l.done.Go(l.watchHeld)
 }
 
 func (l *lane) stop(ctx context.Context) {
@@ -81,88 +89,119 @@ func (l *lane) stop(ctx context.Context) {
 	unhook := context.AfterFunc(ctx, l.stopRun)
 	defer unhook()
 	l.done.Wait()
-	l.client.sender.Close()
+	l.sender.Close()
 }
 
-// run pulls batches and sends each in a goroutine of its own, while there is a
-// slot. One goroutine pulls, so that what must wait is decided in one place.
+// run pulls batches and sends each in a goroutine of its own, as its seat allows.
+// One goroutine pulls, so that what must wait is decided in one place.
 func (l *lane) run() {
 	failing := false
 	for l.pulling.Err() == nil {
-		if !l.ready(0) {
+		now := time.Now()
+		if now.UnixNano() < l.quiet.Load() {
 			l.sleep(look)
 			continue
 		}
-		if !l.take() {
-			return
+		limit := l.want()
+		mode := l.settings.Partner(l.name).Mode
+		switch mode {
+		case settings.Hold:
+			if limit = l.surplus(now, queue.Partner(l.name)); limit == 0 {
+				l.sleep(look)
+				continue
+			}
+		case settings.Off:
+			// What waits is settled as not sent, which needs nobody's leave.
+			if l.flying.Load() >= 4 {
+				l.rouse(look)
+				continue
+			}
+		default:
+			if ok, wait := l.ready(now); !ok {
+				l.rouse(min(wait, look))
+				continue
+			}
 		}
 		pulled := time.Now()
-		messages, err := l.gather()
+		messages, err := l.gather(limit)
 		if err != nil && l.pulling.Err() == nil && !failing {
 			l.log.Warn("the partner's queue cannot be pulled from", "error", err)
 		}
 		failing = err != nil
-		batches := l.sort(messages)
-		for _, b := range batches {
-			b.pulled = pulled
-		}
-		l.begin(batches)
+		l.begin(l.sort(messages, pulled), mode)
 		if failing {
 			l.sleep(time.Second)
 		}
 	}
 }
 
-// ready reports whether a batch may be begun now, beside so many slots that the
-// asker holds: a batch that finds something out does so alone.
-func (l *lane) ready(holding int) bool {
-	switch l.gate(time.Now()) {
-	case open:
-		return true
-	case careful:
-		return len(l.slots) <= holding
+// ready reports whether one of the seats takes a batch, or how long to wait.
+func (l *lane) ready(now time.Time) (bool, time.Duration) {
+	least := look
+	for _, s := range l.allSeats() {
+		ok, wait := s.ready(now)
+		if ok {
+			return true, 0
+		}
+		least = min(least, wait)
 	}
-	return false
+	return false, least
 }
 
-// begin sends batches; it is called with one slot taken, which it gives back.
-func (l *lane) begin(batches []*batch) {
-	holding := true
+// want is how many messages fill the requests that a pull comes to.
+func (l *lane) want() int {
+	items := l.spec.Limits.Items
+	if items <= 0 {
+		items = 500
+	}
+	return min(max(int(float64(items)*l.groups+0.5), 1), max(maxPull, items))
+}
+
+// begin sends batches, or puts off those of a seat that takes none now.
+func (l *lane) begin(batches []*batch, mode settings.Mode) {
+	seats := l.allSeats()
+	busy := map[*seat]bool{}
+	if len(seats) > 1 {
+		for _, s := range seats {
+			ok, _ := s.ready(time.Now())
+			busy[s] = !ok
+		}
+	}
 	for _, b := range batches {
-		if !holding {
-			holding = l.take()
+		l.flying.Add(1)
+		work := func() { b.seat.await(b) }
+		switch {
+		case mode == settings.Off || mode == settings.Hold:
+			b.discard = mode == settings.Hold
+			work = func() { l.send(b) }
+		case busy[b.seat]:
+			work = func() { l.putOff(b, b.seat.reopens(time.Now())) }
+		default:
+			b.seat.waiting.Add(1)
 		}
-		// What was pulled may have waited for a slot, and meanwhile the lane been
-		// stopped, or so much of the lease gone by that it could end under way.
-		if !holding || l.pulling.Err() != nil || !l.ready(1) || time.Now().After(l.beginBefore(b)) {
-			l.release(b)
-			continue
-		}
-		holding = false
 		l.done.Go(func() {
-			defer l.give()
-			l.send(b)
+			defer func() {
+				l.flying.Add(-1)
+				l.awake()
+			}()
+			work()
 		})
 	}
-	if holding {
-		l.give()
-	}
 }
 
-// gather pulls a batch, and waits for it to fill as long as the partner's linger
-// allows.
-func (l *lane) gather() ([]queue.Message, error) {
-	name, limit := queue.Partner(l.name), l.spec.Limits.Items
-	if limit <= 0 || limit > maxPull {
-		limit = maxPull
-	}
+// gather pulls what fills the next requests. As long as nothing is under way it
+// does not wait for more: the first events of a quiet time go at once. While others
+// are under way it waits for as long as the partner's linger allows, so that under
+// load the requests are full.
+func (l *lane) gather(limit int) ([]queue.Message, error) {
+	name := queue.Partner(l.name)
 	messages, err := l.queue.Pull(l.pulling, name, limit)
 	if err != nil || len(messages) == 0 {
 		return messages, err
 	}
 	// Most of the lease is for the requests.
 	until := time.Now().Add(min(l.spec.Limits.Linger, l.lease()/4))
-	for len(messages) < limit && time.Now().Before(until) && l.pulling.Err() == nil {
+	for len(messages) < limit && l.flying.Load() > 0 && time.Now().Before(until) && l.pulling.Err() == nil {
 		more, err := l.queue.Pull(l.pulling, name, limit-len(messages))
 		if err != nil {
 			// What came before is held and goes on.
@@ -173,18 +212,6 @@ func (l *lane) gather() ([]queue.Message, error) {
 	return messages, nil
 }
 
-// take waits for a slot; false once the lane stops.
-func (l *lane) take() bool {
-	select {
-	case l.slots <- struct{}{}:
-		return true
-	case <-l.pulling.Done():
-		return false
-	}
-}
-
-func (l *lane) give() { <-l.slots }
-
 func (l *lane) sleep(d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -193,6 +220,27 @@ func (l *lane) sleep(d time.Duration) {
 	case <-l.pulling.Done():
 	}
 }
+
+// rouse is a sleep that ends when a batch does.
+func (l *lane) rouse(d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-l.ended:
+	case <-l.pulling.Done():
+	}
+}
+
+func (l *lane) awake() {
+	select {
+	case l.ended <- struct{}{}:
+	default:
+	}
+}
+
+// rest keeps the lane quiet for a moment because something of ours is down.
+func (l *lane) rest(d time.Duration) { l.quiet.Store(time.Now().Add(d).UnixNano()) }
 
 // release hands a batch back untried.
 func (l *lane) release(b *batch) {
@@ -207,17 +255,29 @@ func (l *lane) release(b *batch) {
 	}
 }
 
+// putOff has a batch come again at a time, untried.
+func (l *lane) putOff(b *batch, at time.Time) {
+	v := newVerdict()
+	for _, j := range b.jobs {
+		v.putOff(l, j, at)
+	}
+	ctx, cancel := l.settling()
+	defer cancel()
+	l.apply(ctx, v)
+}
+
 // settling is a context for what must still be written when the lane stops.
 func (l *lane) settling() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(l.running), 10*time.Second)
 }
 
-// account is what is set for the partner now.
-func (l *lane) account() (delivery.Account, settings.Partner, error) {
-	p := l.settings.Partner(l.name)
-	credentials, err := l.settings.Credentials(p)
-	if err != nil {
-		return delivery.Account{}, p, err
+// beginBefore is until when a batch's requests may be begun.
+func (l *lane) beginBefore(b *batch) time.Time { return b.pulled.Add(l.lease() / 2) }
+
+// lease is how long the queue leaves a message with its holder.
+func (l *lane) lease() time.Duration {
+	if l.limits.Lease > 0 {
+		return l.limits.Lease
 	}
-	return delivery.AccountOf(l.spec, l.address, p, credentials), p, nil
+	return time.Minute
 }

@@ -7,6 +7,8 @@ type Metrics struct {
 	deliveries *prometheus.CounterVec
 	latency    *prometheus.HistogramVec
 	breaker    *prometheus.GaugeVec
+	parallel   *prometheus.GaugeVec
+	perSecond  *prometheus.GaugeVec
 }
 
 // NewMetrics registers the dispatcher's metrics.
@@ -21,9 +23,15 @@ func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
 		}, []string{"partner"}),
 		breaker: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "pixel_breaker_state", Help: "A partner's breaker: 0 closed, 0.5 half-open, 1 open.",
-		}, []string{"partner"}),
+		}, []string{"partner", "account"}),
+		parallel: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "pixel_delivery_parallel", Help: "How many requests at a time this process allows itself at a partner, as learned.",
+		}, []string{"partner", "account"}),
+		perSecond: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "pixel_delivery_per_second", Help: "How many requests a second all processes together allow themselves at a partner, as stated or learned from its 429s; 0: as many as may be.",
+		}, []string{"partner", "account"}),
 	}
-	for _, c := range []prometheus.Collector{m.deliveries, m.latency, m.breaker} {
+	for _, c := range []prometheus.Collector{m.deliveries, m.latency, m.breaker, m.parallel, m.perSecond} {
 		if err := r.Register(c); err != nil {
 			return nil, err
 		}

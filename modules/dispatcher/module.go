@@ -29,6 +29,7 @@ type Params struct {
 	Limits     config.Queue
 	Partners   map[string]config.Partner
 	Queue      queue.Queue
+	Inspect    queue.Inspector
 	Keys       state.Keys
 	Writer     analytics.Writer
 	Settings   *settings.Store
@@ -46,7 +47,7 @@ func run(p Params) error {
 		return err
 	}
 	x := New(Deps{
-		Config: p.Config, Limits: p.Limits, Partners: p.Partners, Queue: p.Queue, Keys: p.Keys, Writer: p.Writer,
+		Config: p.Config, Limits: p.Limits, Partners: p.Partners, Queue: p.Queue, Inspect: p.Inspect, Keys: p.Keys, Writer: p.Writer,
 		Settings: p.Settings, Decider: p.Decider, Vault: p.Vault, Adapters: p.Adapters,
 		Log: p.Log.With("component", "dispatcher"), Metrics: m, Tracer: p.Tracer.Tracer("dispatcher"),
 	})

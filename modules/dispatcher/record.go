@@ -3,6 +3,7 @@ package dispatcher
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -14,6 +15,7 @@ import (
 const (
 	held = "held" // an attempt is under way
 	free = "free" // it may be tried again
+	told = "told" // the partner has queued it; it is to be asked what became of it
 	done = "done" // the partner took it, or it was decided not to send it: never again
 )
 
@@ -28,8 +30,14 @@ type record struct {
 	// Attempts counts the requests it was in. It goes on over a replay from the
 	// dead letters, so that the sync log keeps both stories.
 	Attempts int `json:"a,omitempty"`
+	// Excused counts those of them that are no failure of the event's or partner's,
+	// such as a 429, or were before a replay: they do not count towards giving up.
+	Excused int `json:"x,omitempty"`
 	// NotBefore is when to try again, where the queue cannot remember it.
 	NotBefore time.Time `json:"n,omitzero"`
+	// Request is the one whose outcome is to be asked for, made at Told.
+	Request string    `json:"r,omitempty"`
+	Told    time.Time `json:"t,omitzero"`
 	// Unlogged is set where the partner took it but the sync log could not be
 	// written.
 	Unlogged bool `json:"l,omitempty"`
@@ -59,7 +67,8 @@ func (l *lane) claim(ctx context.Context, jobs []*job, now time.Time, ttl time.D
 	if err != nil {
 		return fmt.Errorf("look up what was sent: %w", err)
 	}
-	var taken []state.Entry
+	var owed []state.Entry
+	var taken []taking
 	for i, j := range jobs {
 		if r, ok := l.owed.find(l.recordKey(j)); ok {
 			j.record = r
@@ -67,32 +76,63 @@ func (l *lane) claim(ctx context.Context, jobs []*job, now time.Time, ttl time.D
 			if err != nil {
 				return err
 			}
-			taken = append(taken, e)
+			owed = append(owed, e)
 			continue
 		}
 		j.record = record{}
 		if err := json.Unmarshal(standing[i], &j.record); err != nil {
 			return fmt.Errorf("read what was sent: %w", err)
 		}
-		if string(standing[i]) == string(entries[i].Value) || !j.mayTry(now) {
+		if string(standing[i]) == string(entries[i].Value) || !j.mayTry(now) || j.record.State == told {
 			continue
 		}
-		// Of two copies that come at the same moment on two replicas both could
-		// pass here; a batch's round trip is worth more than that.
-		mine := record{State: held, Holder: j.message.ID, Until: until, Attempts: j.record.Attempts}
+		mine := j.record
+		mine.State, mine.Holder, mine.Until, mine.NotBefore = held, j.message.ID, until, time.Time{}
 		e, err := l.entry(j, mine, ttl)
 		if err != nil {
 			return err
 		}
-		taken = append(taken, e)
+		taken = append(taken, taking{j, standing[i], e})
 	}
-	if len(taken) == 0 {
-		return nil
+	if len(owed) > 0 {
+		if err := l.keys.Set(ctx, owed...); err != nil {
+			return fmt.Errorf("write what was sent: %w", err)
+		}
+		l.owed.paid(owed)
 	}
-	if err := l.keys.Set(ctx, taken...); err != nil {
-		return fmt.Errorf("take hold of what is sent: %w", err)
+	return l.takeHold(ctx, taken, until)
+}
+
+// taking is a record that is to be taken hold of, as it stood and as it shall be.
+type taking struct {
+	job   *job
+	stood []byte
+	entry state.Entry
+}
+
+// takeHold swaps records that stood already. Of two copies of an event that come at
+// the same moment on two replicas one gets it, and the other's job finds it held.
+func (l *lane) takeHold(ctx context.Context, list []taking, until time.Time) error {
+	const atOnce = 16
+	var wg sync.WaitGroup
+	errs := make([]error, len(list))
+	turn := make(chan struct{}, atOnce)
+	for i, t := range list {
+		turn <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-turn }()
+			ok, err := l.keys.Swap(ctx, t.stood, t.entry)
+			if errs[i] = err; err == nil && !ok {
+				t.job.record.State, t.job.record.Holder, t.job.record.Until = held, "another", until
+			}
+		})
 	}
-	l.owed.paid(taken)
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return fmt.Errorf("take hold of what is sent: %w", err)
+		}
+	}
 	return nil
 }
 
@@ -122,6 +162,7 @@ func (j *job) again(now time.Time) time.Time {
 func (l *lane) entry(j *job, r record, ttl time.Duration) (state.Entry, error) {
 	// The store keeps milliseconds at best, and so should what is compared.
 	r.Until, r.NotBefore = r.Until.UTC().Truncate(time.Millisecond), r.NotBefore.UTC().Truncate(time.Millisecond)
+	r.Told = r.Told.UTC().Truncate(time.Millisecond)
 	if r.State != held {
 		r.Until = time.Time{}
 	}
@@ -130,15 +171,4 @@ func (l *lane) entry(j *job, r record, ttl time.Duration) (state.Entry, error) {
 		return state.Entry{}, err
 	}
 	return state.Entry{Key: l.recordKey(j), Value: body, TTL: ttl}, nil
-}
-
-// beginBefore is until when a batch's requests may be begun.
-func (l *lane) beginBefore(b *batch) time.Time { return b.pulled.Add(l.lease() / 2) }
-
-// lease is how long the queue leaves a message with its holder.
-func (l *lane) lease() time.Duration {
-	if l.limits.Lease > 0 {
-		return l.limits.Lease
-	}
-	return time.Minute
 }

@@ -22,7 +22,7 @@ import (
 // connected is a site whose partners have credentials.
 type connected struct{ *site }
 
-func (connected) Credentials(settings.Partner) (map[string]string, error) {
+func (connected) Credentials(settings.Partner, string) (map[string]string, error) {
 	return map[string]string{"client_id": "amzn1.application-oa2-client.example", "client_secret": "client-secret", "refresh_token": "Atzr|example-token"}, nil
 }
 

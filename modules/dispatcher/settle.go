@@ -8,24 +8,16 @@ import (
 
 	"github.com/miq/pixel/modules/event"
 	"github.com/miq/pixel/modules/ledger"
-	"github.com/miq/pixel/modules/partner"
-	"github.com/miq/pixel/modules/queue"
 	"github.com/miq/pixel/modules/state"
 )
 
-const (
-	// maxAnswer is how much of an answer the sync log keeps.
-	maxAnswer = 2 << 10
-	// relog is when a delivery whose line could not be written comes back for it.
-	relog = 30 * time.Second
-)
+// relog is when a delivery whose line could not be written comes back for it.
+const relog = 30 * time.Second
 
-// verdict is what is done to a message in the queue.
-type verdict struct {
-	ack    map[string][]*job // by what the ledger calls it
-	retry  map[time.Time][]string
-	bury   map[string][]*job // by reason
-	copies []*job            // in whose place a copy goes, since the queue would not give them again
+// written is a job's record as it shall be.
+type written struct {
+	job    *job
+	record record
 }
 
 // settle writes what became of a batch: first the sync log, then the records,
@@ -36,16 +28,18 @@ func (a *attempt) settle() {
 	defer cancel()
 
 	var syncs []event.Sync
-	v := verdict{ack: map[string][]*job{}, retry: map[time.Time][]string{}, bury: map[string][]*job{}}
+	v := newVerdict()
 	counts := map[event.Outcome]int{}
-	type written struct {
-		job    *job
-		record record
-	}
 	var records []written
 
+	if len(a.parked) > 0 {
+		a.park(ctx, v, now)
+		for _, j := range v.park {
+			records = append(records, written{j, a.freed(j)})
+		}
+	}
 	for _, j := range a.later {
-		v.putOff(a, j, j.again(now))
+		v.putOff(l, j, j.again(now))
 	}
 	for _, j := range a.settled {
 		if j.record.State == done {
@@ -66,44 +60,82 @@ func (a *attempt) settle() {
 			}
 			continue
 		}
-		r := record{State: done, Attempts: j.attempts()}
-		at, again := a.next(j, now)
-		s := j.sync(l.name, now)
-		switch s.Outcome = j.result.Outcome; {
-		case again:
-			r.State, r.NotBefore = free, at
-			v.putOff(a, j, at)
-		case j.result.Outcome == event.Accepted:
-			v.end(ledger.Delivered, j)
-		case j.result.Outcome == event.NotSent:
-			v.end(ledger.NotSentFor(j.result.Code), j)
-		default:
-			r.State = free // so that a replay sends it again
-			reason := cause(j)
-			v.bury[reason] = append(v.bury[reason], j)
-		}
-		s.Code, s.Message = j.result.Code, j.result.Message
+		r, line := a.finish(v, j, now)
 		counts[j.result.Outcome]++
-		syncs = append(syncs, s)
+		if line {
+			syncs = append(syncs, j.sync(l.name, now))
+		}
 		records = append(records, written{j, r})
 	}
 
 	logged := l.write(ctx, syncs)
+	l.keepRecordsOf(ctx, records, logged, a.keep)
+	if !logged {
+		v.comeBack(l, now.Add(relog))
+	}
+	l.apply(ctx, v)
+	l.release(&batch{jobs: a.untried})
+	a.report(counts)
+}
+
+// finish decides what becomes of a job's message and record by its result, and
+// whether there is something to tell in the sync log.
+func (a *attempt) finish(v *verdict, j *job, now time.Time) (r record, line bool) {
+	l := a.lane
+	r = record{State: done, Attempts: j.attempts(), Excused: j.excused()}
+	if at, again := a.next(j, now); again {
+		r.State, r.NotBefore = free, at
+		v.putOff(l, j, at)
+		return r, true
+	}
+	switch j.result.Outcome {
+	case event.Accepted:
+		v.end(ledger.Delivered, j)
+	case event.NotSent:
+		v.end(ledger.NotSentFor(j.result.Code), j)
+	case event.Dry:
+		v.end(ledger.NotSentFor("dry_run"), j)
+	case event.Unverified:
+		r.State, r.NotBefore = told, now.Add(max(j.result.After, time.Second)).Truncate(time.Millisecond)
+		v.putOff(l, j, r.NotBefore)
+		if j.record.State == told {
+			r.Request, r.Told = j.record.Request, j.record.Told
+			return r, false // nothing new
+		}
+		r.Request, r.Told = j.exchange.Receipt.RequestID, now
+	default:
+		// So that a replay sends it again, with as many tries as the first time.
+		r.State, r.Excused = free, r.Attempts
+		v.bury(cause(j), j)
+	}
+	return r, true
+}
+
+// freed is the record of a job that was not tried: as it was.
+func (a *attempt) freed(j *job) record {
+	r := j.record
+	r.State, r.Holder, r.Until = free, "", time.Time{}
+	return r
+}
+
+// keepRecordsOf writes the records. What was taken and could not be logged is
+// marked, what was decided and could not be logged is decided again.
+func (l *lane) keepRecordsOf(ctx context.Context, records []written, logged bool, ttl time.Duration) {
 	var entries []state.Entry
 	sent := map[string]record{}
 	for _, w := range records {
-		if !logged && w.job.result.Outcome == event.Accepted {
-			w.record.Unlogged = true
+		if !logged && (w.job.result.Outcome == event.Accepted || w.record.State == told) {
+			w.record.Unlogged = w.record.State == done
 		} else if !logged && w.record.State == done {
 			w.record.State = free
 		}
-		e, err := l.entry(w.job, w.record, a.keep)
+		e, err := l.entry(w.job, w.record, ttl)
 		if err != nil {
 			l.log.Error("a record cannot be encoded", "error", err)
 			continue
 		}
 		entries = append(entries, e)
-		if w.record.State == done {
+		if w.record.State == done || w.record.State == told {
 			sent[e.Key] = w.record
 		}
 	}
@@ -112,12 +144,6 @@ func (a *attempt) settle() {
 		l.owed.keep(sent)
 		l.log.Warn("what was sent could not be remembered by all", "events", len(entries), "error", err)
 	}
-	if !logged {
-		v.comeBack(a, now.Add(relog))
-	}
-	l.apply(ctx, v)
-	l.release(&batch{jobs: a.untried})
-	a.report(counts)
 }
 
 // halted reports whether the job goes back as it came: nothing can be sent until
@@ -137,19 +163,31 @@ func (j *job) attempts() int {
 	return j.record.Attempts + 1
 }
 
+// excused counts those of them that do not count towards giving up.
+func (j *job) excused() int {
+	if j.exchange != nil && (throttled(*j.exchange) || j.asked) {
+		return j.record.Excused + 1
+	}
+	return j.record.Excused
+}
+
 // next is when a job is to be tried again; if not, its result says why.
 func (a *attempt) next(j *job, now time.Time) (at time.Time, again bool) {
 	if j.result.Outcome != event.Retry {
 		return now, false
 	}
-	n := max(j.attempts(), j.message.Deliveries)
-	if j.exchange != nil {
-		n = j.attempts()
+	n := max(j.attempts()-j.excused(), 1)
+	early := j.exchange == nil && j.result.After > 0
+	if j.exchange == nil && !early {
+		n = max(n, j.message.Deliveries)
 	}
 	at = now.Add(max(delay(a.lane.config.Retry, n), a.wait, j.result.After)).Truncate(time.Millisecond)
+	if early {
+		at = now.Add(j.result.After).Truncate(time.Millisecond)
+	}
 	why := ""
 	switch {
-	case n >= max(a.lane.config.Retry.Attempts, 1):
+	case !early && n >= max(a.lane.config.Retry.Attempts, 1) && (j.exchange == nil || !throttled(*j.exchange)):
 		why = fmt.Sprintf("gave up after %d attempts", n)
 	case a.age > 0 && at.Sub(happened(j.delivery.Event)) > a.age:
 		why = fmt.Sprintf("gave up: it would be older than the %s that %s takes", a.age, a.lane.spec.Title)
@@ -161,35 +199,6 @@ func (a *attempt) next(j *job, now time.Time) (at time.Time, again bool) {
 	return at, false
 }
 
-// sync is the job's line in the sync log.
-func (j *job) sync(name string, now time.Time) event.Sync {
-	e := j.delivery.Event
-	s := event.Sync{
-		EventID: e.ID, PixelID: e.PixelID, Partner: name, At: now.UTC(), OrderID: e.Order.ID,
-		Outcome: j.result.Outcome, Code: j.result.Code, Message: j.result.Message,
-	}
-	if x := j.exchange; x != nil {
-		s.Attempt = j.attempts()
-		s.Status, s.Latency, s.RequestID, s.Payload = x.Status, x.Latency, x.Receipt.RequestID, x.Payload
-		s.Answer = head(x.Answer)
-	}
-	return s
-}
-
-// unlogged is the line for a delivery whose own could not be written in time.
-func (j *job) unlogged(name string, now time.Time) event.Sync {
-	e := j.delivery.Event
-	return event.Sync{
-		EventID: e.ID, PixelID: e.PixelID, Partner: name, At: now.UTC(), OrderID: e.Order.ID, Attempt: j.record.Attempts,
-		Outcome: event.Accepted, Code: "logged_late", Message: "accepted; the answer was lost because the sync log could not be written",
-	}
-}
-
-// head is the beginning of an answer, as text.
-func head(answer []byte) string {
-	return partner.Cut(strings.ToValidUTF8(string(answer[:min(len(answer), 2*maxAnswer)]), "?"), maxAnswer)
-}
-
 // cause is why a delivery is among the dead letters.
 func cause(j *job) string {
 	if j.result.Code == "" {
@@ -198,110 +207,18 @@ func cause(j *job) string {
 	return j.result.Code + ": " + j.result.Message
 }
 
-// write stores the lines, and tries again for a moment if it must.
-func (l *lane) write(ctx context.Context, syncs []event.Sync) bool {
-	if len(syncs) == 0 {
-		return true
-	}
-	err := insist(ctx, func() error { return l.writer.WriteSyncs(ctx, syncs...) })
-	if err == nil {
-		return true
-	}
-	l.log.Error("the sync log cannot be written; the deliveries come back for it", "events", len(syncs), "error", err)
-	return false
-}
-
-func (v *verdict) end(outcome string, j *job) { v.ack[outcome] = append(v.ack[outcome], j) }
-
-// putOff has a message come again at a time. The queue gives a message only so
-// often; after that a copy takes its place, and the record keeps the time.
-func (v *verdict) putOff(a *attempt, j *job, at time.Time) {
-	if m := a.lane.limits.MaxDeliveries; m > 0 && j.message.Deliveries >= m {
-		v.copies = append(v.copies, j)
-		return
-	}
-	v.retry[at] = append(v.retry[at], j.message.ID)
-}
-
-// comeBack turns every end into a retry.
-func (v *verdict) comeBack(a *attempt, at time.Time) {
-	for _, ended := range []map[string][]*job{v.ack, v.bury} {
-		for _, jobs := range ended {
-			for _, j := range jobs {
-				v.putOff(a, j, at)
-			}
-		}
-	}
-	v.ack, v.bury = nil, nil
-}
-
-// ends are what the queue forgets, by account and by what the ledger calls it.
-func (v *verdict) ends() []queue.End {
-	type key struct {
-		account queue.Account
-		outcome string
-	}
-	by := map[key][]string{}
-	add := func(outcome string, jobs []*job) {
-		for _, j := range jobs {
-			k := key{j.message.Account, outcome}
-			by[k] = append(by[k], j.message.ID)
-		}
-	}
-	for outcome, jobs := range v.ack {
-		add(outcome, jobs)
-	}
-	add(ledger.Moved, v.copies)
-	ends := make([]queue.End, 0, len(by))
-	for k, ids := range by {
-		ends = append(ends, queue.End{Account: k.account, Outcome: k.outcome, IDs: ids})
-	}
-	return ends
-}
-
-// apply tells the queue. What fails comes back when its lease ends.
-func (l *lane) apply(ctx context.Context, v verdict) {
-	name := queue.Partner(l.name)
-	failed := func(what string, err error) {
-		if err != nil {
-			l.log.Warn("the queue did not take what became of a delivery", "operation", what, "error", err)
-		}
-	}
-	if len(v.copies) > 0 {
-		copies := make([]queue.Item, len(v.copies))
-		for i, j := range v.copies {
-			copies[i] = queue.Item{Queue: name, Body: j.message.Body, Account: j.message.Account}
-		}
-		if err := l.queue.Push(ctx, copies...); err != nil {
-			failed("push", err)
-			return
-		}
-	}
-	if ends := v.ends(); len(ends) > 0 {
-		failed("settle", l.queue.Settle(ctx, name, ends...))
-	}
-	for at, ids := range v.retry {
-		if len(ids) > 0 {
-			failed("retry", l.queue.Retry(ctx, name, at, ids...))
-		}
-	}
-	for reason, jobs := range v.bury {
-		failed("bury", l.queue.Bury(ctx, name, reason, messageIDs(jobs)...))
-	}
-}
-
 // report is the one line and the figures of a batch.
 func (a *attempt) report(counts map[event.Outcome]int) {
 	l, total := a.lane, 0
-	for _, o := range [...]event.Outcome{event.Accepted, event.Retry, event.Rejected, event.NotSent, "repeat"} {
+	for _, o := range [...]event.Outcome{event.Accepted, event.Unverified, event.Retry, event.Rejected, event.NotSent, event.Dry, "repeat"} {
 		total += counts[o]
 		if counts[o] > 0 {
 			l.metrics.deliveries.WithLabelValues(l.name, string(o)).Add(float64(counts[o]))
 		}
 	}
 	x := a.last
-	l.log.Info("delivery batch", "events", total+len(a.untried)+len(a.later),
-		"accepted", counts[event.Accepted], "retry", counts[event.Retry], "rejected", counts[event.Rejected],
-		"not_sent", counts[event.NotSent], "repeat", counts["repeat"], "untried", len(a.untried), "later", len(a.later),
+	l.log.Info("delivery batch", "account", a.seat.account, "events", total+len(a.untried)+len(a.later)+len(a.parked),
+		"accepted", counts[event.Accepted], "unverified", counts[event.Unverified], "retry", counts[event.Retry], "rejected", counts[event.Rejected],
+		"not_sent", counts[event.NotSent], "dry", counts[event.Dry], "repeat", counts["repeat"], "untried", len(a.untried), "later", len(a.later), "held", len(a.parked),
 		"status", x.Status, "latency_ms", x.Latency.Milliseconds(), "request_id", x.Receipt.RequestID, "trouble", trouble(x.Receipt))
 }

@@ -19,7 +19,9 @@ type Delivery struct {
 	Permission Permission `json:"permission"`
 	// Country is where the pixel's site sells (ISO 3166-1 alpha-2), for a partner
 	// that must know and an event that does not tell.
-	Country  string    `json:"country,omitempty"`
+	Country string `json:"country,omitempty"`
+	// Account is which of the partner's accounts it is sent by; empty: its own.
+	Account  string    `json:"account,omitempty"`
 	QueuedAt time.Time `json:"queued_at"`
 }
 
@@ -32,6 +34,9 @@ const (
 	Retry    Outcome = "retry"    // it will be tried again
 	Rejected Outcome = "rejected" // the partner will never take it, or we know that it would not: it is in the dead letters
 	NotSent  Outcome = "not_sent" // we chose not to send it: switch, consent, no key
+	// Unverified: the partner has queued it, and tells later what became of it.
+	Unverified Outcome = "unverified"
+	Dry        Outcome = "dry" // the request was made and shown, and not sent
 )
 
 // Sync is a line of the sync log: one event, one partner, one attempt.
@@ -53,8 +58,10 @@ type Sync struct {
 	RequestID string `json:"request_id,omitempty"`
 	// Payload is the SHA-256 of the body that was sent.
 	Payload string `json:"payload,omitempty"`
-	// Answer is the beginning of what the partner answered.
-	Answer  string `json:"answer,omitempty"`
+	// Answer is the beginning of what the partner answered about this event.
+	Answer string `json:"answer,omitempty"`
+	// Request is the beginning of the body that would be sent; only of a Dry one.
+	Request string `json:"request,omitempty"`
 	OrderID string `json:"order_id,omitempty"`
 }
 

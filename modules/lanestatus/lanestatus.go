@@ -29,7 +29,9 @@ const (
 type Status struct {
 	Partner  string `json:"partner"`
 	Instance string `json:"instance"`
-	Breaker  string `json:"breaker"`
+	// Account is which of the partner's accounts; empty: its own credentials.
+	Account string `json:"account,omitempty"`
+	Breaker string `json:"breaker"`
 	// Since is when the breaker took its state.
 	Since time.Time `json:"since"`
 	// Paused says why nothing is sent although the breaker would let it; empty
@@ -42,6 +44,10 @@ type Status struct {
 	// partner; refused, or to be tried again.
 	Success uint64 `json:"success"`
 	Failed  uint64 `json:"failed"`
+	// Parallel is how many requests at a time this dispatcher allows itself, and
+	// PerSecond how many a second all of them together do; 0: as many as may be.
+	Parallel  int     `json:"parallel"`
+	PerSecond float64 `json:"per_second,omitzero"`
 }
 
 // Answer is one answer of a partner.
@@ -143,6 +149,10 @@ func Merge(all []Status, partner string) (Status, bool) {
 		m.InFlight += s.InFlight
 		m.Success += s.Success
 		m.Failed += s.Failed
+		m.Parallel += s.Parallel
+		if s.PerSecond > 0 && (m.PerSecond == 0 || s.PerSecond < m.PerSecond) {
+			m.PerSecond = s.PerSecond
+		}
 		m.Answers = append(m.Answers, s.Answers...)
 	}
 	slices.SortStableFunc(m.Answers, func(a, b Answer) int { return b.At.Compare(a.At) })

@@ -26,12 +26,19 @@ func Ingest(p event.Priority) string {
 // Partner is the queue for deliveries to a partner.
 func Partner(name string) string { return "s2s:" + name }
 
+// Held is where deliveries wait by routes that are on hold; a partner on hold
+// keeps its own in Partner.
+func Held(name string) string { return "hold:" + name }
+
 // PartnerDead is where a partner's failed deliveries go.
 func PartnerDead(name string) string { return "dlq:" + name }
 
 // DeadLetters is the queue that Bury moves a queue's messages to.
 func DeadLetters(name string) string {
 	if partner, ok := strings.CutPrefix(name, "s2s:"); ok {
+		return PartnerDead(partner)
+	}
+	if partner, ok := strings.CutPrefix(name, "hold:"); ok {
 		return PartnerDead(partner)
 	}
 	return Validation

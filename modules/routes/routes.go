@@ -17,6 +17,7 @@ type Decision struct {
 	// Send is set where the event goes to the partner's queue.
 	Send       bool
 	Params     jsontext.Value
+	Account    string
 	Permission event.Permission
 	// Code and Message say why it is not sent: Code short and stable, Message
 	// for people.
@@ -32,6 +33,8 @@ const (
 	CodeBot         = "bot"
 	CodeNotBuilt    = "partner_not_built"
 	MessageOff      = "not sent: partner is off"
+	CodeRouteOff    = "route_off"
+	MessageRouteOff = "not sent: the route was switched off meanwhile"
 	messageBot      = "not sent: bot"
 	messageNotBuilt = "not sent: this partner is not built into this version"
 )
@@ -62,7 +65,25 @@ func Decide(e event.Event, p settings.Pixel, r Rules) []Decision {
 }
 
 func matches(r settings.Route, name string) bool {
-	return r.Enabled && (r.Event == name || r.Event == "*")
+	return r.Switch() != settings.Off && (r.Event == name || r.Event == "*")
+}
+
+// Find is the route by which a pixel's events of a name go to a partner now.
+// known is false where there is none, on or off: what is on its way by one that
+// was deleted is still sent.
+func Find(p settings.Pixel, partner, name string) (route settings.Route, known bool) {
+	for i, r := range p.Routes {
+		if r.Partner != partner {
+			continue
+		}
+		if matches(r, name) && !outdone(p.Routes, i, name) {
+			return r, true
+		}
+		if r.Event == name || r.Event == "*" {
+			route, known = r, true
+		}
+	}
+	return route, known
 }
 
 // outdone reports whether another matching route of the same partner goes before
@@ -82,7 +103,7 @@ func outdone(routes []settings.Route, i int, name string) bool {
 }
 
 func decide(e event.Event, p settings.Pixel, route settings.Route, r Rules) Decision {
-	d := Decision{Partner: route.Partner, Params: route.Params, Permission: event.Denied}
+	d := Decision{Partner: route.Partner, Params: route.Params, Account: route.Account, Permission: event.Denied}
 	needs, ok := r.Needs(route.Partner)
 	if !ok {
 		d.Code, d.Message = CodeNotBuilt, messageNotBuilt

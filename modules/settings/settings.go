@@ -39,6 +39,8 @@ type Pixel struct {
 	Banner BannerOptions `json:"banner,omitzero"`
 	// Tag is what the tag does on pages beside what they ask of it.
 	Tag TagOptions `json:"tag,omitzero"`
+	// Dry is set where events go to no partner, but what would be sent is shown.
+	Dry bool `json:"dry,omitempty"`
 	// Country is where the site sells, ISO 3166-1 alpha-2: used where an event
 	// does not tell and a partner must know.
 	Country string `json:"country,omitempty"`
@@ -108,6 +110,33 @@ type Route struct {
 	Event   string         `json:"event"` // an event's name, or "*" for all
 	Enabled bool           `json:"enabled"`
 	Params  jsontext.Value `json:"params,omitempty"` // by the adapter's Spec.Params
+	// Mode is Hold where events wait until somebody decides; otherwise it is empty
+	// and Enabled tells. Ask Switch for both.
+	Mode Mode `json:"mode,omitempty"`
+	// Dry is Pixel.Dry for this route alone.
+	Dry bool `json:"dry,omitempty"`
+	// Account names which of the partner's accounts it is sent by; empty: the
+	// partner's own credentials.
+	Account string `json:"account,omitempty"`
+}
+
+// Switch is the route's three-way switch.
+func (r Route) Switch() Mode {
+	switch {
+	case r.Mode != "":
+		return r.Mode
+	case r.Enabled:
+		return On
+	}
+	return Off
+}
+
+// Set switches the route.
+func (r *Route) Set(m Mode) {
+	r.Enabled, r.Mode = m == On, ""
+	if m == Hold {
+		r.Mode = Hold
+	}
 }
 
 // Mode is a partner's three-way switch.
@@ -126,7 +155,12 @@ type Partner struct {
 	Mode     Mode           `json:"mode"`
 	Settings jsontext.Value `json:"settings,omitempty"`
 	// Sealed are the credentials, encrypted (modules/secret).
-	Sealed    []byte    `json:"sealed,omitempty"`
+	Sealed []byte `json:"sealed,omitempty"`
+	// Accounts are further sets of credentials by name, encrypted, for advertisers
+	// with an account of their own; routes choose.
+	Accounts map[string][]byte `json:"accounts,omitempty"`
+	// Dry is set where nothing is sent, but what would be is shown.
+	Dry       bool      `json:"dry,omitempty"`
 	UpdatedAt time.Time `json:"updated_at"`
 	Revision  int64     `json:"revision"`
 }

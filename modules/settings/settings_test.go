@@ -118,10 +118,10 @@ func TestCredentialsAreSealedAndOnlyOpenForTheirPartner(t *testing.T) {
 	if p.Mode != On {
 		t.Errorf("a partner that nobody touched is %s, want on", p.Mode)
 	}
-	if c, err := s.Credentials(p); err != nil || len(c) != 0 {
+	if c, err := s.Credentials(p, ""); err != nil || len(c) != 0 {
 		t.Errorf("no credentials: %v, %v", c, err)
 	}
-	if err := s.SealCredentials(&p, map[string]string{"refresh_token": "Atzr|secret"}); err != nil {
+	if err := s.SealCredentials(&p, "", map[string]string{"refresh_token": "Atzr|secret"}); err != nil {
 		t.Fatal(err)
 	}
 	if bytes.Contains(p.Sealed, []byte("secret")) {
@@ -130,11 +130,11 @@ func TestCredentialsAreSealedAndOnlyOpenForTheirPartner(t *testing.T) {
 	if _, err := s.SavePartner(t.Context(), p); err != nil {
 		t.Fatal(err)
 	}
-	if c, err := s.Credentials(s.Partner("amazon")); err != nil || c["refresh_token"] != "Atzr|secret" {
+	if c, err := s.Credentials(s.Partner("amazon"), ""); err != nil || c["refresh_token"] != "Atzr|secret" {
 		t.Errorf("credentials = %v, %v", c, err)
 	}
 	p.Name = "ttd"
-	if _, err := s.Credentials(p); !errors.Is(err, secret.ErrOpen) {
+	if _, err := s.Credentials(p, ""); !errors.Is(err, secret.ErrOpen) {
 		t.Errorf("another partner opened them: %v", err)
 	}
 }
@@ -179,7 +179,7 @@ func TestCredentialsAreSealedAgainWhenTheKeyWasReplaced(t *testing.T) {
 	first, second := bytes.Repeat([]byte{7}, secret.KeySize), bytes.Repeat([]byte{8}, secret.KeySize)
 	before := replica(t, docs)
 	p := Partner{Name: "amazon", Mode: On}
-	if err := before.SealCredentials(&p, map[string]string{"client_id": "c-1"}); err != nil {
+	if err := before.SealCredentials(&p, "", map[string]string{"client_id": "c-1"}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := before.SavePartner(t.Context(), p); err != nil {
@@ -200,7 +200,7 @@ func TestCredentialsAreSealedAgainWhenTheKeyWasReplaced(t *testing.T) {
 	start(second, first)
 	// Now the old key may go.
 	after := start(second)
-	c, err := after.Credentials(after.Partner("amazon"))
+	c, err := after.Credentials(after.Partner("amazon"), "")
 	if err != nil || c["client_id"] != "c-1" {
 		t.Errorf("%v, %v", c, err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -216,26 +217,75 @@ func (s *Store) put(ctx context.Context, collection, id string, revision int64, 
 	return s.docs.Put(ctx, collection, state.Document{ID: id, Body: body, Revision: revision})
 }
 
-// SealCredentials encrypts a partner's credentials into p.Sealed.
-func (s *Store) SealCredentials(p *Partner, credentials map[string]string) error {
+// SealCredentials encrypts a partner's credentials into p: those of an account, or
+// the partner's own where that is empty. Nil credentials remove an account.
+func (s *Store) SealCredentials(p *Partner, account string, credentials map[string]string) error {
+	if account != "" && credentials == nil {
+		p.Accounts = maps.Clone(p.Accounts)
+		delete(p.Accounts, account)
+		return nil
+	}
 	body, err := json.Marshal(credentials, json.Deterministic(true))
 	if err != nil {
 		return err
 	}
-	p.Sealed = s.box.Seal("partner:"+p.Name, body)
+	sealed := s.box.Seal(sealName(p.Name, account), body)
+	if account == "" {
+		p.Sealed = sealed
+		return nil
+	}
+	// The map may be that of the copy in memory, which others read.
+	accounts := maps.Clone(p.Accounts)
+	if accounts == nil {
+		accounts = map[string][]byte{}
+	}
+	accounts[account] = sealed
+	p.Accounts = accounts
 	return nil
+}
+
+func sealName(partner, account string) string {
+	if account == "" {
+		return "partner:" + partner
+	}
+	return "partner:" + partner + ":" + account
+}
+
+// sealed is what is kept of an account.
+func (p Partner) sealed(account string) []byte {
+	if account == "" {
+		return p.Sealed
+	}
+	return p.Accounts[account]
+}
+
+// Names are the partner's accounts: its own, "", and the further ones.
+func (p Partner) Names() []string {
+	return append([]string{""}, slices.Sorted(maps.Keys(p.Accounts))...)
 }
 
 // sealAgain seals with the key of today what an older one sealed. Of several
 // replicas that do so at once one wins, and the others have it from there.
 func (s *Store) sealAgain(ctx context.Context) {
+	changed := false
 	for _, p := range s.now.Load().partners {
-		if len(p.Sealed) == 0 || !s.box.Stale("partner:"+p.Name, p.Sealed) {
-			continue
+		var err error
+		stale := false
+		for _, account := range p.Names() {
+			sealed := p.sealed(account)
+			if len(sealed) == 0 || !s.box.Stale(sealName(p.Name, account), sealed) {
+				continue
+			}
+			var c map[string]string
+			if c, err = s.Credentials(p, account); err == nil {
+				err = s.SealCredentials(&p, account, c)
+			}
+			if stale = true; err != nil {
+				break
+			}
 		}
-		credentials, err := s.Credentials(p)
-		if err == nil {
-			err = s.SealCredentials(&p, credentials)
+		if !stale {
+			continue
 		}
 		if err == nil {
 			_, err = s.put(ctx, partners, p.Name, p.Revision, p)
@@ -246,19 +296,25 @@ func (s *Store) sealAgain(ctx context.Context) {
 		case !errors.Is(err, state.ErrConflict):
 			s.log.Warn("credentials could not be sealed with the new secret_key; the old one is still needed", "partner", p.Name, "error", err)
 		}
+		changed = true
+	}
+	if !changed {
+		return
 	}
 	if err := s.Refresh(ctx); err != nil {
 		s.log.Warn("settings could not be read again", "error", err)
 	}
 }
 
-// Credentials decrypts a partner's credentials; none is an empty map.
-func (s *Store) Credentials(p Partner) (map[string]string, error) {
+// Credentials decrypts an account's credentials, or the partner's own where that
+// is empty; none is an empty map.
+func (s *Store) Credentials(p Partner, account string) (map[string]string, error) {
 	c := map[string]string{}
-	if len(p.Sealed) == 0 {
+	sealed := p.sealed(account)
+	if len(sealed) == 0 {
 		return c, nil
 	}
-	body, err := s.box.Open("partner:"+p.Name, p.Sealed)
+	body, err := s.box.Open(sealName(p.Name, account), sealed)
 	if err != nil {
 		return nil, fmt.Errorf("credentials of %s: %w", p.Name, err)
 	}

@@ -44,9 +44,10 @@ var (
 	domain  = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 	country = regexp.MustCompile(`^[A-Z]{2}$`)
 
-	language   = regexp.MustCompile(`^[a-z]{2,3}(-[a-z0-9]{2,8})*$`)
-	identifier = regexp.MustCompile(`^[A-Za-z_$][A-Za-z0-9_$]{0,63}$`)
-	queryKey   = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
+	language    = regexp.MustCompile(`^[a-z]{2,3}(-[a-z0-9]{2,8})*$`)
+	identifier  = regexp.MustCompile(`^[A-Za-z_$][A-Za-z0-9_$]{0,63}$`)
+	queryKey    = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
+	accountName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,31}$`)
 )
 
 // Validate returns an Invalid, or nil.
@@ -89,6 +90,15 @@ func (p Pixel) Validate() error {
 		}
 		if r.Event != "*" && !event.ValidName(r.Event) {
 			v.add(fmt.Sprintf("routes[%d].event", i), "must be an event's name, or * for all")
+		}
+		switch {
+		case r.Mode != "" && r.Mode != Hold:
+			v.add(fmt.Sprintf("routes[%d].mode", i), "must be one of on, hold, off")
+		case r.Mode == Hold && r.Enabled:
+			v.add(fmt.Sprintf("routes[%d].enabled", i), "contradicts mode: a route on hold is not enabled")
+		}
+		if r.Account != "" && !accountName.MatchString(r.Account) {
+			v.add(fmt.Sprintf("routes[%d].account", i), "must be the name of one of the partner's accounts")
 		}
 	}
 	return v.err()
@@ -159,6 +169,11 @@ func (p Partner) Validate() error {
 	case On, Hold, Off:
 	default:
 		v.add("mode", "must be one of on, hold, off")
+	}
+	for name := range p.Accounts {
+		if !accountName.MatchString(name) {
+			v.add("accounts."+name, "must be named by 1 to 32 small letters, digits, _ or -")
+		}
 	}
 	return v.err()
 }

@@ -198,7 +198,7 @@ func (w *Worker) routes(ctx context.Context, b *batch) error {
 				})
 				continue
 			}
-			body, err := json.Marshal(event.Delivery{Event: it.event, Partner: d.Partner, Params: d.Params, Permission: d.Permission, Country: it.pixel.Country, QueuedAt: now})
+			body, err := json.Marshal(event.Delivery{Event: it.event, Partner: d.Partner, Params: d.Params, Permission: d.Permission, Country: it.pixel.Country, Account: d.Account, QueuedAt: now})
 			if err != nil {
 				return fmt.Errorf("encode the delivery of event %s: %w", it.event.ID, err)
 			}
