@@ -197,7 +197,8 @@ func (s *Sender) Ask(ctx context.Context, d partner.Deferred, a Account, request
 	}()
 	for try := range 2 {
 		var token string
-		if s.spec.Auth != partner.NoAuth {
+		b := a.Batch(s.now())
+		if partner.NeedsToken(s.adapter, b) {
 			token, err = s.tokens.get(ctx, a)
 			var gone *Disconnected
 			if errors.As(err, &gone) {
@@ -208,7 +209,6 @@ func (s *Sender) Ask(ctx context.Context, d partner.Deferred, a Account, request
 				return x, err
 			}
 		}
-		b := a.Batch(s.now())
 		b.Token = token
 		var req *http.Request
 		if req, err = d.Ask(ctx, b, requestID); err != nil {

@@ -1,6 +1,7 @@
 package dispatcher
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -230,7 +231,7 @@ func (a *attempt) ask(ctx context.Context, requestID string, jobs []*job) {
 		case time.Since(j.record.Told) > maxAsking:
 			j.decide(event.Accepted, "unverified", fmt.Sprintf("accepted; %s did not tell within %s what became of it", a.lane.spec.Title, maxAsking))
 		default:
-			j.result = partner.Result{EventID: j.delivery.Event.ID, Outcome: event.Unverified, After: max(x.Receipt.AskAfter, x.Receipt.RetryAfter, time.Minute)}
+			j.result = partner.Result{EventID: j.delivery.Event.ID, Outcome: event.Unverified, After: max(cmp.Or(x.Receipt.AskAfter, time.Minute), x.Receipt.RetryAfter)}
 		}
 		a.settled = append(a.settled, j)
 	}

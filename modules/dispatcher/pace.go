@@ -42,14 +42,17 @@ type learned struct {
 }
 
 const (
-	slowest = 0.1              // requests a second, however often it says no
+	slowest = 1.0              // request a second, however often it says no; more peace it has to ask for
 	double  = 20 * time.Second // the time in which the rate grows by what it was
 	forget  = 10 * time.Minute // without a 429, and nothing is held back
 	episode = time.Second      // 429s that come together count once
+
+	// unbounded stands for no limit; the library's own infinity cannot be left again.
+	unbounded = 1_000_000
 )
 
 func newPace(l partner.Limits) *pace {
-	p := &pace{replicas: 1, limiter: rate.NewLimiter(rate.Inf, 1), stated: l.PerSecond}
+	p := &pace{replicas: 1, limiter: rate.NewLimiter(unbounded, unbounded), stated: l.PerSecond}
 	if l.BytesPerSecond > 0 {
 		p.bytes = rate.NewLimiter(rate.Limit(l.BytesPerSecond), l.BytesPerSecond)
 	}
@@ -76,18 +79,12 @@ func (p *pace) total(now time.Time) float64 {
 // adjust brings the limiters to what is right now.
 func (p *pace) adjust(now time.Time) {
 	share := float64(max(p.replicas, 1))
-	set := func(l *rate.Limiter, r float64) {
-		if l == nil {
-			return
-		}
-		if limit := rate.Limit(r); l.Limit() != limit {
-			l.SetLimitAt(now, limit)
-		}
+	r := min(p.total(now)/share, unbounded)
+	if limit := rate.Limit(r); p.limiter.Limit() != limit {
+		p.limiter.SetLimitAt(now, limit)
 	}
-	r := p.total(now) / share
-	set(p.limiter, r)
-	burst := 1
-	if !math.IsInf(r, 1) {
+	burst := unbounded
+	if r < unbounded {
 		burst = max(int(r/4), 1)
 	}
 	if p.limiter.Burst() != burst {
@@ -106,7 +103,7 @@ func (p *pace) waiting(now time.Time) time.Duration {
 	p.adjust(now)
 	longest := max(p.learned.Until.Sub(now), 0)
 	for _, l := range []*rate.Limiter{p.limiter, p.bytes, p.day} {
-		if l == nil || l.Limit() == rate.Inf {
+		if l == nil {
 			continue
 		}
 		if missing := 1 - l.TokensAt(now); missing > 0 {

@@ -14,7 +14,7 @@ func TestASyncKeepsEveryFieldThroughJSON(t *testing.T) {
 	want := event.Sync{
 		EventID: "e-1", PixelID: "px_demo", Partner: "ttd", Attempt: 2, At: time.Date(2026, 11, 22, 10, 0, 0, 1, time.UTC),
 		Outcome: event.Retry, Code: "timeout", Message: "it took too long", Status: 504, Latency: 1500 * time.Millisecond,
-		RequestID: "r-1", Payload: "ab", Answer: "{}", OrderID: "A-1",
+		RequestID: "r-1", Payload: "ab", Answer: "{}", Request: "[]", OrderID: "A-1",
 	}
 	v := reflect.ValueOf(want)
 	for i := range v.NumField() {
