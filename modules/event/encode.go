@@ -131,12 +131,17 @@ func appendConsent(b []byte, c *Consent) []byte {
 }
 
 // person are the fields of a Subject that few events have.
-func (s *Subject) person() [11]*string {
+func (s *Subject) person() [members]*string {
 	return [...]*string{
 		&s.Email, &s.EmailGoogle, &s.PhoneE164, &s.PhoneDigits,
 		&s.FirstName, &s.LastName, &s.Street, &s.City, &s.Region, &s.PostalCode, &s.Country,
+		&s.EmailCM360, &s.FirstNameGoogle, &s.LastNameGoogle, &s.StreetGoogle,
+		&s.Locality.City, &s.Locality.Region, &s.Locality.PostalCode,
 	}
 }
+
+// members is how many those are.
+const members = 18
 
 func appendSubject(b []byte, s *Subject) []byte {
 	b = appendText(b, s.VisitorID)
@@ -148,15 +153,15 @@ func appendSubject(b []byte, s *Subject) []byte {
 }
 
 // appendMembers writes which texts of a group are there, and those.
-func appendMembers(b []byte, members [11]*string) []byte {
+func appendMembers(b []byte, all [members]*string) []byte {
 	var flags uint64
-	for i, s := range members {
+	for i, s := range all {
 		if *s != "" {
 			flags |= 1 << i
 		}
 	}
 	b = binary.AppendUvarint(b, flags)
-	for _, s := range members {
+	for _, s := range all {
 		if *s != "" {
 			b = appendText(b, *s)
 		}
