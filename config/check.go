@@ -80,6 +80,9 @@ func (c Config) check(bad *Invalid) {
 			bad.add(key, "must be longer than nothing, such as 30s")
 		}
 	}
+	if c.Queue.MaxBytes < 0 {
+		bad.add("queue.max_bytes", "must not be negative; 0 is no bound")
+	}
 	if c.Collector.Overload.Depth < 0 {
 		bad.add("collector.overload.depth", "must not be negative; 0 is no limit")
 	}

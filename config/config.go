@@ -128,6 +128,8 @@ type Queue struct {
 	MaxDeliveries int           `koanf:"max_deliveries"`
 	// KeepBooks is how long an hour's counts are kept.
 	KeepBooks time.Duration `koanf:"keep_books"`
+	// MaxBytes is how large the embedded store's file may grow; 0: no bound.
+	MaxBytes int64 `koanf:"max_bytes"`
 }
 
 // ClickHouse holds events and the sync log when its DSN is set.
@@ -202,7 +204,7 @@ func Default() Config {
 		},
 		Admin:    Admin{Addr: ":8081"},
 		Ops:      Ops{Addr: ":9464"},
-		Queue:    Queue{Lease: time.Minute, MaxDeliveries: 8, KeepBooks: 40 * 24 * time.Hour},
+		Queue:    Queue{Lease: time.Minute, MaxDeliveries: 8, KeepBooks: 40 * 24 * time.Hour, MaxBytes: 8 << 30},
 		Redis:    Redis{Mode: "single", Timeout: 2 * time.Second},
 		Archive:  Archive{URL: "file://{data_dir}/archive"},
 		Consent:  Consent{VendorID: 101},

@@ -27,7 +27,7 @@ import (
 // storage picks each backend by its address; an empty one means embedded.
 func storage(c config.Config) fx.Option {
 	return fx.Options(
-		fx.Supply(queue.Options{Lease: c.Queue.Lease, MaxDeliveries: c.Queue.MaxDeliveries, Wait: queue.Defaults.Wait, KeepBooks: c.Queue.KeepBooks}),
+		fx.Supply(queue.Options{Lease: c.Queue.Lease, MaxDeliveries: c.Queue.MaxDeliveries, Wait: queue.Defaults.Wait, KeepBooks: c.Queue.KeepBooks, MaxBytes: c.Queue.MaxBytes}),
 		fx.Provide(
 			func(lc fx.Lifecycle) (dataDir, error) { return lockDataDir(lc, c.DataDir) },
 			secretBox(c),

@@ -28,6 +28,9 @@ import (
 // now. After a Push nobody knows whether its items were stored.
 var ErrUnavailable = errors.New("the queue's store is unavailable")
 
+// ErrFull says that the store is unavailable since it has no room for more.
+var ErrFull = errors.New("the queue's store is full")
+
 // Item is something to push.
 type Item struct {
 	Queue string
@@ -153,6 +156,9 @@ type Options struct {
 	Wait time.Duration
 	// KeepBooks is how long an hour's counts are kept; 0: for ever.
 	KeepBooks time.Duration
+	// MaxBytes is how much a store with a file of its own may keep; 0: as much as
+	// its disk has room for.
+	MaxBytes int64
 }
 
 // Defaults are the options unless told otherwise.

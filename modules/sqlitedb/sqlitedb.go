@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"modernc.org/sqlite" // the driver "sqlite": pure Go, so that the binary stays static
 	sqlite3 "modernc.org/sqlite/lib"
@@ -17,6 +18,7 @@ import (
 
 // DB is one database file, opened by this process alone.
 type DB struct {
+	path string
 	// Durable has one connection; its commits return once the disk has them
 	// (synchronous=FULL).
 	Durable *sql.DB
@@ -41,7 +43,7 @@ func Open(path string) (*DB, error) {
 	if err := f.Close(); err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
-	db := &DB{}
+	db := &DB{path: path}
 	if db.Durable, err = open(path, 1, "synchronous(FULL)"); err == nil {
 		if db.Lazy, err = open(path, 1, "synchronous(NORMAL)"); err == nil {
 			db.Read, err = open(path, 4, "query_only(1)")
@@ -54,12 +56,15 @@ func Open(path string) (*DB, error) {
 	return db, nil
 }
 
+// busyTimeout is how long a connection waits for another, in milliseconds.
+const busyTimeout = "10000"
+
 func open(path string, conns int, pragmas ...string) (*sql.DB, error) {
 	q := url.Values{"_txlock": {"immediate"}}
 	// auto_vacuum must come before the first table, and busy_timeout before
 	// anything that may wait for the other writer. Sorting happens in memory, since
 	// the image has no folder for temporary files.
-	for _, p := range append([]string{"busy_timeout(10000)", "auto_vacuum(INCREMENTAL)", "journal_mode(WAL)", "temp_store(MEMORY)"}, pragmas...) {
+	for _, p := range append([]string{"busy_timeout(" + busyTimeout + ")", "auto_vacuum(INCREMENTAL)", "journal_mode(WAL)", "temp_store(MEMORY)"}, pragmas...) {
 		q.Add("_pragma", p)
 	}
 	d, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+q.Encode())
@@ -69,6 +74,15 @@ func open(path string, conns int, pragmas ...string) (*sql.DB, error) {
 	d.SetMaxOpenConns(conns)
 	d.SetMaxIdleConns(conns)
 	return d, d.Ping()
+}
+
+// Disk returns how many bytes of the file's disk are free for us, of how many.
+func (db *DB) Disk() (free, total int64, err error) {
+	var s syscall.Statfs_t
+	if err := syscall.Statfs(db.path, &s); err != nil {
+		return 0, 0, err
+	}
+	return int64(s.Bavail) * s.Bsize, int64(s.Blocks) * s.Bsize, nil
 }
 
 // Close closes all connections.

@@ -90,6 +90,17 @@ func (w *Writer) Run(d Durability, fn func() error) error {
 	return err
 }
 
+// Cut writes what is in the write-ahead log into the file and empties the log. It
+// waits for no reader: while one looks at what is in there, the log stays.
+func (w *Writer) Cut() error {
+	ctx := context.Background()
+	_, err := w.conn.ExecContext(ctx, `PRAGMA busy_timeout = 0; PRAGMA wal_checkpoint(TRUNCATE); PRAGMA busy_timeout = `+busyTimeout)
+	if err != nil {
+		return fmt.Errorf("empty the write-ahead log: %w", err)
+	}
+	return nil
+}
+
 // Close gives the connection back.
 func (w *Writer) Close() error {
 	if err := w.conn.Close(); err != nil && !errors.Is(err, sql.ErrConnDone) {

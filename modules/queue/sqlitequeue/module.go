@@ -1,6 +1,8 @@
 package sqlitequeue
 
 import (
+	"log/slog"
+
 	"go.uber.org/fx"
 
 	"github.com/miq/pixel/modules/health"
@@ -17,6 +19,7 @@ type params struct {
 	Lifecycle fx.Lifecycle
 	DB        *sqlitedb.DB `name:"queue_db"`
 	Options   queue.Options
+	Log       *slog.Logger
 }
 
 type result struct {
@@ -25,6 +28,7 @@ type result struct {
 	Queue     queue.Queue
 	Inspector queue.Inspector
 	Books     queue.Books
+	Room      queue.Room
 	Health    health.Check `group:"health"`
 }
 
@@ -33,6 +37,6 @@ func provide(p params) (result, error) {
 	if err != nil {
 		return result{}, err
 	}
-	p.Lifecycle.Append(fx.StopHook(q.Close))
-	return result{Queue: q, Inspector: q, Books: q, Health: health.Check{Name: "queue", Check: q.Check}}, nil
+	p.Lifecycle.Append(fx.StartStopHook(func() { q.Start(p.Log) }, q.Close))
+	return result{Queue: q, Inspector: q, Books: q, Room: q, Health: health.Check{Name: "queue", Check: q.Check}}, nil
 }

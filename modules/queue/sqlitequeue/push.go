@@ -33,8 +33,12 @@ func (q *Queue) Push(ctx context.Context, items ...queue.Item) error {
 		}
 		i = j
 	}
+	var size int64
+	for i := range items {
+		size += int64(len(items[i].Body))
+	}
 	err := q.commit(ctx, sqlitedb.Durable, func(x *tx) error {
-		if err := q.room(items); err != nil {
+		if err := q.room(size); err != nil {
 			return err
 		}
 		for t, items := range into {

@@ -28,7 +28,11 @@ var errClosed = errors.New("the queue store is closed")
 // Queue is a queue.Queue and a queue.Inspector.
 type Queue struct {
 	read *sql.DB
+	disk func() (free, total int64, err error)
 	opts queue.Options
+
+	stop    context.CancelFunc // nil: it does not tidy up
+	tidying sync.WaitGroup
 
 	mu      sync.Mutex // one writer, and the tables' memory
 	db      *sqlitedb.Writer
@@ -43,7 +47,7 @@ type Queue struct {
 // New opens the queues that lie in db. It takes db's only durable connection,
 // so db must be the queue's alone.
 func New(db *sqlitedb.DB, opts queue.Options) (*Queue, error) {
-	q := &Queue{read: db.Read, opts: opts, tables: map[string]*table{}}
+	q := &Queue{read: db.Read, disk: db.Disk, opts: opts, tables: map[string]*table{}}
 	ctx := context.Background()
 	var err error
 	if q.db, err = db.Writer(ctx); err != nil {
@@ -58,6 +62,10 @@ func New(db *sqlitedb.DB, opts queue.Options) (*Queue, error) {
 
 // Close gives the connection back; the messages stay.
 func (q *Queue) Close() error {
+	if q.stop != nil {
+		q.stop()
+		q.tidying.Wait()
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {

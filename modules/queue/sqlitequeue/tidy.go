@@ -1,37 +1,159 @@
 package sqlitequeue
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/miq/pixel/modules/queue"
 )
 
 const (
-	vacuumPages = 8192 // at a time
-	sparePages  = 4096 // kept for what comes next
-	vacuumEvery = 64   // acks
+	tidyEvery = time.Second
+	// A file that is half empty is made smaller, a few pages at a time so that
+	// nobody waits long, but for what the next messages will need.
+	vacuumPages = 256
+	sparePages  = 1024
+	// What is done is still in the write-ahead log until that is written anew. It
+	// is cut off once nothing happens, or it has stood for long.
+	idle     = 2 * time.Second
+	longest  = time.Minute
+	pageSize = 4096
+	// reserve is what is left to others of a disk, and to claims and acks, without
+	// which a full queue could never be emptied.
+	reserve = 64 << 20
 )
 
-func (q *Queue) room(items any) error { return nil }
+// room refuses messages of so many bytes for which there is none.
+func (q *Queue) room(size int64) error {
+	if limit := q.opts.MaxBytes; limit > 0 {
+		used, err := q.used()
+		if err != nil {
+			return err
+		}
+		if used+size > limit {
+			return fmt.Errorf("%w: %w: %d bytes of the %d that it may have are used", queue.ErrUnavailable, queue.ErrFull, used, limit)
+		}
+	}
+	free, total, err := q.disk()
+	if err != nil {
+		return fmt.Errorf("look at the disk: %w", err)
+	}
+	if left := min(reserve, total/16); free < size+left {
+		return fmt.Errorf("%w: %w: only %d bytes of the disk are free, and %d are kept free", queue.ErrUnavailable, queue.ErrFull, free, left)
+	}
+	return nil
+}
 
-// reclaim gives pages back to the file system once more than half of the file is
-// free, a bounded number at a time; until then new messages reuse them.
-func (q *Queue) reclaim() error {
-	var free, pages int
+// used is how much of the file holds something.
+func (q *Queue) used() (int64, error) {
+	var free, pages int64
 	if err := q.stmts.freePages.QueryRow().Scan(&free); err != nil {
-		return fmt.Errorf("count free pages: %w", err)
+		return 0, fmt.Errorf("count free pages: %w", err)
 	}
 	if err := q.stmts.pages.QueryRow().Scan(&pages); err != nil {
-		return fmt.Errorf("count pages: %w", err)
+		return 0, fmt.Errorf("count pages: %w", err)
 	}
-	if free < sparePages || free < pages/2 {
-		return nil
+	return (pages - free) * pageSize, nil
+}
+
+// Room returns how much of the file is used, and how much may be: what the
+// options allow, or the disk.
+func (q *Queue) Room(ctx context.Context) (used, limit int64, err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return 0, 0, errClosed
+	}
+	if used, err = q.used(); err != nil {
+		return 0, 0, err
+	}
+	free, total, err := q.disk()
+	if err != nil {
+		return 0, 0, fmt.Errorf("look at the disk: %w", err)
+	}
+	limit = used + max(0, free-min(reserve, total/16))
+	if q.opts.MaxBytes > 0 {
+		limit = min(limit, q.opts.MaxBytes)
+	}
+	return used, limit, ctx.Err()
+}
+
+// Start begins to tidy up in the background.
+func (q *Queue) Start(log *slog.Logger) {
+	ctx, stop := context.WithCancel(context.Background())
+	q.stop = stop
+	q.tidying.Go(func() {
+		ticker := time.NewTicker(tidyEvery)
+		defer ticker.Stop()
+		cut := time.Now()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case now := <-ticker.C:
+				if err := q.shrink(ctx); err != nil {
+					log.Error("the queue's file could not be made smaller", "error", err)
+				}
+				done, err := q.cut(now, cut)
+				if err != nil {
+					log.Error("the queue's log could not be cut off", "error", err)
+				}
+				if done {
+					cut = now
+				}
+			}
+		}
+	})
+}
+
+// shrink gives pages back to the file system while more than half of the file is
+// free; less than that is used again.
+func (q *Queue) shrink(ctx context.Context) error {
+	for ctx.Err() == nil {
+		more, err := q.shrinkStep()
+		if err != nil || !more {
+			return err
+		}
+	}
+	return nil
+}
+
+func (q *Queue) shrinkStep() (more bool, err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return false, nil
+	}
+	var free, pages int
+	if err := q.stmts.freePages.QueryRow().Scan(&free); err != nil {
+		return false, err
+	}
+	if err := q.stmts.pages.QueryRow().Scan(&pages); err != nil {
+		return false, err
+	}
+	if free < sparePages+vacuumPages || free < pages/2 {
+		return false, nil
 	}
 	// It frees a page a row, so the rows must be read to the end.
 	rows, err := q.stmts.vacuum.Query()
 	if err != nil {
-		return fmt.Errorf("give pages back: %w", err)
+		return false, err
 	}
 	defer rows.Close()
 	for rows.Next() {
 	}
-	return rows.Err()
+	q.stirred = time.Now()
+	return true, rows.Err()
+}
+
+// cut empties the write-ahead log, if there is reason to.
+func (q *Queue) cut(now, last time.Time) (bool, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed || !q.stirred.After(last) || now.Sub(q.stirred) < idle && now.Sub(last) < longest {
+		return false, nil
+	}
+	return true, q.db.Cut()
 }
