@@ -80,6 +80,7 @@ func (c Config) check(bad *Invalid) {
 			bad.add(key, "must be longer than nothing, such as 30s")
 		}
 	}
+	c.Spill.check(bad)
 	if c.Queue.MaxBytes < 0 {
 		bad.add("queue.max_bytes", "must not be negative; 0 is no bound")
 	}

@@ -25,6 +25,7 @@ type Config struct {
 	Ops        Ops                 `koanf:"ops"`
 	Queue      Queue               `koanf:"queue"`
 	Redis      Redis               `koanf:"redis"`
+	Spill      Spill               `koanf:"spill"`
 	ClickHouse ClickHouse          `koanf:"clickhouse"`
 	Archive    Archive             `koanf:"archive"`
 	Geo        Geo                 `koanf:"geo"`
@@ -206,6 +207,7 @@ func Default() Config {
 		Ops:      Ops{Addr: ":9464"},
 		Queue:    Queue{Lease: time.Minute, MaxDeliveries: 8, KeepBooks: 40 * 24 * time.Hour, MaxBytes: 8 << 30},
 		Redis:    Redis{Mode: "single", Timeout: 2 * time.Second},
+		Spill:    Spill{MaxBytes: 1 << 30, Timeout: time.Second},
 		Archive:  Archive{URL: "file://{data_dir}/archive"},
 		Consent:  Consent{VendorID: 101},
 		Partners: map[string]*Partner{"dv360": {}, "ttd": {}, "yahoo": {}, "amazon": {}},

@@ -40,6 +40,7 @@ func storage(c config.Config) fx.Option {
 		),
 		redisModule(c.Redis),
 		either(c.Redis.URL, redisqueue.Module, sqlitequeue.Module),
+		spilling(c),
 		either(c.Redis.URL, redisstate.Module, sqlitestate.Module),
 		sqliteanalytics.Module,
 		filearchive.Module,
@@ -62,15 +63,23 @@ func lockDataDir(lc fx.Lifecycle, dir string) (dataDir, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", fmt.Errorf("data_dir: %w", err)
 	}
+	if err := lockFile(lc, dir, "or share a store by redis.url"); err != nil {
+		return "", err
+	}
+	return dataDir(dir), nil
+}
+
+// lockFile holds a folder's lock until the process stops.
+func lockFile(lc fx.Lifecycle, dir, otherwise string) error {
 	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return "", fmt.Errorf("data_dir: %w", err)
+		return fmt.Errorf("data_dir: %w", err)
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return "", errors.Join(fmt.Errorf("data_dir: another pixel process uses %s; give this one a folder of its own, or share a store by redis.url", dir), f.Close())
+		return errors.Join(fmt.Errorf("data_dir: another pixel process uses %s; give this one a folder of its own, %s", dir, otherwise), f.Close())
 	}
 	lc.Append(fx.StopHook(f.Close))
-	return dataDir(dir), nil
+	return nil
 }
 
 // database provides one SQLite file. Each concern has its own, so that a report

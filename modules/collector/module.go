@@ -31,7 +31,7 @@ type Params struct {
 	Config    config.Collector
 	Who       config.Consent
 	Settings  *settings.Store
-	Queue     queue.Queue
+	Queue     queue.Pusher
 	Keys      state.Keys
 	Consent   *consent.Decider
 	Box       *secret.Box

@@ -15,3 +15,21 @@ type Check struct {
 type Warning string
 
 func (w Warning) Error() string { return string(w) }
+
+// Spared says that the process goes on while the shared store is away: a failure
+// of its checks is then only a warning.
+type Spared bool
+
+// Check is the check of what can be spared.
+func (s Spared) Check(c Check) Check {
+	if !s {
+		return c
+	}
+	return Check{Name: c.Name, Check: func(ctx context.Context) error {
+		err := c.Check(ctx)
+		if err == nil {
+			return nil
+		}
+		return Warning(err.Error())
+	}}
+}

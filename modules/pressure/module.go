@@ -20,6 +20,7 @@ type params struct {
 	Config    config.Collector
 	Queues    queue.Inspector
 	Room      queue.Room `optional:"true"`
+	Spill     queue.Room `name:"spill" optional:"true"`
 	Log       *slog.Logger
 	Metrics   prometheus.Registerer
 }
@@ -28,6 +29,9 @@ func provide(p params) *Gauge {
 	stores := map[string]Store{}
 	if p.Room != nil {
 		stores["memory"] = Store{p.Room, p.Config.Overload.Memory}
+	}
+	if p.Spill != nil {
+		stores["spill"] = Store{p.Spill, 1}
 	}
 	g := New(Options{
 		Limits: Limits{Depth: p.Config.Overload.Depth, Age: p.Config.Overload.Age},

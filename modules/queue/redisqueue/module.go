@@ -18,6 +18,7 @@ type params struct {
 	Client    redis.UniversalClient
 	Options   queue.Options
 	Settings  Settings
+	Spared    health.Spared `optional:"true"`
 }
 
 type result struct {
@@ -32,5 +33,5 @@ type result struct {
 func provide(p params) result {
 	q := New(p.Client, p.Options, p.Settings)
 	p.Lifecycle.Append(fx.StopHook(q.Close))
-	return result{Queue: q, Inspector: q, Books: q, Health: health.Check{Name: "queue", Check: q.Check}}
+	return result{Queue: q, Inspector: q, Books: q, Health: p.Spared.Check(health.Check{Name: "queue", Check: q.Check})}
 }

@@ -20,7 +20,14 @@ type result struct {
 	Health    health.Check `group:"health"`
 }
 
-func provide(client redis.UniversalClient) result {
-	s := New(client)
-	return result{Keys: s, Documents: s, Store: s, Health: health.Check{Name: "state", Check: s.Check}}
+type params struct {
+	fx.In
+
+	Client redis.UniversalClient
+	Spared health.Spared `optional:"true"`
+}
+
+func provide(p params) result {
+	s := New(p.Client)
+	return result{Keys: s, Documents: s, Store: s, Health: p.Spared.Check(health.Check{Name: "state", Check: s.Check})}
 }
