@@ -38,7 +38,7 @@ func Imitate(name string, max int64, record func(Received), answer func(*http.Re
 		text, plain := a.Body.(string)
 		raw := []byte(text)
 		if !plain {
-			if raw, err = json.Marshal(a.Body); err != nil {
+			if raw, err = json.Marshal(a.Body, json.Deterministic(true)); err != nil {
 				a.Status, raw = http.StatusInternalServerError, []byte(`{}`)
 			}
 		}

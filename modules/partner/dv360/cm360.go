@@ -64,8 +64,6 @@ func (f *facts) tooEarlyOrLate(d event.Delivery, now time.Time) *partner.Result 
 	}
 	age := now.Sub(f.at)
 	switch {
-	case f.id.kind != "matchId":
-		return partner.Refuse(d, event.NotSent, "no_match_id", "not sent: contact data amends a conversion by the match id that its Floodlight tag was given, and the event carries none")
 	case f.contact.empty():
 		return partner.Refuse(d, event.NotSent, "no_key", "not sent: the event carries no contact data to amend the conversion with")
 	case f.consent.limited || f.consent.userData == "denied":

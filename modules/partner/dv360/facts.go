@@ -72,6 +72,8 @@ func gather(d event.Delivery, s settings, now time.Time) (facts, *partner.Result
 		return f, partner.Refuse(d, event.Rejected, "too_old", fmt.Sprintf("the event is older than the %d days that Google takes", age/day))
 	case f.at.Sub(now) > time.Minute:
 		return f, partner.Refuse(d, event.Rejected, "in_the_future", "the event's time is in the future, which Google refuses")
+	case f.id.kind == "" && p.Operation == enhance:
+		return f, partner.Refuse(d, event.NotSent, "no_match_id", "not sent: contact data amends a conversion by the match id that its Floodlight tag was given, and the event carries none")
 	case f.id.kind == "" && !f.contact.empty():
 		return f, partner.Refuse(d, event.NotSent, "no_identifier", "not sent: contact data alone is not enough for a Floodlight conversion; it needs a click id, a match id, an impression id or a device id")
 	case f.id.kind == "":

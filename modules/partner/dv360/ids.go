@@ -59,6 +59,13 @@ func mobileID(e event.Event) string {
 
 // identify chooses the identifier, the surest first; none where its kind is "".
 func identify(e event.Event, s settings, p params) identifier {
+	if p.Operation == enhance {
+		// The tag was given no other.
+		if v := matchID(e, p); v != "" {
+			return identifier{kind: "matchId", value: v}
+		}
+		return identifier{}
+	}
 	names := []string{"dclid"}
 	if s.UseGclid {
 		names = append(names, "gclid")

@@ -87,14 +87,18 @@ func (s *sandbox) events(r *http.Request, body []byte) partner.Imitation {
 			a.OrderIDs = append(a.OrderIDs, id)
 		}
 	}
-	out := map[string]string{"success": "COMPLETE", "message": ""}
+	type said struct {
+		Success string `json:"success"`
+		Message string `json:"message"`
+	}
+	out := said{"COMPLETE", ""}
 	if len(faults) > 0 {
 		var list []string
 		for code, n := range faults {
 			list = append(list, code+"="+strconv.Itoa(n))
 		}
 		slices.Sort(list)
-		out = map[string]string{"success": "PARTIAL", "message": "{" + strings.Join(list, ", ") + "}"}
+		out = said{"PARTIAL", "{" + strings.Join(list, ", ") + "}"}
 	}
 	a.Body = out
 	return a
