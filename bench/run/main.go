@@ -12,20 +12,32 @@ import (
 )
 
 func main() {
-	if len(os.Args) < 2 || os.Args[1] != "collect" {
-		fmt.Fprintln(os.Stderr, "usage: run collect [-rounds n] [-seconds n]")
+	what := ""
+	if len(os.Args) > 1 {
+		what = os.Args[1]
+	}
+	flags := flag.NewFlagSet(what, flag.ExitOnError)
+	var run func(context.Context) error
+	switch what {
+	case "collect":
+		rounds := flags.Int("rounds", 3, "rounds, at least 3 for figures to believe")
+		seconds := flags.Int("seconds", 5, "seconds of load for each figure of a round")
+		run = func(ctx context.Context) error { return collect(ctx, *rounds, *seconds) }
+	case "queue":
+		rounds := flags.Int("rounds", 5, "rounds, at least 3 for figures to believe")
+		events := flags.Int("events", 200_000, "events in a round")
+		run = func(ctx context.Context) error { return benchQueue(ctx, *rounds, *events) }
+	default:
+		fmt.Fprintln(os.Stderr, "usage: run collect [-rounds n] [-seconds n] | run queue [-rounds n] [-events n]")
 		os.Exit(2)
 	}
-	flags := flag.NewFlagSet("collect", flag.ExitOnError)
-	rounds := flags.Int("rounds", 3, "rounds, at least 3 for figures to believe")
-	seconds := flags.Int("seconds", 5, "seconds of load for each figure of a round")
 	if err := flags.Parse(os.Args[2:]); err != nil {
 		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := collect(ctx, *rounds, *seconds); err != nil {
-		fmt.Fprintln(os.Stderr, "bench/collect:", err)
+	if err := run(ctx); err != nil {
+		fmt.Fprintf(os.Stderr, "bench/%s: %v\n", what, err)
 		stop()
 		os.Exit(1)
 	}

@@ -1,14 +1,17 @@
-// Package redistest runs a real redis-server for tests, each on its own folder
-// and socket.
+// Package redistest runs real Redis servers for tests: one alone, a cluster, a
+// master with replicas and sentinels, one that speaks TLS. Each has its own
+// folder, and ends with the test.
 package redistest
 
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -18,35 +21,101 @@ import (
 
 // Server is a running redis-server.
 type Server struct {
-	// Addr is the path of its socket.
-	Addr string
+	// Network and Addr are where it listens: a socket unless told otherwise.
+	Network, Addr string
 
 	dir  string
+	bus  string // its port among its cluster
 	args []string
+	ask  *redis.Options // how to ask whether it is up
 	cmd  *exec.Cmd
-	log  bytes.Buffer
+	log  output
 }
 
-// Start starts a server that keeps an append-only file, with more arguments if
-// need be, and skips the test, aloud, where none is installed. The server ends
-// with the test.
-func Start(t testing.TB, args ...string) *Server {
+// output is what a process says.
+type output struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
+}
+
+// need skips the test, aloud, where a program is not installed.
+func need(t testing.TB, program string) {
 	t.Helper()
-	if _, err := exec.LookPath("redis-server"); err != nil {
-		t.Skip("SKIPPED: redis-server is not installed, so nothing here was checked on a real one")
+	if _, err := exec.LookPath(program); err != nil {
+		t.Skip("SKIPPED: " + program + " is not installed, so nothing here was checked on a real one")
 	}
-	// A socket's path may have about a hundred bytes, which t.TempDir may pass.
+}
+
+// folder makes one for a server. A socket's path may have about a hundred bytes,
+// which t.TempDir may pass.
+func folder(t testing.TB) string {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "redis")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Server{Addr: filepath.Join(dir, "s"), dir: dir, args: args}
-	t.Cleanup(func() {
-		s.Kill()
-		os.RemoveAll(dir)
-	})
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+// FreeAddr is an address that nobody listens on.
+func FreeAddr(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// Start starts a server that listens on a socket and keeps an append-only file,
+// with more arguments if need be.
+func Start(t testing.TB, args ...string) *Server {
+	t.Helper()
+	need(t, "redis-server")
+	dir := folder(t)
+	addr := filepath.Join(dir, "s")
+	s := &Server{Network: "unix", Addr: addr, dir: dir, args: append([]string{"--port", "0", "--unixsocket", addr}, args...), ask: &redis.Options{Network: "unix", Addr: addr}}
+	t.Cleanup(s.Kill)
 	s.Restart(t)
 	return s
+}
+
+// StartTCP starts one that listens on a port of this machine.
+func StartTCP(t testing.TB, args ...string) *Server {
+	t.Helper()
+	need(t, "redis-server")
+	s := tcp(t, args...)
+	s.Restart(t)
+	return s
+}
+
+func tcp(t testing.TB, args ...string) *Server {
+	t.Helper()
+	addr := FreeAddr(t)
+	_, port, _ := net.SplitHostPort(addr)
+	s := &Server{Network: "tcp", Addr: addr, dir: folder(t), args: append([]string{"--port", port, "--bind", "127.0.0.1"}, args...), ask: &redis.Options{Addr: addr}}
+	t.Cleanup(s.Kill)
+	return s
+}
+
+// Port is its port.
+func (s *Server) Port() string {
+	_, port, _ := net.SplitHostPort(s.Addr)
+	return port
 }
 
 // Kill ends the server as kill -9 does.
@@ -78,40 +147,66 @@ func (s *Server) Resume(t testing.TB) {
 func (s *Server) Restart(t testing.TB) {
 	t.Helper()
 	s.Kill()
-	os.Remove(s.Addr)
+	if s.Network == "unix" {
+		os.Remove(s.Addr)
+	}
 	s.cmd = exec.Command("redis-server", append([]string{
-		"--port", "0", "--unixsocket", s.Addr, "--dir", s.dir, "--save", "", "--appendonly", "yes",
+		"--dir", s.dir, "--save", "", "--appendonly", "yes",
 	}, s.args...)...)
 	s.cmd.Stdout, s.cmd.Stderr = &s.log, &s.log
 	if err := s.cmd.Start(); err != nil {
 		t.Fatalf("start redis-server: %v", err)
 	}
-	c := redis.NewClient(&redis.Options{Network: "unix", Addr: s.Addr, MaxRetries: -1})
+	o := *s.ask
+	o.MaxRetries, o.DialerRetries = -1, 1
+	c := redis.NewClient(&o)
 	defer c.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	// Until it listens and the append-only file is read.
+	await(t, "redis-server does not answer", s.log.String, func(ctx context.Context) error {
+		conn, err := net.Dial(s.Network, s.Addr)
+		if err != nil {
+			return err // asked so, the client would log it
+		}
+		conn.Close()
+		return c.Ping(ctx).Err()
+	})
+}
+
+// await tries until there is no error.
+func await(t testing.TB, what string, said func() string, try func(context.Context) error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	defer cancel()
-	tick := time.NewTicker(5 * time.Millisecond)
+	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		// Until the socket is there and the append-only file is read.
-		if conn, err := net.Dial("unix", s.Addr); err == nil {
-			conn.Close()
-			if c.Ping(ctx).Err() == nil {
-				return
-			}
+		err := try(ctx)
+		if err == nil {
+			return
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			s.Kill()
-			t.Fatalf("redis-server does not answer:\n%s", s.log.String())
+			t.Fatalf("%s: %v\n%s", what, err, said())
 		}
 	}
 }
 
 // Client returns a client that is closed with the test.
 func (s *Server) Client(t testing.TB) redis.UniversalClient {
-	c := redis.NewClient(&redis.Options{Network: "unix", Addr: s.Addr, ContextTimeoutEnabled: true})
+	o := *s.ask
+	o.ContextTimeoutEnabled, o.DialerRetries = true, 1
+	c := redis.NewClient(&o)
 	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// Fresh is Client, after everything was deleted.
+func (s *Server) Fresh(t testing.TB) redis.UniversalClient {
+	t.Helper()
+	c := s.Client(t)
+	if err := c.FlushAll(context.Background()).Err(); err != nil {
+		t.Fatal(fmt.Errorf("empty the server: %w", err))
+	}
 	return c
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -66,7 +67,9 @@ func encodeBlock(items []queue.Item) []byte {
 		heads = binary.AppendUvarint(heads, uint64(find(items[i].Account)))
 		heads = binary.AppendUvarint(heads, uint64(len(items[i].Body)))
 	}
-	content := make([]byte, 0, size+len(heads)+32*len(accounts)+8)
+	buffer := scratch.Get().(*[]byte)
+	defer scratch.Put(buffer)
+	content := slices.Grow((*buffer)[:0], size+len(heads)+32*len(accounts)+8)
 	content = binary.AppendUvarint(content, uint64(len(accounts)))
 	for _, a := range accounts {
 		content = binary.AppendVarint(content, int64(a.Hour))
@@ -77,6 +80,7 @@ func encodeBlock(items []queue.Item) []byte {
 	for i := range items {
 		content = append(content, items[i].Body...)
 	}
+	*buffer = content
 	return pack(content, len(items))
 }
 

@@ -3,45 +3,42 @@ package redisqueue
 import (
 	"fmt"
 	"sync"
+	"unsafe"
 
-	"github.com/klauspost/compress/zstd"
+	"github.com/klauspost/compress/s2"
 )
 
-// The codecs of a payload, its first byte.
+// The codecs of a payload, its first byte. docs/decisions says why S2.
 const (
 	plain      = 0
-	compressed = 1 // zstd
+	compressed = 1 // S2
 
 	headSize = 3
 	// small is what compressing gains nothing on.
-	small = 192
+	small = 128
 	// maxContent bounds what a payload may unpack to.
 	maxContent = 64 << 20
 )
 
-var encoder = sync.OnceValue(func() *zstd.Encoder {
-	// It fails only for options that do not exist.
-	e, _ := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderCRC(false), zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(128<<10))
-	return e
-})
-
-var decoder = sync.OnceValue(func() *zstd.Decoder {
-	d, _ := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(maxContent))
-	return d
-})
+// scratch are buffers to pack in.
+var scratch = sync.Pool{New: func() any { return new([]byte) }}
 
 // pack makes a payload of n messages' content.
 func pack(content []byte, n int) []byte {
-	out := make([]byte, headSize, headSize+len(content)/2)
-	out[0], out[1], out[2] = compressed, byte(n>>8), byte(n)
-	if len(content) >= small {
-		if out = encoder().EncodeAll(content, out); len(out) < headSize+len(content) {
-			return out
+	head := [headSize]byte{plain, byte(n >> 8), byte(n)}
+	rest := content
+	if len(content) >= small && len(content) <= maxContent {
+		buffer := scratch.Get().(*[]byte)
+		defer scratch.Put(buffer)
+		if need := s2.MaxEncodedLen(len(content)); cap(*buffer) < need {
+			*buffer = make([]byte, need)
 		}
-		out = out[:headSize]
+		if packed := s2.Encode((*buffer)[:cap(*buffer)], content); len(packed) < len(content) {
+			head[0], rest = compressed, packed
+		}
 	}
-	out[0] = plain
-	return append(out, content...)
+	out := make([]byte, 0, headSize+len(rest))
+	return append(append(out, head[:]...), rest...)
 }
 
 // unpack returns a payload's content.
@@ -49,12 +46,16 @@ func unpack(payload string) ([]byte, error) {
 	if len(payload) < headSize {
 		return nil, errForeign
 	}
-	rest := []byte(payload[headSize:])
+	// Nothing changes it: bodies of a plain payload are read from it as they are.
+	rest := unsafe.Slice(unsafe.StringData(payload), len(payload))[headSize:len(payload):len(payload)]
 	switch payload[0] {
 	case plain:
 		return rest, nil
 	case compressed:
-		content, err := decoder().DecodeAll(rest, nil)
+		if n, err := s2.DecodedLen(rest); err != nil || n > maxContent {
+			return nil, fmt.Errorf("decompress %d bytes: %w", n, errForeign)
+		}
+		content, err := s2.Decode(nil, rest)
 		if err != nil {
 			return nil, fmt.Errorf("decompress: %w", err)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -18,6 +19,9 @@ func (q *Queue) Push(ctx context.Context, items ...queue.Item) error {
 	if err := ctx.Err(); err != nil || len(items) == 0 {
 		return err
 	}
+	if !slices.ContainsFunc(items, func(i queue.Item) bool { return i.Queue != items[0].Queue }) {
+		return q.pushed(q.push(ctx, items[0].Queue, items))
+	}
 	names := make([]string, 0, 4)
 	by := make(map[string][]queue.Item, 4)
 	for _, item := range items {
@@ -26,9 +30,6 @@ func (q *Queue) Push(ctx context.Context, items ...queue.Item) error {
 			names = append(names, item.Queue)
 		}
 		by[item.Queue] = append(list, item)
-	}
-	if len(names) == 1 {
-		return q.pushed(q.push(ctx, names[0], items))
 	}
 	errs := make(chan error, len(names))
 	for _, name := range names {

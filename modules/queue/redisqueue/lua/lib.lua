@@ -161,6 +161,8 @@ end
 -- enter adds to an hour's counts; key is which of KEYS, 0: do not count.
 local function enter(key, field, n, keep)
   if key == 0 or n == 0 then return end
-  redis.call('HINCRBY', KEYS[key], field, n)
-  if keep > 0 then redis.call('PEXPIRE', KEYS[key], keep) end
+  -- The hour's first count sets when it is forgotten.
+  if redis.call('HINCRBY', KEYS[key], field, n) == n and keep > 0 then
+    redis.call('PEXPIRE', KEYS[key], keep, 'NX')
+  end
 end
