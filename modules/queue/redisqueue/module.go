@@ -27,11 +27,12 @@ type result struct {
 	Queue     queue.Queue
 	Inspector queue.Inspector
 	Books     queue.Books
+	Room      queue.Room
 	Health    health.Check `group:"health"`
 }
 
 func provide(p params) result {
 	q := New(p.Client, p.Options, p.Settings)
 	p.Lifecycle.Append(fx.StopHook(q.Close))
-	return result{Queue: q, Inspector: q, Books: q, Health: p.Spared.Check(health.Check{Name: "queue", Check: q.Check})}
+	return result{Queue: q, Inspector: q, Books: q, Room: q, Health: p.Spared.Check(health.Check{Name: "queue", Check: q.Check})}
 }

@@ -1,0 +1,72 @@
+package app
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/miq/pixel/modules/redistest"
+)
+
+// look returns the answer to a GET.
+func look(t *testing.T, url string) (int, string) {
+	t.Helper()
+	resp, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(body)
+}
+
+func TestEventsThatComeWhileRedisIsAwayAreStoredAndDeliveredLater(t *testing.T) {
+	server := redistest.Start(t, "--appendfsync", "always")
+	j := begin(t, map[string]string{"redis.url": "unix://" + server.Addr, "secret_key": someKey})
+	if status := j.post("before", optedIn); status != "accepted" {
+		t.Fatalf("status = %s", status)
+	}
+	j.settled("before")
+
+	server.Kill()
+	ids := make([]string, 20)
+	begun := time.Now()
+	for i := range ids {
+		ids[i] = fmt.Sprintf("during-%d", i)
+		if status := j.post(ids[i], optedIn); status != "accepted" {
+			t.Fatalf("with Redis away the status is %s", status)
+		}
+	}
+	if took := time.Since(begun); took > 20*time.Second {
+		t.Errorf("%d requests took %s while Redis was away", len(ids), took)
+	}
+	if code, body := look(t, j.base+"/readyz"); code != http.StatusOK {
+		t.Errorf("with Redis away the collector's /readyz says %d %s", code, body)
+	}
+	code, body := look(t, "http://"+j.ops.Addr()+"/readyz")
+	if code != http.StatusOK || !strings.Contains(body, "events are kept on this disk") {
+		t.Errorf("with Redis away the operators' /readyz says %d %s", code, body)
+	}
+	if _, body := look(t, "http://"+j.ops.Addr()+"/metrics"); !strings.Contains(body, "pixel_spill_active 1") {
+		t.Error("with Redis away the metrics do not say so")
+	}
+
+	server.Restart(t)
+	if status := j.post("after", optedIn); status != "accepted" {
+		t.Fatalf("status = %s", status)
+	}
+	for _, id := range append(ids, "after") {
+		j.settled(id)
+		for _, partner := range []string{"ttd", "amazon"} {
+			if !j.delivered(partner, id) {
+				t.Errorf("%s did not receive %s", partner, id)
+			}
+		}
+	}
+}
