@@ -25,10 +25,12 @@ type side struct {
 	name   string
 	url    string     // POST /collect
 	admin  string     // the console's API; the product alone has one
+	ops    string     // its metrics
 	paid   []*process // whose CPU time counts
 	rps    []float64
 	batch  []float64 // events a second, ten to a request
 	cpu    []float64 // microseconds an event
+	cpu10  []float64 // the same, ten to a request
 	half   load
 	stored int // 202'd events, by what the load tool counted
 }
@@ -38,6 +40,7 @@ type bench struct {
 	dir, pixel, ref, wrk string
 	processes            []*process
 	sides                []*side
+	allocs               map[string]any
 }
 
 func collect(ctx context.Context, rounds, seconds int) (err error) {
@@ -77,6 +80,9 @@ func collect(ctx context.Context, rounds, seconds int) (err error) {
 		}
 		s.stored += s.half.requests - s.half.failed
 	}
+	if b.allocs, err = allocs(ctx); err != nil {
+		return err
+	}
 	return b.report(ctx)
 }
 
@@ -92,12 +98,12 @@ func (b *bench) measure(ctx context.Context, s *side, batch, seconds int, run in
 	}
 	events := float64((l.requests - l.failed) * batch)
 	s.stored += int(events)
+	cpu := float64((spent(s.paid) - before).Microseconds()) / events
 	if batch > 1 {
-		s.batch = append(s.batch, events/l.took.Seconds())
+		s.batch, s.cpu10 = append(s.batch, events/l.took.Seconds()), append(s.cpu10, cpu)
 		return nil
 	}
-	s.rps = append(s.rps, l.rps())
-	s.cpu = append(s.cpu, float64((spent(s.paid)-before).Microseconds())/events)
+	s.rps, s.cpu = append(s.rps, l.rps()), append(s.cpu, cpu)
 	return nil
 }
 
@@ -108,8 +114,8 @@ func spent(list []*process) (d time.Duration) {
 	return d
 }
 
-// prepare builds and starts all sides.
-func (b *bench) prepare(ctx context.Context) error {
+// build makes the programs, and finds the load tool.
+func (b *bench) build(ctx context.Context) (err error) {
 	for path, pkg := range map[string]string{b.pixel: ".", b.ref: "./bench/ref"} {
 		build := exec.CommandContext(ctx, "go", "build", "-o", path, pkg)
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -117,8 +123,13 @@ func (b *bench) prepare(ctx context.Context) error {
 			return fmt.Errorf("build %s: %w: %s", pkg, err, out)
 		}
 	}
-	var err error
-	if b.wrk, err = tool(ctx, "wrk"); err != nil {
+	b.wrk, err = tool(ctx, "wrk")
+	return err
+}
+
+// prepare builds and starts all sides.
+func (b *bench) prepare(ctx context.Context) error {
+	if err := b.build(ctx); err != nil {
 		return err
 	}
 	for _, name := range []string{"echo", "echo again"} {
@@ -131,17 +142,8 @@ func (b *bench) prepare(ctx context.Context) error {
 		fmt.Fprintln(os.Stderr, "without Redis there is neither the naive collector nor ours on Redis:", err)
 		return b.product(ctx, "embedded", nil)
 	}
-	addr, err := freeAddr()
+	store, addr, err := b.redis(ctx, redis, "everysec")
 	if err != nil {
-		return err
-	}
-	_, port, _ := strings.Cut(addr, ":")
-	store, err := b.run("redis", nil, redis, "--port", port, "--bind", "127.0.0.1", "--dir", b.dir,
-		"--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--maxmemory-policy", "noeviction")
-	if err != nil {
-		return err
-	}
-	if err := store.listens(ctx, addr); err != nil {
 		return err
 	}
 	if err := b.anchor(ctx, "naive", "naive", "-redis", "redis://"+addr+"/1"); err != nil {
@@ -151,7 +153,32 @@ func (b *bench) prepare(ctx context.Context) error {
 	if err := b.product(ctx, "redis", []string{"PIXEL_REDIS_URL=redis://" + addr + "/0"}, store); err != nil {
 		return err
 	}
+	if store, addr, err = b.redis(ctx, redis, "always"); err != nil {
+		return err
+	}
+	if err := b.product(ctx, "always", []string{"PIXEL_REDIS_URL=redis://" + addr + "/0"}, store); err != nil {
+		return err
+	}
 	return b.product(ctx, "embedded", nil)
+}
+
+// redis starts a Redis with an AOF, and returns its address.
+func (b *bench) redis(ctx context.Context, path, fsync string) (*process, string, error) {
+	addr, err := freeAddr()
+	if err != nil {
+		return nil, "", err
+	}
+	dir := filepath.Join(b.dir, "redis-"+fsync)
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return nil, "", err
+	}
+	_, port, _ := strings.Cut(addr, ":")
+	p, err := b.run("redis "+fsync, nil, path, "--port", port, "--bind", "127.0.0.1", "--dir", dir,
+		"--appendonly", "yes", "--appendfsync", fsync, "--save", "", "--maxmemory-policy", "noeviction")
+	if err != nil {
+		return nil, "", err
+	}
+	return p, addr, p.listens(ctx, addr)
 }
 
 func (b *bench) run(name string, env []string, path string, args ...string) (*process, error) {
@@ -187,7 +214,8 @@ func (b *bench) product(ctx context.Context, name string, env []string, store ..
 	}
 	key := make([]byte, 32)
 	rand.Read(key)
-	env = append(env, "PIXEL_ADMIN_TOKEN="+token, "PIXEL_SECRET_KEY="+base64.StdEncoding.EncodeToString(key))
+	// No worker runs, so more piles up than would be let in.
+	env = append(env, "PIXEL_COLLECTOR_OVERLOAD_DEPTH=100000000", "PIXEL_ADMIN_TOKEN="+token, "PIXEL_SECRET_KEY="+base64.StdEncoding.EncodeToString(key))
 	p, err := b.run(name, env, b.pixel, "serve", "--role", "collector,admin", "--data_dir="+filepath.Join(b.dir, name),
 		"--collector.addr="+addr[0], "--admin.addr="+addr[1], "--ops.addr="+addr[2])
 	if err != nil {
@@ -196,7 +224,7 @@ func (b *bench) product(ctx context.Context, name string, env []string, store ..
 	if err := p.ready(ctx, "http://"+addr[0]+"/readyz"); err != nil {
 		return err
 	}
-	s := &side{name: name, url: "http://" + addr[0] + "/collect", admin: "http://" + addr[1], paid: append(store, p)}
+	s := &side{name: name, url: "http://" + addr[0] + "/collect", admin: "http://" + addr[1], ops: "http://" + addr[2], paid: append(store, p)}
 	b.sides = append(b.sides, s)
 	return s.api(ctx, "POST", "/api/v1/pixels", `{"id":"px_demo","name":"bench","enabled":true,"consent_mode":"implied"}`, nil)
 }

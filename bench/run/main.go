@@ -22,13 +22,19 @@ func main() {
 	case "collect":
 		rounds := flags.Int("rounds", 3, "rounds, at least 3 for figures to believe")
 		seconds := flags.Int("seconds", 5, "seconds of load for each figure of a round")
-		run = func(ctx context.Context) error { return collect(ctx, *rounds, *seconds) }
+		length := flags.Duration("soak", 0, "instead, load the collector for so long at four fifths of what it takes, and watch its memory")
+		run = func(ctx context.Context) error {
+			if *length > 0 {
+				return soak(ctx, *length)
+			}
+			return collect(ctx, *rounds, *seconds)
+		}
 	case "queue":
 		rounds := flags.Int("rounds", 5, "rounds, at least 3 for figures to believe")
 		events := flags.Int("events", 200_000, "events in a round")
 		run = func(ctx context.Context) error { return benchQueue(ctx, *rounds, *events) }
 	default:
-		fmt.Fprintln(os.Stderr, "usage: run collect [-rounds n] [-seconds n] | run queue [-rounds n] [-events n]")
+		fmt.Fprintln(os.Stderr, "usage: run collect [-rounds n] [-seconds n] [-soak 10m] | run queue [-rounds n] [-events n]")
 		os.Exit(2)
 	}
 	if err := flags.Parse(os.Args[2:]); err != nil {

@@ -128,6 +128,7 @@ func New(o Options) (*Collector, error) {
 	c.group.Timeout = pushTimeout
 	c.room.limit = o.Config.MaxWaiting
 	c.metrics = newMetrics(o.Metrics, &c.room)
+	c.group.Committed = c.metrics.committed
 	c.echo = httpserver.New(httpserver.Options{
 		Name: "collector", Log: o.Log, Checks: o.Checks, TrustedProxies: proxies,
 		Tracer: o.Tracer, Metrics: o.Metrics,

@@ -17,6 +17,8 @@ type metrics struct {
 	lostRefusals prometheus.Counter
 	edge         *prometheus.CounterVec
 	seconds      prometheus.Histogram
+	group        prometheus.Histogram
+	commit       prometheus.Histogram
 
 	// accepted has the counters of accepted events by priority, found once.
 	accepted [len(event.Priorities)]prometheus.Counter
@@ -39,6 +41,14 @@ func newMetrics(reg prometheus.Registerer, r *room) *metrics {
 		edge: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "pixel_collector_edge_requests_total", Help: "Requests that came with an edge's word, by what its signature was worth: only the valid are believed.",
 		}, []string{"outcome"}),
+		group: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "pixel_collector_group_requests", Help: "Requests that shared a durable write.",
+			Buckets: []float64{1, 2, 4, 8, 16, 32, 64, 128, 256, 512},
+		}),
+		commit: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "pixel_collector_commit_seconds", Help: "Time that a durable write took.",
+			Buckets: []float64{.0002, .0005, .001, .002, .005, .01, .02, .05, .1, .25, .5, 1, 5},
+		}),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "pixel_collector_accept_seconds", Help: "Time from a decoded request until its events are durable.",
 			Buckets: []float64{.0005, .001, .002, .003, .005, .0075, .01, .02, .05, .1, .25, .5, 1, 5},
@@ -48,7 +58,7 @@ func newMetrics(reg prometheus.Registerer, r *room) *metrics {
 		m.accepted[i] = m.events.WithLabelValues(accepted, string(p))
 	}
 	if reg != nil {
-		reg.MustRegister(m.events, m.suppressions, m.rejections, m.lostRefusals, m.edge, m.seconds,
+		reg.MustRegister(m.events, m.suppressions, m.rejections, m.lostRefusals, m.edge, m.seconds, m.group, m.commit,
 			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 				Name: "pixel_collector_waiting_bytes", Help: "Bytes of requests that are being read or wait to be durable.",
 			}, func() float64 { return float64(r.used.Load()) }))
@@ -62,6 +72,12 @@ func (m *metrics) rejected(source, code string) {
 
 func (m *metrics) suppressed(pixel, rule string) {
 	m.suppressions.WithLabelValues(pixel, rule).Inc()
+}
+
+// committed counts a durable write.
+func (m *metrics) committed(requests int, took time.Duration, _ error) {
+	m.group.Observe(float64(requests))
+	m.commit.Observe(took.Seconds())
 }
 
 // answered counts what became of a request's events, once that is certain.

@@ -22,7 +22,9 @@ type Pusher interface {
 
 // Group lets concurrent pushers share commits. While one commit is under way
 // the next gathers, so that the batches grow with the load, and a lone pusher
-// waits for nobody. Each is answered after its own commit. Where the store
+// waits for nobody. Behind a commit of many the next one waits a moment longer,
+// until about as many are there again: see linger. Each is answered after its
+// own commit. Where the store
 // refuses a commit, those who shared it are tried in smaller groups, so that in
 // the end an error is only his whose items caused it.
 type Group struct {
@@ -31,6 +33,9 @@ type Group struct {
 	// before the first Push.
 	MaxWaiting int64
 	Timeout    time.Duration
+	// MaxLinger bounds how long a commit waits for more pushers, and is reached
+	// only behind a commit of manyPushers; 0: it never waits.
+	MaxLinger time.Duration
 	// Committed, if set, is told of each commit: of how many pushers it was, how
 	// long it took, and how it ended.
 	Committed func(pushers int, took time.Duration, err error)
@@ -44,6 +49,9 @@ type Group struct {
 	bytes      int64   // of all bodies not yet answered
 	committing bool
 	stuck      bool // the commit under way was given up
+	last       int  // pushers of the last commit, while nothing was idle
+	want       int  // pushers that end the linger; 0: nobody lingers
+	enough     chan struct{}
 	closed     bool
 	idle       sync.Cond // nothing waits and nothing is committed
 	pushes     sync.Pool
@@ -59,7 +67,10 @@ type push struct {
 // NewGroup groups pushes to q, up to maxItems a commit; a single caller's items
 // stay together even if they are more.
 func NewGroup(q Pusher, maxItems int) *Group {
-	g := &Group{MaxWaiting: 64 << 20, Timeout: 10 * time.Second, q: q, maxItems: maxItems}
+	g := &Group{
+		MaxWaiting: 64 << 20, Timeout: 10 * time.Second, MaxLinger: 2 * time.Millisecond,
+		q: q, maxItems: maxItems, enough: make(chan struct{}, 1),
+	}
 	g.idle.L = &g.mu
 	g.pushes.New = func() any { return &push{done: make(chan error, 1)} }
 	return g
@@ -114,16 +125,56 @@ func (g *Group) enqueue(p *push) error {
 	g.bytes += p.bytes
 	g.waiting = append(g.waiting, p)
 	if !g.committing {
-		g.committing = true
+		g.committing, g.last = true, 0
 		go g.run()
 	}
+	if g.want > 0 && len(g.waiting) >= g.want {
+		g.want = 0
+		g.enough <- struct{}{}
+	}
 	return nil
+}
+
+const (
+	// fewPushers is what it is not worth to wait for, and manyPushers what is
+	// waited for as long as may be.
+	fewPushers, manyPushers = 4, 64
+)
+
+// linger lets a commit grow that follows one of many pushers, since what it costs
+// the store is shared by all who are in it. How long depends on how many there
+// were: where there were few it is no time at all, so that a slow site has no
+// slower answers; and no longer than until as many wait again.
+func (g *Group) linger() {
+	g.mu.Lock()
+	n := g.last
+	wait := g.MaxLinger * time.Duration(min(n, manyPushers)) / manyPushers
+	if n < fewPushers || wait == 0 || len(g.waiting) >= n || g.closed {
+		g.mu.Unlock()
+		return
+	}
+	g.want = n
+	g.mu.Unlock()
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-g.enough:
+		return
+	case <-timer.C:
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.want == 0 {
+		<-g.enough // they came in the same moment
+	}
+	g.want = 0
 }
 
 // run commits until nothing waits.
 func (g *Group) run() {
 	var items []Item
 	for {
+		g.linger()
 		batch := g.next()
 		if len(batch) == 0 {
 			return
@@ -225,6 +276,7 @@ func (g *Group) next() []*push {
 		total += len(g.waiting[n].items)
 		n++
 	}
+	g.last = n
 	batch, rest := g.waiting[:n], g.waiting[n:]
 	g.waiting, g.spare = append(g.spare[:0], rest...), batch
 	return batch

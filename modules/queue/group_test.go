@@ -163,6 +163,9 @@ func TestAnItemThatTheStoreRefusesFailsItsOwnPusherAlone(t *testing.T) {
 		if len(stored) != 32 || len(slices.Compact(stored)) != 32 || slices.Contains(stored, "a") {
 			t.Errorf("stored are %v", stored)
 		}
+		if err := g.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
 		if p.asked > 13 { // the first, and two for each halving
 			t.Errorf("the store was asked %d times", p.asked)
 		}
@@ -268,6 +271,72 @@ func TestCloseWaitsForWhatWasAcceptedAndRefusesTheRest(t *testing.T) {
 		}
 		if err := g.Close(t.Context()); err != nil || len(s.commits) != 3 {
 			t.Errorf("close returned %v after %d commits", err, len(s.commits))
+		}
+	})
+}
+
+// quick takes a tenth of a millisecond a commit, and counts.
+type quick struct {
+	mu      sync.Mutex
+	commits []int
+}
+
+func (q *quick) Push(_ context.Context, items ...queue.Item) error {
+	time.Sleep(100 * time.Microsecond)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.commits = append(q.commits, len(items))
+	return nil
+}
+
+func TestALonePusherWaitsForNobodyAndManyWaitForEachOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := &quick{}
+		g := queue.NewGroup(q, 1000)
+		for range 20 {
+			start := time.Now()
+			if err := g.Push(t.Context(), item("x")); err != nil || time.Since(start) != 100*time.Microsecond {
+				t.Fatalf("alone it took %s: %v", time.Since(start), err)
+			}
+		}
+		// Pushers that come back at different times after each answer, as clients do.
+		const pushers, rounds = 64, 50
+		busy := func(g *queue.Group) (commits int, worst time.Duration) {
+			var all sync.WaitGroup
+			q.commits = nil
+			for i := range pushers {
+				all.Go(func() {
+					for range rounds {
+						time.Sleep(time.Duration(i) * 10 * time.Microsecond)
+						start := time.Now()
+						if err := g.Push(t.Context(), item("x")); err != nil {
+							t.Error(err)
+						}
+						q.mu.Lock()
+						worst = max(worst, time.Since(start))
+						q.mu.Unlock()
+					}
+				})
+			}
+			all.Wait()
+			return len(q.commits), worst
+		}
+		commits, worst := busy(g)
+		if most := g.MaxLinger + 200*time.Microsecond; worst > most {
+			t.Errorf("somebody waited for %s, more than %s", worst, most)
+		}
+		hasty := queue.NewGroup(q, 1000)
+		hasty.MaxLinger = 0
+		without, _ := busy(hasty)
+		t.Logf("64 pushers share %d commits, without lingering %d", commits, without)
+		if commits*2 > without {
+			t.Errorf("%d commits, without lingering %d", commits, without)
+		}
+		// When they are gone, the next one is alone again after at most one linger.
+		g.Push(t.Context(), item("x"))
+		start := time.Now()
+		if g.Push(t.Context(), item("x")); time.Since(start) != 100*time.Microsecond {
+			t.Errorf("alone again it took %s", time.Since(start))
 		}
 	})
 }
