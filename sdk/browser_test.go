@@ -2,6 +2,7 @@ package sdk_test
 
 import (
 	"context"
+	"os"
 	"os/exec"
 	"strings"
 	"sync"
@@ -28,25 +29,57 @@ func shop() string {
 
 var chromium = sync.OnceValues(func() (string, error) { return exec.LookPath("chromium") })
 
-// browse opens a browser of its own: fresh storage, nothing remembered.
-func browse(t *testing.T) context.Context {
-	t.Helper()
+// start starts the one browser of all tests; TestMain ends it.
+var start = sync.OnceValues(func() (context.Context, error) {
 	path, err := chromium()
 	if err != nil {
-		t.Skip("SKIPPED: no chromium on PATH, so the tag is not tried in a browser")
+		return nil, err
 	}
 	opts := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()), chromedp.NoSandbox, chromedp.DisableGPU,
+		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true),
 	)
-	ctx, cancel := chromedp.NewExecAllocator(t.Context(), opts...)
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewContext(ctx)
+	alloc, stop := chromedp.NewExecAllocator(context.Background(), opts...)
+	ctx, cancel := chromedp.NewContext(alloc)
+	end = func() { cancel(); stop() }
+	return ctx, chromedp.Do(ctx)
+})
+
+var end = func() {}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	end()
+	os.Exit(code)
+}
+
+// browse opens a window of its own: fresh storage, nothing remembered.
+func browse(t *testing.T) context.Context {
+	t.Helper()
+	if _, err := chromium(); err != nil {
+		t.Skip("SKIPPED: no chromium on PATH, so the tag is not tried in a browser")
+	}
+	browser, err := start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return open(t, browser, chromedp.WithNewBrowserContext())
+}
+
+// another opens a tab beside one, with the same storage.
+func another(t *testing.T, tab context.Context) context.Context {
+	t.Helper()
+	return open(t, tab, chromedp.WithNewWindow(false))
+}
+
+func open(t *testing.T, parent context.Context, option chromedp.ContextOption) context.Context {
+	t.Helper()
+	ctx, cancel := chromedp.NewContext(parent, option)
 	t.Cleanup(cancel)
 	if err := chromedp.Do(ctx); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel = context.WithTimeout(ctx, time.Minute)
+	ctx, cancel = context.WithTimeout(ctx, 2*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }

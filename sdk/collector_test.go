@@ -83,8 +83,11 @@ type site struct {
 	mu   sync.Mutex
 	all  []arrival
 	fail func(w http.ResponseWriter, r *http.Request) bool // true: answered already
-	page map[string]string
 	came chan arrival
+
+	page    map[string]string // pages of their own, by path
+	visited func(path string) // hears of every page
+	batch   string            // how many events fill a batch; empty: as the collector says
 }
 
 // patience is how long a tag of these tests waits for a batch to fill.
@@ -112,6 +115,9 @@ func newSite(t *testing.T, p settings.Pixel, wait patience, page string, headers
 			return nil
 		}
 		body, err := io.ReadAll(res.Body)
+		if s.batch != "" {
+			body = bytes.Replace(body, []byte(`"max_events":10`), []byte(`"max_events":`+s.batch), 1)
+		}
 		body = bytes.Replace(body, []byte(`"max_wait_ms":2000`), []byte(`"max_wait_ms":`+string(wait)), 1)
 		res.Body, res.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 		res.Header.Del("Content-Length")
@@ -124,10 +130,15 @@ func newSite(t *testing.T, p settings.Pixel, wait patience, page string, headers
 		for i := 0; i+1 < len(headers); i += 2 {
 			w.Header().Set(headers[i], strings.ReplaceAll(headers[i+1], "{origin}", s.Collector.URL))
 		}
+		if s.visited != nil {
+			s.visited(r.URL.Path)
+		}
 		body := page
+		s.mu.Lock()
 		if other, ok := s.page[r.URL.Path]; ok {
 			body = other
 		}
+		s.mu.Unlock()
 		if strings.HasSuffix(r.URL.Path, ".js") {
 			w.Header().Set("Content-Type", "text/javascript; charset=utf-8")
 		}
@@ -214,6 +225,20 @@ func (s *site) pass(w http.ResponseWriter, r *http.Request, to http.Handler) {
 	}
 }
 
+// put makes a page of its own while others look.
+func (s *site) put(path, page string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.page[path] = page
+}
+
+// arrivals are all requests so far.
+func (s *site) arrivals() []arrival {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]arrival(nil), s.all...)
+}
+
 // breaks makes the way to the collector fail; nil mends it.
 func (s *site) breaks(fail func(w http.ResponseWriter, r *http.Request) bool) {
 	s.mu.Lock()
@@ -264,7 +289,7 @@ func (s *site) stored(t *testing.T) (names []string, times map[string]int) {
 		}
 		for _, m := range list {
 			var e event.Event
-			if err := json.Unmarshal(m.Body, &e); err != nil {
+			if err := event.Decode(m.Body, &e); err != nil {
 				t.Fatal(err)
 			}
 			names = append(names, e.Name)

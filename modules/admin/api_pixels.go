@@ -23,18 +23,20 @@ type pixelBody struct {
 	Consent     settings.ConsentOptions `json:"consent"`
 	PrivacyURL  string                  `json:"privacy_url"`
 	Country     string                  `json:"country"`
+	Banner      settings.BannerOptions  `json:"banner,omitzero"`
+	Tag         settings.TagOptions     `json:"tag,omitzero"`
 	Routes      []settings.Route        `json:"routes"`
 	Revision    int64                   `json:"revision"`
 }
 
 func bodyOf(p settings.Pixel) pixelBody {
-	return pixelBody{p.ID, p.Name, p.Advertiser, p.Domains, &p.Enabled, p.ConsentMode, p.Consent, p.PrivacyURL, p.Country, p.Routes, p.Revision}
+	return pixelBody{p.ID, p.Name, p.Advertiser, p.Domains, &p.Enabled, p.ConsentMode, p.Consent, p.PrivacyURL, p.Country, p.Banner, p.Tag, p.Routes, p.Revision}
 }
 
 func (b pixelBody) pixel() settings.Pixel {
 	return settings.Pixel{
 		ID: b.ID, Name: b.Name, Advertiser: b.Advertiser, Domains: b.Domains, Enabled: b.Enabled == nil || *b.Enabled,
-		ConsentMode: b.ConsentMode, Consent: b.Consent, PrivacyURL: b.PrivacyURL, Country: b.Country, Routes: b.Routes, Revision: b.Revision,
+		ConsentMode: b.ConsentMode, Consent: b.Consent, PrivacyURL: b.PrivacyURL, Country: b.Country, Banner: b.Banner, Tag: b.Tag, Routes: b.Routes, Revision: b.Revision,
 	}
 }
 

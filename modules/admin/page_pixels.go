@@ -3,6 +3,7 @@ package admin
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"net"
 	"net/http"
 	"net/url"
@@ -22,8 +23,12 @@ import (
 type tag struct {
 	Origin string `json:"origin"`
 	HTML   string `json:"html"`
-	Image  string `json:"image"`
-	CSP    string `json:"csp"`
+	// Pinned takes one version of the script and no other.
+	Pinned    string `json:"pinned"`
+	Version   string `json:"version"`
+	Integrity string `json:"integrity"`
+	Image     string `json:"image"`
+	CSP       string `json:"csp"`
 }
 
 // tag is made for the collector as browsers reach it: as configured, or else on
@@ -43,8 +48,9 @@ func (a *Admin) tag(c *echo.Context, pixelID string) tag {
 	image := origin + "/pixel.gif?pid=" + url.QueryEscape(pixelID) + "&e=page_view"
 	return tag{
 		Origin: origin, HTML: sdk.Snippet(origin, pixelID),
+		Pinned: sdk.Pinned(origin, pixelID), Version: sdk.Version, Integrity: sdk.Integrity(),
 		Image: `<img src="` + strings.ReplaceAll(image, "&", "&amp;") + `" width="1" height="1" alt="">`,
-		CSP:   "script-src " + origin + "; connect-src " + origin + "; img-src " + origin,
+		CSP:   sdk.CSP(origin),
 	}
 }
 
@@ -129,6 +135,7 @@ func (a *Admin) pixelsPage(c *echo.Context) error {
 type pixelFormData struct {
 	Pixel   settings.Pixel
 	Domains string
+	Texts   string
 	Errors  map[string]string
 	Modes   []modeChoice
 }
@@ -146,7 +153,7 @@ var consentModes = []modeChoice{
 }
 
 func (a *Admin) newPixelPage(c *echo.Context) error {
-	d := pixelFormData{Pixel: settings.Pixel{ConsentMode: settings.CMP, Enabled: true}, Modes: consentModes}
+	d := formOf(settings.Pixel{ConsentMode: settings.CMP, Enabled: true}, nil)
 	return a.show(c, http.StatusOK, "pixel_new", view{Title: "New pixel", Nav: "pixels", Data: d})
 }
 
@@ -159,22 +166,29 @@ func pixelFrom(c *echo.Context, p settings.Pixel) (settings.Pixel, error) {
 	p.Name, p.Advertiser = f.Get("name"), f.Get("advertiser")
 	p.Domains = strings.FieldsFunc(f.Get("domains"), func(r rune) bool { return r == '\n' || r == ',' || r == ' ' || r == '\r' })
 	p.ConsentMode = settings.ConsentMode(f.Get("consent_mode"))
+	p.Tag.SPA, p.Tag.Storage, p.Tag.DataLayer = f.Get("spa"), f.Get("storage"), strings.TrimSpace(f.Get("data_layer"))
+	p.Tag.Autotrack, p.Tag.Ecommerce = f["autotrack"], f.Get("ecommerce") == "true"
+	p.Tag.ClickIDs = strings.FieldsFunc(f.Get("click_ids"), func(r rune) bool { return r == ',' || r == ' ' || r == '\n' || r == '\r' })
+	p.Banner.Language, p.Banner.HideReopen = strings.ToLower(strings.TrimSpace(f.Get("banner_language"))), f.Get("hide_reopen") == "true"
+	if p.Banner.Texts, err = bannerTexts(f.Get("banner_texts")); err != nil {
+		return p, err
+	}
 	p.PrivacyURL, p.Country = strings.TrimSpace(f.Get("privacy_url")), strings.ToUpper(strings.TrimSpace(f.Get("country")))
 	return p, nil
 }
 
 func (a *Admin) createPixelForm(c *echo.Context) error {
 	p, err := pixelFrom(c, settings.Pixel{ID: strings.TrimSpace(c.FormValue("id")), Enabled: true})
-	if err != nil {
-		return err
+	saved := p
+	if err == nil {
+		saved, err = a.addPixel(c.Request().Context(), me(c), p)
 	}
-	saved, err := a.addPixel(c.Request().Context(), me(c), p)
 	if bad, ok := fieldErrors(err, ""); err != nil && ok {
 		if bad[""] != "" {
 			bad["id"] = bad[""]
 		}
 		return a.show(c, http.StatusUnprocessableEntity, "pixel_new", view{Title: "New pixel", Nav: "pixels",
-			Data: pixelFormData{Pixel: p, Domains: strings.Join(p.Domains, "\n"), Errors: domainErrors(bad), Modes: consentModes}})
+			Data: formOf(p, bad).typed(c)})
 	}
 	if err != nil {
 		return err
@@ -182,15 +196,84 @@ func (a *Admin) createPixelForm(c *echo.Context) error {
 	return a.done(c, "/pixels/"+saved.ID, "The pixel is made. Put the tag on the site, and watch the first event come in.")
 }
 
-// domainErrors gathers the errors of single domains beside the one field that
-// they are entered in.
-func domainErrors(bad map[string]string) map[string]string {
+// formOf is the form of a pixel with what is wrong in it. The errors of single
+// domains, texts and keys are gathered beside the one field that they are entered in.
+func formOf(p settings.Pixel, bad map[string]string) pixelFormData {
 	for _, key := range sortedKeys(bad) {
-		if strings.HasPrefix(key, "domains/") {
-			bad["domains"] = "one of them " + bad[key]
+		for prefix, field := range map[string]string{"domains/": "domains", "banner/texts": "banner_texts", "tag/click_ids": "click_ids"} {
+			rest, ok := strings.CutPrefix(key, prefix)
+			switch {
+			case !ok:
+			case field == "banner_texts":
+				bad[field] = strings.ReplaceAll(strings.TrimPrefix(rest, "/"), "/", ".") + " " + bad[key]
+			default:
+				bad[field] = "one of them " + bad[key]
+			}
 		}
 	}
-	return bad
+	return pixelFormData{Pixel: p, Domains: strings.Join(p.Domains, "\n"), Texts: writeTexts(p.Banner.Texts), Errors: bad, Modes: consentModes}
+}
+
+// typed keeps the texts as they were typed, since they may not be readable.
+func (d pixelFormData) typed(c *echo.Context) pixelFormData {
+	d.Texts = c.FormValue("banner_texts")
+	return d
+}
+
+// Words are the names of the banner's texts.
+func (d pixelFormData) Words() []string { return settings.BannerWords[:] }
+
+type autotrackChoice struct {
+	Kind, Title, Help string
+	On                bool
+}
+
+// Autotrack are the kinds of events that the tag can report by itself.
+func (d pixelFormData) Autotrack() []autotrackChoice {
+	all := []autotrackChoice{
+		{Kind: "clicks", Title: "Clicks", Help: "On buttons and links: what they say and where they lead."},
+		{Kind: "outbound", Title: "Links that lead away", Help: "To other sites."},
+		{Kind: "downloads", Title: "Downloads", Help: "Documents, archives, media."},
+		{Kind: "forms", Title: "Forms", Help: "That one was sent, by its name; never what is in its fields."},
+		{Kind: "scroll", Title: "Scrolling", Help: "At a quarter, half, three quarters, nine tenths and the end."},
+	}
+	for i := range all {
+		all[i].On = slices.Contains(d.Pixel.Tag.Autotrack, all[i].Kind)
+	}
+	return all
+}
+
+// bannerTexts reads lines of language.text = words.
+func bannerTexts(lines string) (map[string]map[string]string, error) {
+	var texts map[string]map[string]string
+	for i, line := range strings.Split(lines, "\n") {
+		if line = strings.TrimSpace(line); line == "" {
+			continue
+		}
+		name, words, ok := strings.Cut(line, "=")
+		code, word, dot := strings.Cut(strings.ToLower(strings.TrimSpace(name)), ".")
+		if !ok || !dot {
+			return nil, settings.Invalid{{Field: "banner_texts", Message: fmt.Sprintf("must be lines such as de.title = Wir fragen zuerst; line %d is not", i+1)}}
+		}
+		if texts == nil {
+			texts = map[string]map[string]string{}
+		}
+		if texts[code] == nil {
+			texts[code] = map[string]string{}
+		}
+		texts[code][word] = strings.TrimSpace(words)
+	}
+	return texts, nil
+}
+
+func writeTexts(texts map[string]map[string]string) string {
+	var b strings.Builder
+	for _, code := range sortedKeys(texts) {
+		for _, word := range sortedKeys(texts[code]) {
+			fmt.Fprintf(&b, "%s.%s = %s\n", code, word, texts[code][word])
+		}
+	}
+	return b.String()
 }
 
 type pixelData struct {
@@ -214,7 +297,7 @@ func (a *Admin) pixelPage(c *echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return a.pixelView(c, http.StatusOK, pixelFormData{Pixel: p, Domains: strings.Join(p.Domains, "\n"), Modes: consentModes})
+	return a.pixelView(c, http.StatusOK, formOf(p, nil))
 }
 
 func (a *Admin) pixelView(c *echo.Context, status int, form pixelFormData) error {
@@ -252,19 +335,19 @@ func (a *Admin) updatePixelForm(c *echo.Context) error {
 	if err != nil {
 		return err
 	}
-	p, err := pixelFrom(c, before)
-	if err != nil {
-		return err
-	}
+	p, wrong := pixelFrom(c, before)
 	p.Enabled = c.FormValue("enabled") == "true"
 	p.Consent.TrustGDPR0 = c.FormValue("trust_gdpr_0") == "true"
 	p.Consent.PartialWithoutSignal = c.FormValue("us_partial_without_signal") == "true"
 	p.Consent.LimitedUse = c.FormValue("us_limited_use") == "true"
 	p.Consent.IgnoreGPCInGDPR = c.FormValue("ignore_gpc_in_gdpr") == "true"
 	p.Revision = revision(c)
-	if _, err = a.changePixel(c.Request().Context(), me(c), "pixel.update", p); err != nil {
+	if err = wrong; err == nil {
+		_, err = a.changePixel(c.Request().Context(), me(c), "pixel.update", p)
+	}
+	if err != nil {
 		if bad, ok := fieldErrors(err, ""); ok {
-			return a.pixelView(c, http.StatusUnprocessableEntity, pixelFormData{Pixel: p, Domains: strings.Join(p.Domains, "\n"), Errors: domainErrors(bad), Modes: consentModes})
+			return a.pixelView(c, http.StatusUnprocessableEntity, formOf(p, bad).typed(c))
 		}
 		return err
 	}
@@ -285,8 +368,7 @@ func (a *Admin) deletePixelForm(c *echo.Context) error {
 		return err
 	}
 	if c.FormValue("confirm") != p.ID {
-		return a.pixelView(c, http.StatusUnprocessableEntity, pixelFormData{Pixel: p, Domains: strings.Join(p.Domains, "\n"), Modes: consentModes,
-			Errors: map[string]string{"confirm": "must be exactly " + p.ID}})
+		return a.pixelView(c, http.StatusUnprocessableEntity, formOf(p, map[string]string{"confirm": "must be exactly " + p.ID}))
 	}
 	if err := a.removePixel(c.Request().Context(), me(c), p.ID); err != nil {
 		return err

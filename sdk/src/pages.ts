@@ -10,7 +10,10 @@ let before: string | undefined; // the address that led here within the app
 let hashes = false;
 
 /** What two addresses of one page have in common. */
-const address = () => (hashes ? location.href : location.href.split("#")[0]);
+const address = (url = location.href) => (hashes ? url : url.split("#")[0]);
+
+/** Is the page as it stands the one that was counted last? */
+const same = () => counted && address(counted) == address();
 
 /** The page as it is now; events keep it, since an app may move on before they leave. */
 export function currentPage(): Page {
@@ -19,8 +22,8 @@ export function currentPage(): Page {
 
 /** The site's own call. It is dropped where we have counted the same view just now. */
 export function view(track: (name: string, props?: Properties) => unknown, props?: Properties): void {
-  if (counted == address() && Date.now() - auto < 1000) return fail("page view counted already");
-  counted = address();
+  if (same() && Date.now() - auto < 1000) return fail("page view counted already");
+  counted = location.href;
   track("page_view", props);
 }
 
@@ -33,9 +36,9 @@ export function again(track: (name: string) => unknown): void {
 export function follow(kind: string, track: (name: string) => Held | undefined): void {
   hashes = kind == "hash";
   const moved = () => {
-    if (!counted || counted == address()) return;
+    if (!counted || same()) return;
     before = counted;
-    counted = address();
+    counted = location.href;
     auto = Date.now();
     const event = track("page_view");
     // Apps name the page only after they have gone there.

@@ -31,16 +31,21 @@ export interface Transport {
 export function web(endpoint: string): Transport {
   let flying = 0;
 
+  /** The part of the budget that a body needs; 0 where there is not that much left. */
+  const share = (body: string) => {
+    const size = bytes(body);
+    return flying + size > budget ? 0 : size;
+  };
+
   // A string goes as text/plain, which needs no preflight: a closing page could
   // not wait for one.
-  const send = async (path: string, body: string, keepalive: boolean): Promise<Answer> => {
-    const size = keepalive ? bytes(body) : 0;
+  const send = async (path: string, body: string, size: number): Promise<Answer> => {
     flying += size;
     try {
       const answer = await fetch(endpoint + path, {
         method: "POST",
         body,
-        keepalive,
+        keepalive: !!size,
         credentials: "include",
       });
       const { results } = await answer.json().catch(() => ({}));
@@ -50,13 +55,15 @@ export function web(endpoint: string): Transport {
     }
   };
 
-  const fits = (body: string) => flying + bytes(body) <= budget;
-
   return {
-    post: (path, body) => send(path, body, fits(body)),
+    post: (path, body) => send(path, body, share(body)),
     leave(path, body, otherwise = () => {}) {
-      if (navigator.sendBeacon?.(endpoint + path, body)) return;
-      if (fits(body)) send(path, body, true).catch(otherwise);
+      const size = share(body);
+      if (navigator.sendBeacon?.(endpoint + path, body)) {
+        // Nobody tells when a beacon has left; meanwhile it takes its share.
+        flying += size;
+        setTimeout(() => (flying -= size), 5000);
+      } else if (size) send(path, body, size).catch(otherwise);
       else otherwise();
     },
     image(body) {

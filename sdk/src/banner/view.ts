@@ -110,6 +110,9 @@ export function card({ words, code, current, privacyURL, choose }: Question): Ca
     const cross = button("close", "×", () => choose());
     cross.setAttribute("aria-label", words.close);
     section.append(cross);
+    // What was chosen is what they come to see.
+    first.hidden = true;
+    second.hidden = false;
     section.onkeydown = (event) => event.key == "Escape" && choose();
   }
 
