@@ -8,7 +8,7 @@ import (
 	"github.com/klauspost/compress/s2"
 )
 
-// The codecs of a payload, its first byte. docs/decisions says why S2.
+// The codecs of a payload, its first byte. docs/decisions/0005 says why S2.
 const (
 	plain      = 0
 	compressed = 1 // S2

@@ -16,7 +16,12 @@ import (
 )
 
 func TestNothingAcknowledgedIsLostWhenRedisIsKilled(t *testing.T) {
-	server := redistest.Start(t, "--appendfsync", "always")
+	for _, fsync := range []string{"everysec", "always"} {
+		t.Run("appendfsync "+fsync, func(t *testing.T) { killed(t, redistest.Start(t, "--appendfsync", fsync)) })
+	}
+}
+
+func killed(t *testing.T, server *redistest.Server) {
 	opts := queue.Options{Lease: time.Second, MaxDeliveries: 100, Wait: 50 * time.Millisecond}
 	acknowledged := map[string]bool{}
 	for round := range 3 {

@@ -202,7 +202,7 @@ func (q *Queue) watch(ps *partitions, list []*partition) {
 			continue
 		}
 		q.background(func(ctx context.Context) {
-			err := q.await(ctx, p, longestWait/2)
+			err := q.await(ctx, p, min(q.opts.Wait, longestWait))
 			p.waiting.Store(false)
 			q.failed(list, p, err)
 			q.mu.Lock()
