@@ -27,7 +27,7 @@ func TestTurns(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ctx, stop := context.WithCancel(t.Context())
-				turns := newTurns()
+				turns := newTurns(1)
 				for _, p := range c.feeds {
 					go feed(ctx, turns, p)
 				}
@@ -36,6 +36,7 @@ func TestTurns(t *testing.T) {
 					synctest.Wait() // every feed has its offer out
 					p := turns.next(ctx)
 					got[p.queue[0]-'0']++
+					turns.done(p)
 				}
 				if got != c.want {
 					t.Errorf("got %v, want %v", got, c.want)
@@ -49,7 +50,7 @@ func TestTurns(t *testing.T) {
 
 func TestAnOfferThatNobodyTakesIsTheCallersAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		turns := newTurns()
+		turns := newTurns(1)
 		ctx, stop := context.WithCancel(t.Context())
 		taken := make(chan bool)
 		go func() { taken <- turns.offer(ctx, 1, &pulled{}) }()
@@ -72,7 +73,38 @@ func TestAnOfferThatNobodyTakesIsTheCallersAgain(t *testing.T) {
 func TestNextEndsWithItsContext(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
-	if p := newTurns().next(ctx); p != nil {
+	if p := newTurns(1).next(ctx); p != nil {
 		t.Errorf("got %+v", p)
 	}
+}
+
+func TestOneOfSeveralWorkersNeverTakesLow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		turns := newTurns(3)
+		go feed(ctx, turns, 2)
+		synctest.Wait()
+		first := turns.next(ctx)
+		synctest.Wait()
+		turns.next(ctx)
+		synctest.Wait()
+		third := make(chan *pulled, 1)
+		go func() { third <- turns.next(ctx) }()
+		synctest.Wait()
+		if len(third) != 0 {
+			t.Fatal("the third worker took low priority")
+		}
+		// What is urgent finds it free.
+		go turns.offer(ctx, 0, &pulled{queue: "urgent"})
+		if p := <-third; p == nil || p.queue != "urgent" {
+			t.Errorf("the third worker got %+v", p)
+		}
+		// A worker that is done with low may take it again.
+		turns.done(first)
+		if p := turns.next(ctx); p == nil || p.priority != low {
+			t.Errorf("got %+v", p)
+		}
+		stop()
+		synctest.Wait()
+	})
 }

@@ -89,7 +89,7 @@ func New(d Deps) (*Worker, error) {
 	w := &Worker{
 		config: d.Config, limits: d.Limits, queue: d.Queue, keys: d.Keys, store: d.Archive, writer: d.Writer,
 		settings: d.Settings, decider: d.Decider, enricher: enricher, partners: map[string]partner.Spec{},
-		log: d.Log, metrics: d.Metrics, trace: tracing{d.Tracer}, now: d.Now, turns: newTurns(),
+		log: d.Log, metrics: d.Metrics, trace: tracing{d.Tracer}, now: d.Now, turns: newTurns(d.Config.Concurrency),
 	}
 	if w.now == nil {
 		w.now = time.Now
@@ -174,7 +174,7 @@ func (w *Worker) pull(priority int, name string) {
 		if len(messages) == 0 {
 			continue
 		}
-		if w.pulling.Err() != nil || !w.turns.offer(w.pulling, priority, &pulled{name, messages, at}) {
+		if w.pulling.Err() != nil || !w.turns.offer(w.pulling, priority, &pulled{queue: name, messages: messages, at: at}) {
 			w.release(name, messages)
 		}
 	}
@@ -189,6 +189,7 @@ func (w *Worker) work() {
 			return
 		}
 		err := w.handle(p)
+		w.turns.done(p)
 		if err == nil {
 			if wait.reset() {
 				w.log.Info("events can be processed again")
