@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// faults are what is tried, in this order.
+func faults() []fault {
+	always := plan{fsync: "always"}
+	return []fault{
+		{name: "nothing goes wrong", harm: calm},
+		{name: "kill -9 of a collector", short: true, harm: func(ctx context.Context, s *stand) error {
+			return times(ctx, 3, func(i int) error { return s.front[i%2].restart(ctx, 300*time.Millisecond) })
+		}},
+		{name: "kill -9 of worker and dispatcher", stand: plan{resends: true}, short: true, harm: func(ctx context.Context, s *stand) error {
+			return times(ctx, 3, func(int) error { return s.back.restart(ctx, 300*time.Millisecond) })
+		}},
+		{name: "kill -9 of everything, embedded", stand: plan{embedded: true, resends: true}, short: true, harm: func(ctx context.Context, s *stand) error {
+			return times(ctx, 3, func(int) error { return s.back.restart(ctx, 300*time.Millisecond) })
+		}},
+		{name: "kill -9 of Redis, AOF everysec", short: true, harm: killRedis},
+		{name: "kill -9 of Redis, AOF always", stand: always, harm: killRedis},
+		{name: "Redis away for ten seconds", harm: func(ctx context.Context, s *stand) error { return s.redis[0].restart(ctx, 10*time.Second) }},
+		{name: "collector killed while Redis is away", harm: func(ctx context.Context, s *stand) error {
+			s.redis[0].kill()
+			pause(ctx, 3*time.Second)
+			for _, c := range s.front {
+				c.kill()
+			}
+			pause(ctx, time.Second)
+			if err := s.redis[0].start(ctx); err != nil {
+				return err
+			}
+			for _, c := range s.front {
+				if err := c.start(ctx); err != nil {
+					return err
+				}
+			}
+			return nil
+		}},
+		{name: "worker paused past its leases", harm: func(ctx context.Context, s *stand) error {
+			return s.back.freeze(ctx, lease+5*time.Second)
+		}},
+		{name: "collector paused", harm: func(ctx context.Context, s *stand) error { return s.front[0].freeze(ctx, 8*time.Second) }},
+		{name: "Redis paused", harm: func(ctx context.Context, s *stand) error { return s.redis[0].freeze(ctx, 12*time.Second) }},
+		{name: "network: 200 ms to Redis and back", stand: plan{proxy: true}, harm: func(ctx context.Context, s *stand) error {
+			return s.network.poison(ctx, 8*time.Second, "latency", "downstream", `{"latency":200,"jitter":150}`)
+		}},
+		{name: "network: a trickle of 40 KB/s", stand: plan{proxy: true}, harm: func(ctx context.Context, s *stand) error {
+			return s.network.poison(ctx, 8*time.Second, "bandwidth", "upstream", `{"rate":40}`)
+		}},
+		{name: "network: cut", stand: plan{proxy: true}, harm: func(ctx context.Context, s *stand) error {
+			return times(ctx, 3, func(int) error { return s.network.cut(ctx, 1500*time.Millisecond) })
+		}},
+		{name: "network: commands arrive, answers are lost", stand: plan{proxy: true}, short: true, harm: func(ctx context.Context, s *stand) error {
+			return times(ctx, 4, func(int) error {
+				return s.network.poison(ctx, 800*time.Millisecond, "timeout", "downstream", `{"timeout":100}`)
+			})
+		}},
+		{name: "network: connections reset in an answer", stand: plan{proxy: true}, harm: func(ctx context.Context, s *stand) error {
+			return times(ctx, 4, func(int) error {
+				return s.network.poison(ctx, 800*time.Millisecond, "limit_data", "downstream", `{"bytes":300}`)
+			})
+		}},
+		{name: "cluster: a master killed, its replica takes over", stand: plan{cluster: true}, harm: failover},
+	}
+}
+
+func calm(ctx context.Context, _ *stand) error {
+	pause(ctx, 3*time.Second)
+	return nil
+}
+
+func killRedis(ctx context.Context, s *stand) error {
+	return times(ctx, 3, func(int) error { return s.redis[0].restart(ctx, 500*time.Millisecond) })
+}
+
+// failover kills each master in turn, once the former is back as a replica.
+func failover(ctx context.Context, s *stand) error {
+	return fmt.Errorf("not written yet")
+}
+
+// times does something again and again, with a little calm between.
+func times(ctx context.Context, n int, f func(i int) error) error {
+	for i := range n {
+		if err := f(i); err != nil {
+			return err
+		}
+		pause(ctx, 1500*time.Millisecond)
+	}
+	return ctx.Err()
+}
