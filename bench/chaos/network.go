@@ -21,6 +21,7 @@ func newNetwork(upstream string) (*network, error) {
 	if err != nil {
 		return nil, err
 	}
+	zerolog.SetGlobalLevel(zerolog.Disabled) // parts of it log by themselves
 	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
 	n := &network{addr, toxiproxy.NewProxy(server, "redis", addr, upstream)}
 	return n, n.proxy.Start()

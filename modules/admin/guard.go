@@ -96,6 +96,7 @@ func problem(err error) *httpserver.Problem {
 		errLastAdmin:             {Status: http.StatusConflict, Code: "last_admin", Detail: errLastAdmin.Error()},
 		errNoPartner:             {Status: http.StatusNotFound, Code: "unknown_partner", Detail: errNoPartner.Error()},
 		errNoQueue:               {Status: http.StatusNotFound, Code: "unknown_queue", Detail: errNoQueue.Error()},
+		errNoLiveQueue:           {Status: http.StatusNotFound, Code: "unknown_queue", Detail: errNoLiveQueue.Error()},
 		errNoRoute:               {Status: http.StatusNotFound, Code: "unknown_route", Detail: errNoRoute.Error()},
 		errNoUser:                {Status: http.StatusNotFound, Code: "unknown_user", Detail: errNoUser.Error()},
 		errNoToken:               {Status: http.StatusNotFound, Code: "unknown_token", Detail: errNoToken.Error()},

@@ -75,6 +75,9 @@ viewer   GET    /api/v1/events/live
 viewer   GET    /api/v1/events/:id
 viewer   GET    /api/v1/syncs
 viewer   GET    /api/v1/queues
+viewer   GET    /api/v1/queues/:queue/messages
+admin    POST   /api/v1/queues/:queue/skip
+admin    POST   /api/v1/queues/:queue/drain
 viewer   GET    /api/v1/dlq/:queue
 admin    POST   /api/v1/dlq/:queue/replay
 admin    DELETE /api/v1/dlq/:queue

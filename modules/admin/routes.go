@@ -112,6 +112,9 @@ func (a *Admin) api() []route {
 		{get, base + "/syncs", Viewer, a.listSyncs},
 
 		{get, base + "/queues", Viewer, a.listQueues},
+		{get, base + "/queues/:queue/messages", Viewer, a.peekQueue},
+		{post, base + "/queues/:queue/skip", Administrator, a.skipMessages},
+		{post, base + "/queues/:queue/drain", Administrator, a.drainQueue},
 		{get, base + "/dlq/:queue", Viewer, a.listDead},
 		{post, base + "/dlq/:queue/replay", Administrator, a.replayDead},
 		{remove, base + "/dlq/:queue", Administrator, a.dropDead},
