@@ -18,6 +18,7 @@ import (
 	"github.com/miq/pixel/modules/event"
 	"github.com/miq/pixel/modules/httpserver"
 	"github.com/miq/pixel/modules/identity"
+	"github.com/miq/pixel/modules/ledger"
 	"github.com/miq/pixel/modules/queue"
 	"github.com/miq/pixel/modules/settings"
 )
@@ -126,7 +127,7 @@ func (c *Collector) accept(ec *echo.Context, p *settings.Pixel, env *event.Envel
 		ec.Response().Header().Set("Retry-After", seconds(c.pressure.RetryAfter()))
 	}
 	b.finish(account)
-	b.items = entered(b.items, account, len(events), &a)
+	b.items = entered(b.items, account, &a)
 	if err := c.push(b.items, a.accepted > 0); err != nil {
 		return a, err
 	}
@@ -161,6 +162,7 @@ func (b *batch) finish(account queue.Account) {
 	for i, end := range b.ends {
 		if end >= 0 {
 			b.items[i].Body, b.items[i].Account = all[from:end:end], account
+			b.items[i].Stage, b.items[i].N = ledger.Received, 1
 			from = end
 		}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"github.com/miq/pixel/modules/ledger"
 	"github.com/miq/pixel/modules/state"
 )
 
@@ -24,9 +25,12 @@ const (
 type record struct {
 	State string `json:"s"`
 	// Holder is the message whose attempt is under way, and Until is when it must
-	// be over, so that a copy may be tried.
+	// be over, so that a copy may be tried. Once it is done, Holder tells that message,
+	// whose end the queue may not have been told, from a copy, and End is what the
+	// ledger calls its end.
 	Holder string    `json:"h,omitempty"`
 	Until  time.Time `json:"u,omitzero"`
+	End    string    `json:"e,omitempty"`
 	// Attempts counts the requests it was in. It goes on over a replay from the
 	// dead letters, so that the sync log keeps both stories.
 	Attempts int `json:"a,omitempty"`
@@ -41,6 +45,15 @@ type record struct {
 	// Unlogged is set where the partner took it but the sync log could not be
 	// written.
 	Unlogged bool `json:"l,omitempty"`
+}
+
+// again is what the ledger calls the end of a message that came though the record
+// is done: its own end, where the queue had not been told, or that of a copy.
+func (r record) again(message string) string {
+	if r.Holder == message && r.End != "" {
+		return r.End
+	}
+	return ledger.Duplicate
 }
 
 func (l *lane) recordKey(j *job) string { return "sent:" + l.name + ":" + j.key() }

@@ -49,7 +49,7 @@ func (a *attempt) settle() {
 				r.Unlogged = false
 				records = append(records, written{j, r})
 			}
-			v.end(ledger.Duplicate, j)
+			v.end(j.record.again(j.message.ID), j)
 			counts["repeat"]++
 			continue
 		}
@@ -88,13 +88,17 @@ func (a *attempt) finish(v *verdict, j *job, now time.Time) (r record, line bool
 		v.putOff(l, j, at)
 		return r, true
 	}
+	end := func(outcome string) {
+		r.Holder, r.End = j.message.ID, outcome
+		v.end(outcome, j)
+	}
 	switch j.result.Outcome {
 	case event.Accepted:
-		v.end(ledger.Delivered, j)
+		end(ledger.Delivered)
 	case event.NotSent:
-		v.end(ledger.NotSentFor(j.result.Code), j)
+		end(ledger.NotSentFor(j.result.Code))
 	case event.Dry:
-		v.end(ledger.NotSentFor("dry_run"), j)
+		end(ledger.NotSentFor("dry_run"))
 	case event.Unverified:
 		r.State, r.NotBefore = told, now.Add(max(j.result.After, time.Second)).Truncate(time.Millisecond)
 		v.putOff(l, j, r.NotBefore)

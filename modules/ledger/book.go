@@ -19,7 +19,9 @@ import (
 
 // The stages that the roles enter in the books, beside those of the queues.
 const (
-	// At the door, by the collector. What it accepts is counted by its queue.
+	// At the door, by the collector. What it accepts is counted as Received by the
+	// item that is pushed, and once more by the queue. What it does not is counted as
+	// why not, and was received as well.
 	Received   = "received"
 	Suppressed = "suppressed"
 	Rejected   = "rejected"
@@ -118,7 +120,7 @@ func Books(counts []queue.Count) []Book {
 			b.Partners = append(b.Partners, f.partner(key.partner))
 			continue
 		}
-		b.Received, b.Suppressed, b.Rejected, b.Accepted = f.received, f.suppressed, f.rejected, f.in
+		b.Received, b.Suppressed, b.Rejected, b.Accepted = f.received+f.suppressed+f.rejected, f.suppressed, f.rejected, f.in
 		b.Stored, b.Duplicate, b.Purged = f.ended[Stored], f.ended[Duplicate], f.ended[Purged]
 		b.Dead, b.Dropped, b.Waiting = f.dead(), f.dropped+f.deadDropped, f.waiting()
 	}

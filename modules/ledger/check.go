@@ -12,7 +12,7 @@ import (
 
 // The checks, as metrics and the API name them.
 const (
-	// Door: received = suppressed + rejected + accepted.
+	// Door: what the collector received for a queue, the queue counts as in.
 	Door = "door"
 	// Waits: what the books say waits in a queue, or lies among dead letters, is
 	// what the queue holds; and never less than nothing.

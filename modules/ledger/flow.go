@@ -9,8 +9,8 @@ import (
 // flow is what an account came to in one part of the way: in processing, which
 // is the three ingest queues and their dead letters, or at one partner.
 type flow struct {
-	received, suppressed, rejected int64
-	// door is, by queue, what came in too few of: received less what became of it.
+	received, suppressed, rejected int64 // received: of what was accepted
+	// door is, by queue, by how much more was received for it than came in.
 	door map[string]int64
 
 	in, revived, buried, dropped     int64            // of the queues
@@ -83,10 +83,8 @@ func (f *flow) enter(c queue.Count) {
 		add(&f.door, c.Queue, c.N)
 	case Suppressed:
 		f.suppressed += c.N
-		add(&f.door, c.Queue, -c.N)
 	case Rejected:
 		f.rejected += c.N
-		add(&f.door, c.Queue, -c.N)
 	case queue.In:
 		f.in += c.N
 		add(&f.door, c.Queue, -c.N)

@@ -40,12 +40,16 @@ type Item struct {
 	Reason string
 	// Account is whom the message is counted under; zero: it is not counted.
 	Account Account
-	// Stage, where it is not empty, makes this no message but a count: N is added
-	// to that stage of the account in the queue's books, in the same step in which
-	// the push's messages to that queue are stored.
+	// Stage, where it is not empty, has N added to that stage of the account in the
+	// queue's books, in the same step in which the message is stored. Without a body
+	// (nil) it is no message but that count alone; what must be counted together
+	// with a message is counted by it, since one push may become several.
 	Stage string
 	N     int64
 }
+
+// Counts reports whether the item is no message but a count.
+func (i *Item) Counts() bool { return i.Stage != "" && i.Body == nil }
 
 // Message is something pulled. Its holder must Ack, Retry or Bury it.
 type Message struct {

@@ -50,6 +50,8 @@ func unpack(b []byte) (queue.Item, error) {
 		v(n)
 		b = b[k:]
 	}
-	it.Body = b
+	if it.Body = b; len(b) == 0 && it.Stage != "" {
+		it.Body = nil // it is a count
+	}
 	return it, nil
 }

@@ -181,6 +181,13 @@ func mereCounts(t *testing.T, b Backend) {
 		queue.Item{Queue: "ingest:high", Account: account("px_a"), Body: []byte("2")}))
 	say(t, b, "ingest:high px_a in=2", "ingest:high px_a received=4", "ingest:high px_a suppressed=3", "ingest:high px_b rejected=1")
 	counts(t, b, "ingest:high", 2, 0, 0)
+	ok(t, b.Push(t.Context(), queue.Item{Queue: "ingest:low", Account: account("px_a"), Stage: "received", N: 1, Body: []byte("3")},
+		queue.Item{Queue: "ingest:low", Account: account("px_a"), Stage: "received", N: 1, Body: []byte("4")}))
+	say(t, b, "ingest:high px_a in=2", "ingest:high px_a received=4", "ingest:high px_a suppressed=3", "ingest:high px_b rejected=1",
+		"ingest:low px_a in=2", "ingest:low px_a received=2")
+	if msgs := pull(t, b, "ingest:low", 3); len(msgs) != 2 || string(msgs[1].Body) != "4" {
+		t.Errorf("messages that count too: %+v", msgs)
+	}
 }
 
 func booksOverReopen(t *testing.T, b Backend) {

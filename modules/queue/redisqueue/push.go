@@ -93,9 +93,11 @@ func (q *Queue) pushArgs(p *partition, name string, items []queue.Item) (args []
 	counts := make(map[bookEntry]int64, 2)
 	for i := range items {
 		item := &items[i]
-		switch {
-		case item.Stage != "":
+		if item.Stage != "" {
 			counts[bookEntry{item.Account, item.Stage}] += item.N
+		}
+		switch {
+		case item.Counts():
 			continue
 		case queue.IsDead(name):
 			letters = append(letters, *item)
@@ -147,10 +149,10 @@ func (q *Queue) pushArgs(p *partition, name string, items []queue.Item) (args []
 // only are the items that are messages.
 func only(items []queue.Item) []queue.Item {
 	for i := range items {
-		if items[i].Stage != "" {
+		if items[i].Counts() {
 			out := append(make([]queue.Item, 0, len(items)), items[:i]...)
 			for _, item := range items[i:] {
-				if item.Stage == "" {
+				if !item.Counts() {
 					out = append(out, item)
 				}
 			}

@@ -57,7 +57,10 @@ func (q *Queue) Push(ctx context.Context, items ...queue.Item) error {
 func (q *Queue) pushInto(x *tx, t *table, items []queue.Item) error {
 	messages := items[:0:0]
 	for i, it := range items {
-		if it.Stage == "" {
+		if it.Stage != "" {
+			x.count(t, it.Account, it.Stage, int(it.N))
+		}
+		if !it.Counts() {
 			if messages != nil {
 				messages = append(messages, it)
 			}
@@ -66,7 +69,6 @@ func (q *Queue) pushInto(x *tx, t *table, items []queue.Item) error {
 		if messages == nil {
 			messages = append(make([]queue.Item, 0, len(items)), items[:i]...)
 		}
-		x.count(t, it.Account, it.Stage, int(it.N))
 	}
 	if messages == nil {
 		messages = items // none of them is a count
