@@ -15,14 +15,12 @@ import (
 	"path/filepath"
 	"sort"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v5"
 	"github.com/redis/go-redis/v9"
-	vegeta "github.com/tsenart/vegeta/v12/lib"
 )
 
 var gif = []byte("GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\x00\x00\x00\x21\xf9\x04\x01\x00\x00\x00\x00\x2c\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02\x44\x01\x00\x3b")
@@ -188,45 +186,5 @@ func fsync(dir string, size int, each time.Duration) error {
 		f.Close()
 		os.Remove(filepath.Join(f.Name()))
 	}
-	return nil
-}
-
-// constantRate is an open loop: it counts the wait of a request the target was
-// too slow to take, which wrk's closed loop hides.
-func constantRate(url, format, header string, rate, batch, conns int, d time.Duration) error {
-	h := http.Header{"User-Agent": {userAgent}, "Content-Type": {"application/json"}}
-	for _, line := range strings.Split(header, "|") {
-		if k, v, ok := strings.Cut(line, ": "); ok {
-			h.Set(k, v)
-		}
-	}
-	var n atomic.Uint64
-	run := uint64(time.Now().UnixNano())
-	targeter := func(t *vegeta.Target) error {
-		t.Header = h
-		if format == "pixel" {
-			t.Method, t.URL = http.MethodGet, url+query(run, n.Add(1))
-			return nil
-		}
-		t.Method, t.URL, t.Body = http.MethodPost, url, body(run, n.Add(uint64(batch)), batch)
-		return nil
-	}
-	var m vegeta.Metrics
-	atk := vegeta.NewAttacker(vegeta.Connections(conns), vegeta.MaxConnections(conns), vegeta.MaxWorkers(uint64(4*conns)))
-	for r := range atk.Attack(targeter, vegeta.Rate{Freq: rate, Per: time.Second}, d, "rate") {
-		m.Add(r)
-	}
-	m.Close()
-	bad := 0
-	for code, c := range m.StatusCodes {
-		if code < "200" || code > "299" {
-			bad += c
-		}
-	}
-	fmt.Printf("RESULT requests=%d dur_us=%d errs=%d bad=%d p50_us=%d p99_us=%d p999_us=%d max_us=%d codes=%s offered=%d\n",
-		m.Requests, (m.Duration + m.Wait).Microseconds(), bad-m.StatusCodes["0"], m.StatusCodes["0"],
-		m.Latencies.P50.Microseconds(), m.Latencies.P99.Microseconds(),
-		m.Latencies.Quantile(0.999).Microseconds(), m.Latencies.Max.Microseconds(),
-		strings.ReplaceAll(strings.Trim(fmt.Sprint(m.StatusCodes), "map[]"), " ", ","), rate)
 	return nil
 }
