@@ -461,6 +461,29 @@ func TestFormulasAreDefusedInCSV(t *testing.T) {
 	}
 }
 
+func TestMatchReadinessIsReported(t *testing.T) {
+	b := open(t)
+	ask[any](b, post, base+"/pixels", map[string]any{"id": "px_1"}, 201)
+	now := time.Now().UTC().Add(-time.Minute)
+	must(t, b.store.WriteEvents(t.Context(), event.Event{ID: "e-1", PixelID: "px_1", Name: "purchase", Receipt: "r", Time: now, ReceivedAt: now, Verdict: event.Verdict{State: event.Full}}))
+	must(t, b.store.WriteSyncs(t.Context(), event.Sync{EventID: "e-1", PixelID: "px_1", Partner: "amazon", Attempt: 1, At: now, Outcome: event.Accepted}))
+	must(t, b.store.WriteMatches(t.Context(),
+		event.Match{EventID: "e-1", PixelID: "px_1", Partner: "amazon", Name: "purchase", ReceivedAt: now, Grade: event.MediumMatch, Keys: []string{"email"}, Missing: []string{"phone"}},
+		event.Match{EventID: "e-2", PixelID: "px_1", Partner: "amazon", Name: "purchase", ReceivedAt: now, Grade: event.NoMatch, Keys: []string{}, Missing: []string{"email", "phone"}}))
+	got := ask[page[analytics.Readiness]](b, get, base+"/reports/match-readiness?pixel_id=px_1", nil, 200).Items
+	if len(got) != 1 || got[0].Events != 2 || got[0].Grades[event.MediumMatch] != 1 || got[0].Keys["email"] != 1 || got[0].Missing["phone"] != 2 {
+		t.Errorf("%+v", got)
+	}
+	if none := ask[page[analytics.Readiness]](b, get, base+"/reports/match-readiness?partner=ttd", nil, 200).Items; len(none) != 0 {
+		t.Errorf("another partner's: %+v", none)
+	}
+	s := ask[story](b, get, base+"/events/e-1?pixel_id=px_1", nil, 200)
+	if len(s.Deliveries) != 1 || s.Deliveries[0].Match == nil || s.Deliveries[0].Match.Grade != event.MediumMatch || s.Deliveries[0].Match.Missing[0] != "phone" {
+		t.Errorf("%+v", s.Deliveries)
+	}
+	contains(t, b.as(Viewer).get("/events/e-1?pixel_id=px_1").body, "Match readiness", "E-mail (SHA-256)", "Telephone number (SHA-256)")
+}
+
 func TestATestEventSaysWhatIsMissing(t *testing.T) {
 	b := open(t)
 	ask[any](b, post, base+"/pixels", map[string]any{"id": "px_1"}, 201)

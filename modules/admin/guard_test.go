@@ -84,6 +84,7 @@ admin    DELETE /api/v1/dlq/:queue
 viewer   GET    /api/v1/reports/timeseries
 viewer   GET    /api/v1/reports/top
 viewer   GET    /api/v1/reports/consent
+viewer   GET    /api/v1/reports/match-readiness
 viewer   GET    /api/v1/reports/ledger
 admin    GET    /api/v1/audit
 admin    GET    /api/v1/users

@@ -122,6 +122,7 @@ func (a *Admin) api() []route {
 		{get, base + "/reports/timeseries", Viewer, a.timeseries},
 		{get, base + "/reports/top", Viewer, a.top},
 		{get, base + "/reports/consent", Viewer, a.consentReport},
+		{get, base + "/reports/match-readiness", Viewer, a.readinessReport},
 		{get, base + "/reports/ledger", Viewer, a.ledgerReport},
 
 		{get, base + "/audit", Administrator, a.listAudit},

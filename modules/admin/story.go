@@ -48,6 +48,35 @@ type outcome struct {
 	// Sentence says it to people.
 	Sentence string       `json:"sentence"`
 	Attempts []event.Sync `json:"attempts"`
+	// Match is how well the partner could match the event when it was routed; nil
+	// where it was not.
+	Match *match `json:"match,omitempty"`
+}
+
+// match is an event.Match for people.
+type match struct {
+	Grade   event.Grade `json:"grade"`
+	Keys    []string    `json:"keys"`
+	Missing []string    `json:"missing"`
+	// Has and Lacks are the same in the partner's words.
+	Has   []string `json:"-"`
+	Lacks []string `json:"-"`
+}
+
+// matchOf puts a match into the words of its partner's keys.
+func (a *Admin) matchOf(m event.Match) *match {
+	titles := map[string]string{}
+	for _, k := range a.partners.specs[m.Partner].Keys {
+		titles[k.Name] = k.Title
+	}
+	out := &match{Grade: m.Grade, Keys: m.Keys, Missing: m.Missing}
+	for _, k := range m.Keys {
+		out.Has = append(out.Has, cmp.Or(titles[k], k))
+	}
+	for _, k := range m.Missing {
+		out.Lacks = append(out.Lacks, cmp.Or(titles[k], k))
+	}
+	return out
 }
 
 const waiting event.Outcome = "waiting"
@@ -72,6 +101,17 @@ func (a *Admin) story(ctx context.Context, pixelID, id string) (story, error) {
 	}
 	s := story{Event: e, Steps: steps(e)}
 	s.Deliveries = a.deliveries(e, page.Syncs, lanes)
+	matches, err := a.o.Events.Matches(ctx, e.PixelID, e.ID)
+	if err != nil {
+		return story{}, err
+	}
+	for i, d := range s.Deliveries {
+		for _, m := range matches {
+			if m.Partner == d.Partner {
+				s.Deliveries[i].Match = a.matchOf(m)
+			}
+		}
+	}
 	s.Settled = true
 	for _, d := range s.Deliveries {
 		if d.Outcome == waiting || d.Outcome == event.Retry {
@@ -223,7 +263,7 @@ func (a *Admin) deliveries(e event.Event, syncs []event.Sync, lanes []lanestatus
 			return cmp.Or(x.At.Compare(y.At), cmp.Compare(x.Attempt, y.Attempt))
 		})
 		last := list[len(list)-1]
-		out = append(out, outcome{name, a.partners.title(name), last.Outcome, a.sentence(last), list})
+		out = append(out, outcome{Partner: name, Title: a.partners.title(name), Outcome: last.Outcome, Sentence: a.sentence(last), Attempts: list})
 	}
 	if p, ok := a.o.Settings.Pixel(e.PixelID); ok && a.now().Sub(e.ReceivedAt) < patience && (e.Enrichment.Bot == "" || e.Enrichment.Automated) {
 		for _, r := range p.Routes {
@@ -231,7 +271,7 @@ func (a *Admin) deliveries(e event.Event, syncs []event.Sync, lanes []lanestatus
 			if heard || !r.Enabled || r.Event != e.Name && r.Event != "*" || slices.ContainsFunc(out, func(d outcome) bool { return d.Partner == r.Partner }) {
 				continue
 			}
-			out = append(out, outcome{r.Partner, a.partners.title(r.Partner), waiting, a.why(r.Partner, laneOf(lanes, r.Partner)), []event.Sync{}})
+			out = append(out, outcome{Partner: r.Partner, Title: a.partners.title(r.Partner), Outcome: waiting, Sentence: a.why(r.Partner, laneOf(lanes, r.Partner)), Attempts: []event.Sync{}})
 		}
 	}
 	slices.SortFunc(out, func(x, y outcome) int { return cmp.Compare(x.Title, y.Title) })

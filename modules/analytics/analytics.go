@@ -33,6 +33,10 @@ type Writer interface {
 	// WriteSyncs stores lines of the sync log, each by its pixel, event, partner
 	// and attempt; a later write of the same line replaces it.
 	WriteSyncs(ctx context.Context, syncs ...event.Sync) error
+	// WriteMatches stores how well partners could match events, each by its pixel,
+	// event and partner; a later write of the same replaces it. They are gone when
+	// their event is.
+	WriteMatches(ctx context.Context, matches ...event.Match) error
 }
 
 // Reader answers questions.
@@ -41,6 +45,10 @@ type Reader interface {
 	// Event finds one by id; pixelID may be empty.
 	Event(ctx context.Context, pixelID, id string) (event.Event, error)
 	Syncs(ctx context.Context, f SyncFilter) (SyncPage, error)
+	// Matches are one event's, by the partner's name.
+	Matches(ctx context.Context, pixelID, eventID string) ([]event.Match, error)
+	// Readiness counts matches, by the partner's name.
+	Readiness(ctx context.Context, q ReadinessQuery) ([]Readiness, error)
 	// Series counts over time; steps without anything are there with zero.
 	Series(ctx context.Context, q SeriesQuery) ([]Series, error)
 	// Top counts by one dimension, greatest first.

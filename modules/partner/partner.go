@@ -119,6 +119,10 @@ type Spec struct {
 	// with Batch.Test: "checks it and stores nothing". Empty: it has no such flag,
 	// and a test event is sent for real.
 	Test string
+	// Keys are what the partner finds a person by, the surest first, and Carries
+	// names those that a delivery has under the partner's settings. See Match.
+	Keys    []Key
+	Carries func(settings jsontext.Value, d event.Delivery) []string
 	// EventNames are the partner's own names for standard events, shown where a
 	// route is made.
 	EventNames map[string]string

@@ -41,6 +41,7 @@ func (nothing) Delete(context.Context, ...string) error                         
 func (nothing) Write(context.Context, ...archive.Record) error                        { return nil }
 func (nothing) Read(context.Context, archive.Filter) iter.Seq2[archive.Record, error] { return nil }
 func (nothing) WriteEvents(context.Context, ...event.Event) error                     { return nil }
+func (nothing) WriteMatches(context.Context, ...event.Match) error                    { return nil }
 func (nothing) WriteSyncs(context.Context, ...event.Sync) error                       { return nil }
 func (nothing) Claim(_ context.Context, entries ...state.Entry) ([][]byte, error) {
 	out := make([][]byte, len(entries))

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 	"go.opentelemetry.io/otel/trace/noop"
@@ -40,7 +41,19 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type acme struct{ name string }
 
 func (a acme) Spec() partner.Spec {
-	return partner.Spec{Name: a.name, Title: a.name, Consent: partner.Needs{VendorID: 7}}
+	return partner.Spec{
+		Name: a.name, Title: a.name, Consent: partner.Needs{VendorID: 7},
+		Keys: []partner.Key{{Name: "gclid"}, {Name: "email", Usual: true}},
+		Carries: func(_ jsontext.Value, d event.Delivery) []string {
+			if d.Event.ID == "panic" {
+				panic("personal data")
+			}
+			if d.Event.Subject.ClickIDs["gclid"] == "" {
+				return nil
+			}
+			return []string{"gclid"}
+		},
+	}
 }
 func (acme) Group(event.Delivery) string { return "" }
 func (acme) Encode(context.Context, partner.Batch) (*http.Request, []partner.Result, error) {

@@ -11,6 +11,7 @@ import (
 	"github.com/miq/pixel/modules/consent"
 	"github.com/miq/pixel/modules/event"
 	"github.com/miq/pixel/modules/identity"
+	"github.com/miq/pixel/modules/partner"
 	"github.com/miq/pixel/modules/queue"
 	"github.com/miq/pixel/modules/routes"
 	"github.com/miq/pixel/modules/state"
@@ -182,12 +183,14 @@ func kept(e event.Event) event.Event {
 	return e
 }
 
-// routes hands the events to the partners' queues, and records why one is not
-// sent where a route would have it sent.
+// routes hands the events to the partners' queues, and records how well each
+// partner could match them, and why one is not sent where a route would have it
+// sent.
 func (w *Worker) routes(ctx context.Context, b *batch) error {
 	now := w.now().UTC()
 	var items []queue.Item
 	var syncs []event.Sync
+	var matches []event.Match
 	for _, it := range b.items {
 		it.partners = nil
 		for _, d := range routes.Decide(it.event, it.pixel, w.rules(it, now)) {
@@ -198,12 +201,14 @@ func (w *Worker) routes(ctx context.Context, b *batch) error {
 				})
 				continue
 			}
-			body, err := json.Marshal(event.Delivery{Event: it.event, Partner: d.Partner, Params: d.Params, Permission: d.Permission, Country: it.pixel.Country, Account: d.Account, QueuedAt: now})
+			out := event.Delivery{Event: it.event, Partner: d.Partner, Params: d.Params, Permission: d.Permission, Country: it.pixel.Country, Account: d.Account, QueuedAt: now}
+			body, err := json.Marshal(out)
 			if err != nil {
 				return fmt.Errorf("encode the delivery of event %s: %w", it.event.ID, err)
 			}
 			items = append(items, queue.Item{Queue: queue.Partner(d.Partner), Body: body, Account: it.message.Account})
 			it.partners = append(it.partners, d.Partner)
+			matches = append(matches, w.match(out))
 		}
 	}
 	if len(syncs) > 0 {
@@ -214,7 +219,21 @@ func (w *Worker) routes(ctx context.Context, b *batch) error {
 	if len(items) == 0 {
 		return nil
 	}
+	if err := w.writer.WriteMatches(ctx, matches...); err != nil {
+		return fmt.Errorf("record how well events can be matched: %w", err)
+	}
 	return w.queue.Push(ctx, items...)
+}
+
+// match grades a delivery. An adapter's bug must not stop the events.
+func (w *Worker) match(d event.Delivery) (m event.Match) {
+	defer func() {
+		if recover() != nil {
+			w.log.Error("the adapter panicked over a match", "partner", d.Partner, "event_id", d.Event.ID)
+			m = partner.Match(partner.Spec{Name: d.Partner}, nil, d)
+		}
+	}()
+	return partner.Match(w.partners[d.Partner], w.settings.Partner(d.Partner).Settings, d)
 }
 
 func cut(s string, max int) string {

@@ -58,6 +58,32 @@ func TestAnEventIsStoredArchivedAndRouted(t *testing.T) {
 	}
 }
 
+func TestHowWellAPartnerCanMatchIsStoredWithTheEvent(t *testing.T) {
+	x := setup(t)
+	x.push(purchase("1"), purchase("panic"), purchase("view", func(e *event.Event) { e.Name = "page_view" }))
+	x.start()
+	x.done()
+	for id, want := range map[string]string{"1": "medium [gclid] [email]", "panic": "none [] []", "view": ""} {
+		got, err := x.store.Matches(t.Context(), "px", id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var said []string
+		for _, m := range got {
+			said = append(said, fmt.Sprint(m.Grade, " ", m.Keys, " ", m.Missing))
+			if m.Partner != "acme" || m.Name != "purchase" || m.ReceivedAt.IsZero() {
+				t.Errorf("%s: %+v", id, m)
+			}
+		}
+		if s := strings.Join(said, "; "); s != want {
+			t.Errorf("%s: %s, want %s", id, s, want)
+		}
+	}
+	if d := x.deliveries("acme"); len(d) != 2 {
+		t.Errorf("delivered %d", len(d))
+	}
+}
+
 func TestABotIsStoredAndNotForwarded(t *testing.T) {
 	x := setup(t)
 	x.push(purchase("1", func(e *event.Event) {

@@ -55,6 +55,7 @@ func Run(t *testing.T, open func(*testing.T) analytics.Store) {
 		{"an event written again changes nothing", rewrites},
 		{"two pixels may use one id", sharedID},
 		{"a line of the sync log written again replaces it", replaces},
+		{"matches are counted as a recount does, and written again replaced", matchesCounted},
 		{"pages neither skip nor repeat while more is written", pagesWhileWriting},
 		{"a live view sees each event once, in the order of storage", live},
 		{"an ended context ends a write", endedWrite},

@@ -26,6 +26,7 @@ type Store struct {
 	putEvent  *sql.Stmt
 	putBody   *sql.Stmt
 	putSync   *sql.Stmt
+	putMatch  *sql.Stmt
 	dimension []string
 }
 
@@ -56,6 +57,7 @@ func New(db *sqlitedb.DB) (*Store, error) {
 		{&s.putEvent, insertEvent(s.dimension)},
 		{&s.putBody, `INSERT INTO event_bodies (seq, codec, body) VALUES (?, ?, ?)`},
 		{&s.putSync, insertSync},
+		{&s.putMatch, insertMatch},
 	} {
 		if *p.stmt, err = db.Durable.PrepareContext(ctx, p.text); err != nil {
 			return nil, fmt.Errorf("prepare to write to the analytics store: %w", err)

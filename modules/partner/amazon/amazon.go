@@ -57,9 +57,24 @@ func (Adapter) Spec() partner.Spec {
 			},
 			Scopes: []string{"advertising::campaign_management"},
 		},
-		Limits:     partner.Limits{Items: maxEvents, Bytes: 1 << 20, Age: 7 * 24 * time.Hour, Timeout: 15 * time.Second, Linger: time.Second},
-		Consent:    partner.Needs{VendorID: 793, Measure: true, ConsentMode: true},
-		DedupeKey:  "eventId",
+		Limits:    partner.Limits{Items: maxEvents, Bytes: 1 << 20, Age: 7 * 24 * time.Hour, Timeout: 15 * time.Second, Linger: time.Second},
+		Consent:   partner.Needs{VendorID: 793, Measure: true, ConsentMode: true},
+		DedupeKey: "eventId",
+		Keys: []partner.Key{
+			{Name: "email", Title: "E-mail (SHA-256)", Usual: true},
+			{Name: "phone", Title: "Telephone number (SHA-256)", Usual: true},
+			{Name: "maid", Title: "Mobile advertising id"},
+			{Name: "ramp_id", Title: "RampID"},
+			{Name: "match_id", Title: "The advertiser's own id, as Amazon's tag was given it"},
+			{Name: "real_id", Title: "Real id"},
+			{Name: "merkle_id", Title: "Merkle id"},
+			{Name: "kantar_id", Title: "Kantar id"},
+			{Name: "aref", Title: "Amazon's measurement token (aref)", Weight: partner.Adds, Usual: true},
+			{Name: "address", Title: "Name with postal code (SHA-256)", Usual: true},
+			{Name: "address_part", Title: "Part of a name or address (SHA-256)", Weight: partner.Guess},
+			{Name: "fip", Title: "Visitor's IP address", Weight: partner.Guess},
+		},
+		Carries:    carries,
 		EventNames: standardTypes(),
 	}
 }
@@ -146,10 +161,10 @@ func listed(codes, code string) bool {
 	return code != "" && !strings.Contains(code, " ") && strings.Contains(" "+codes+" ", " "+code+" ")
 }
 
-// country is Amazon's code for what the event, its locale, the route or the
+// country is Amazon's code for what the event, its place, its locale, the route or the
 // pixel says.
 func country(d event.Delivery, p params) string {
-	for _, c := range []string{d.Event.Subject.Country, localeRegion(d.Event.Context.Locale), p.Country, d.Country} {
+	for _, c := range []string{d.Event.Subject.Country, d.Event.Context.Place.Country, localeRegion(d.Event.Context.Locale), p.Country, d.Country} {
 		c = strings.ToUpper(strings.TrimSpace(c))
 		if c == "UK" {
 			c = "GB"

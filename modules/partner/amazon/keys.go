@@ -2,6 +2,9 @@ package amazon
 
 import (
 	"regexp"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/miq/pixel/modules/event"
 	"github.com/miq/pixel/modules/partner"
@@ -71,4 +74,28 @@ func aref(in map[string]string) string {
 		return v
 	}
 	return ""
+}
+
+// carries names the keys that a delivery has.
+func carries(v jsontext.Value, d event.Delivery) []string {
+	s, _ := readSettings(v)
+	var out []string
+	parts := map[string]bool{}
+	for _, k := range matchKeys(d.Event, s) {
+		switch k.Type {
+		case "FIRST_NAME", "LAST_NAME", "ADDRESS", "CITY", "STATE", "POSTAL":
+			parts[k.Type] = true
+		default:
+			out = append(out, strings.ToLower(k.Type))
+		}
+	}
+	if parts["LAST_NAME"] && parts["POSTAL"] {
+		out = append(out, "address")
+	} else if len(parts) > 0 {
+		out = append(out, "address_part")
+	}
+	if aref(d.Event.Subject.ClickIDs) != "" {
+		out = append(out, "aref")
+	}
+	return out
 }

@@ -65,7 +65,7 @@ func (f *facts) tooEarlyOrLate(d event.Delivery, now time.Time) *partner.Result 
 	age := now.Sub(f.at)
 	switch {
 	case f.contact.empty():
-		return partner.Refuse(d, event.NotSent, "no_key", "not sent: the event carries no contact data to amend the conversion with")
+		return partner.Refuse(d, event.NotSent, "no_contact", "not sent: the event carries no contact data to amend the conversion with")
 	case f.consent.limited || f.consent.userData == "denied":
 		return partner.Refuse(d, event.NotSent, "consent", "not sent: consent allows limited use only, and contact data is more")
 	case age < enhanceFrom:

@@ -70,6 +70,18 @@ func (Adapter) Spec() partner.Spec {
 		Consent:   partner.Needs{VendorID: 755, Measure: true, ConsentMode: true, LimitedUse: true},
 		DedupeKey: "ordinal (Campaign Manager 360) or transactionId (Data Manager)",
 		Test:      "Data Manager: checks it and stores nothing (validateOnly). Campaign Manager 360 has no such flag, and counts it.",
+		Keys: []partner.Key{
+			{Name: "dclid", Title: "Display click id (dclid)", Usual: true},
+			{Name: "gclid", Title: "Google click id (gclid, gbraid or wbraid)", Usual: true},
+			{Name: "match_id", Title: "Match id, as the Floodlight tag was given it", Usual: true},
+			{Name: "impression_id", Title: "Impression id"},
+			{Name: "mobile_id", Title: "Mobile advertising id"},
+			{Name: "encrypted_user_id", Title: "Google's encrypted user id"},
+			{Name: "email", Title: "E-mail (SHA-256); never enough alone", Weight: partner.Adds, Usual: true},
+			{Name: "phone", Title: "Telephone number (SHA-256); never enough alone", Weight: partner.Adds, Usual: true},
+			{Name: "address", Title: "Name and postal address; never enough alone", Weight: partner.Adds},
+		},
+		Carries: carries,
 		EventNames: map[string]string{
 			"purchase": "the route's Floodlight activity", "generate_lead": "the route's Floodlight activity", "sign_up": "the route's Floodlight activity",
 		},

@@ -4,6 +4,8 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/miq/pixel/modules/event"
 	"github.com/miq/pixel/modules/partner"
 )
@@ -43,6 +45,9 @@ func matchID(e event.Event, p params) string {
 	case "user_id":
 		return partner.Text(e.Subject.UserID, 512)
 	case "order_id":
+		if strings.HasPrefix(e.Order.ID, "anon_") {
+			return "" // a pseudonym, where consent is for less: the tag was given another
+		}
 		return partner.Text(e.Order.ID, 512)
 	}
 	return partnerID(e, "match_id")
@@ -96,16 +101,21 @@ func identify(e event.Event, s settings, p params) identifier {
 	if p.EncryptionSource != "DATA_TRANSFER" {
 		return identifier{}
 	}
-	id := identifier{kind: "encryptedUserIdCandidates"}
+	if list := candidates(e); len(list) > 0 {
+		return identifier{kind: "encryptedUserIdCandidates", values: list}
+	}
+	return identifier{}
+}
+
+// candidates are the encrypted user ids of a data transfer, parted by commas.
+func candidates(e event.Event) []string {
+	var out []string
 	for v := range strings.SplitSeq(e.Subject.PartnerIDs["encrypted_user_id_candidates"], ",") {
-		if v = partner.Text(v, 512); v != "" && len(id.values) < maxCandidates {
-			id.values = append(id.values, v)
+		if v = partner.Text(v, 512); v != "" && len(out) < maxCandidates {
+			out = append(out, v)
 		}
 	}
-	if len(id.values) == 0 {
-		return identifier{}
-	}
-	return id
+	return out
 }
 
 // contact is what Google may find a person by beside the identifier.
@@ -149,3 +159,35 @@ func (c contact) address() bool {
 }
 
 func (c contact) empty() bool { return c.email == "" && c.phone == "" && !c.address() }
+
+// carries names the keys that a delivery has and the API that is set can use.
+func carries(v jsontext.Value, d event.Delivery) []string {
+	s, _ := readSettings(v)
+	p, _ := readParams(d.Params)
+	e, c := d.Event, contactOf(d.Event.Subject, s)
+	clicks := p.Operation != enhance
+	google := click(e, "gclid") != "" || s.API == apiDataManager && (click(e, "gbraid") != "" || click(e, "wbraid") != "")
+	contacts := s.API == apiDataManager || s.InsertIdentifiers || !clicks
+	encrypted := p.EncryptionType != "" && (partnerID(e, "encrypted_user_id") != "" ||
+		p.EncryptionSource == "DATA_TRANSFER" && len(candidates(e)) > 0)
+	var out []string
+	for _, k := range []struct {
+		name string
+		has  bool
+	}{
+		{"dclid", clicks && click(e, "dclid") != ""},
+		{"gclid", clicks && s.UseGclid && google},
+		{"match_id", matchID(e, p) != ""},
+		{"impression_id", clicks && partnerID(e, "impression_id", "dcm_impression_id") != ""},
+		{"mobile_id", clicks && mobileID(e) != ""},
+		{"encrypted_user_id", clicks && encrypted},
+		{"email", contacts && c.email != ""},
+		{"phone", contacts && c.phone != ""},
+		{"address", contacts && c.address()},
+	} {
+		if k.has {
+			out = append(out, k.name)
+		}
+	}
+	return out
+}

@@ -152,6 +152,7 @@ func runCase(t *testing.T, a partner.Adapter, base partner.Batch, dir string) {
 	}
 	golden(t, filepath.Join(dir, "request.json"), requestOf(t, req))
 	sent := remaining(t, b.Deliveries, refused)
+	checkMatch(t, a, b, sent, refused)
 	if (req == nil) != (len(sent) == 0) {
 		t.Fatalf("%d deliveries are left, and the request is %v", len(sent), req)
 	}
@@ -223,6 +224,38 @@ func part(r partner.Receipt) *receiptPart {
 		p.AskAfter = r.AskAfter.String()
 	}
 	return p
+}
+
+// checkMatch holds a partner's keys against what Encode makes of them: what is sent
+// has one, and what is not sent for want of one has none.
+func checkMatch(t *testing.T, a partner.Adapter, b partner.Batch, sent []event.Delivery, refused []partner.Result) {
+	t.Helper()
+	spec := a.Spec()
+	known := map[string]bool{}
+	for _, k := range spec.Keys {
+		known[k.Name] = true
+	}
+	for _, d := range b.Deliveries {
+		for _, name := range spec.Carries(b.Settings, d) {
+			if !known[name] {
+				t.Errorf("%s carries %q, which is no key", d.Event.ID, name)
+			}
+		}
+	}
+	for _, d := range sent {
+		if m := partner.Match(spec, b.Settings, d); m.Grade == event.NoMatch {
+			t.Errorf("%s is sent, but carries no key: %+v", d.Event.ID, m)
+		}
+	}
+	keyless := map[string]bool{}
+	for _, r := range refused {
+		keyless[r.EventID] = keyless[r.EventID] || r.Code == "no_key" || r.Code == "no_identifier"
+	}
+	for _, d := range b.Deliveries {
+		if m := partner.Match(spec, b.Settings, d); keyless[d.Event.ID] && (m.Grade == event.MediumMatch || m.Grade == event.HighMatch) {
+			t.Errorf("%s is not sent for want of a key, but is graded %+v", d.Event.ID, m)
+		}
+	}
 }
 
 // hear asks a Deferred adapter what it makes of status.json, the partner's later

@@ -45,8 +45,23 @@ func checkSpec(t *testing.T, s partner.Spec) {
 	if len(s.EventNames) == 0 {
 		t.Error("EventNames is empty")
 	}
+	checkKeys(t, s)
 	checkSchema(t, "Settings", s.Settings)
 	checkSchema(t, "Params", s.Params)
+}
+
+// checkKeys checks what match readiness is made of.
+func checkKeys(t *testing.T, s partner.Spec) {
+	if len(s.Keys) == 0 || s.Carries == nil {
+		t.Error("Keys and Carries are needed, to say how well an event can be matched")
+	}
+	seen := map[string]bool{}
+	for _, k := range s.Keys {
+		if !regexp.MustCompile(`^[a-z][a-z0-9_]{1,31}$`).MatchString(k.Name) || k.Title == "" || seen[k.Name] {
+			t.Errorf("the key %q needs a title and a short name of its own", k.Name)
+		}
+		seen[k.Name] = true
+	}
 }
 
 // checkAuth checks that the credentials fit the kind of Auth.

@@ -2,6 +2,7 @@ package ttd
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -123,7 +124,11 @@ func convert(d event.Delivery, s settings, now time.Time) (conversion, *partner.
 		c.IAttr, c.IVTC = flag(e, f.params.IAttr), flag(e, f.params.IVTC)
 	}
 	c.Country = country(e)
-	c.Region, c.Metro, c.City, c.Zip = prop(f.params.Region), prop(f.params.Metro), prop(f.params.City), prop(f.params.Zip)
+	c.Metro = prop(f.params.Metro)
+	place := e.Context.Place
+	c.Region = cmp.Or(prop(f.params.Region), partner.Text(place.Region, maxText))
+	c.City = cmp.Or(prop(f.params.City), partner.Text(place.City, maxText))
+	c.Zip = cmp.Or(prop(f.params.Zip), partner.Text(place.PostalCode, maxText))
 	if f.limited {
 		c.DataProcessingOption = &dataProcessing{Policies: []string{"LDU"}, Region: s.LDURegion}
 	}
@@ -155,7 +160,7 @@ func gather(d event.Delivery, s settings) (facts, *partner.Result) {
 		}
 	}
 	f.order = partner.Text(e.Order.ID, maxText)
-	f.currency = currency(e.Order.Currency)
+	f.currency = partner.Currency(e.Order.Currency)
 	if f.currency == "" {
 		f.currency = p.Currency
 	}
@@ -196,22 +201,9 @@ func amount(a event.Amount) event.Amount {
 
 var nameShape = regexp.MustCompile(`^[A-Za-z0-9_.:-]{1,64}$`)
 
-var iso4217 = regexp.MustCompile(`^[A-Z]{3}$`)
-
-func currency(s string) string {
-	if s = strings.ToUpper(strings.TrimSpace(s)); iso4217.MatchString(s) {
-		return s
-	}
-	return ""
-}
-
-var iso3166 = regexp.MustCompile(`^[A-Z]{2}$`)
-
+// country is that of the address, else where the visitor is.
 func country(e event.Event) string {
-	if c := strings.ToUpper(e.Subject.Country); iso3166.MatchString(c) {
-		return c
-	}
-	return ""
+	return cmp.Or(partner.Country(e.Subject.Country), partner.Country(e.Context.Place.Country))
 }
 
 // impression is a captured impression id: from the property that the route
@@ -324,7 +316,9 @@ func convertLate(d event.Delivery, s settings, now time.Time) (offlineItem, *par
 		return i, partner.Refuse(d, event.NotSent, "no_key", "not sent: the offline API needs an identifier, and the event carries none")
 	}
 	prop := property(e)
-	i.Region, i.Metro, i.City = prop(f.params.Region), prop(f.params.Metro), prop(f.params.City)
+	i.Metro = prop(f.params.Metro)
+	i.Region = cmp.Or(prop(f.params.Region), partner.Text(e.Context.Place.Region, maxText))
+	i.City = cmp.Or(prop(f.params.City), partner.Text(e.Context.Place.City, maxText))
 	t := f.params.Dimensions.each(prop)
 	i.TD1, i.TD2, i.TD3, i.TD4, i.TD5 = t.TD1, t.TD2, t.TD3, t.TD4, t.TD5
 	i.TD6, i.TD7, i.TD8, i.TD9, i.TD10 = t.TD6, t.TD7, t.TD8, t.TD9, t.TD10

@@ -5,6 +5,8 @@ import (
 	"encoding/hex"
 	"regexp"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/miq/pixel/modules/event"
 	"github.com/miq/pixel/modules/partner"
 )
@@ -104,6 +106,30 @@ func (i ids) list() []typed {
 	} {
 		if t.id != "" {
 			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// carries names the keys that a delivery has.
+func carries(_ jsontext.Value, d event.Delivery) []string {
+	i := readIDs(d.Event.Subject)
+	p, _ := readParams(d.Params)
+	var out []string
+	for _, k := range []struct {
+		name string
+		has  bool
+	}{
+		{"uid2", i.UID2 != "" || i.UID2Token != ""},
+		{"euid", i.EUID != "" || i.EUIDToken != ""},
+		{"tdid", i.TDID != ""},
+		{"idl", i.IDL != ""},
+		{"mobile_id", i.IDFA != "" || i.AAID != "" || i.DAID != "" || i.NAID != ""},
+		{"impression", impression(d.Event, p) != ""},
+		{"ip", partner.IP(d.Event.Context.IP) != ""},
+	} {
+		if k.has {
+			out = append(out, k.name)
 		}
 	}
 	return out

@@ -56,7 +56,17 @@ func (Adapter) Spec() partner.Spec {
 		Auth:   partner.NoAuth,
 		Limits: partner.Limits{Items: 100, Bytes: 28_600_000, Age: realTimeAge, Timeout: 15 * time.Second, Linger: time.Second, Parallel: 4},
 		// A TC string is the only signal it reads where GDPR applies.
-		Consent:    partner.Needs{VendorID: 21, LimitedUse: true},
+		Consent: partner.Needs{VendorID: 21, LimitedUse: true},
+		Keys: []partner.Key{
+			{Name: "uid2", Title: "UID2, raw or token", Usual: true},
+			{Name: "euid", Title: "EUID, raw or token"},
+			{Name: "tdid", Title: "The Trade Desk's cookie id (TDID)", Usual: true},
+			{Name: "idl", Title: "RampID"},
+			{Name: "mobile_id", Title: "Mobile advertising id"},
+			{Name: "impression", Title: "Impression id"},
+			{Name: "ip", Title: "Visitor's IP address", Weight: partner.Guess, Usual: true},
+		},
+		Carries:    carries,
 		EventNames: standardNames(),
 	}
 }

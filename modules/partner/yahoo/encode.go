@@ -263,3 +263,27 @@ func products(e event.Event) []product {
 	}
 	return out
 }
+
+// carries names the keys that a delivery has, for the way that is set.
+func carries(v jsontext.Value, d event.Delivery) []string {
+	s, _ := readSettings(v)
+	u, vmcid := userOf(d.Event), click(d.Event, "vmcid")
+	var out []string
+	for _, k := range []struct {
+		name string
+		has  bool
+	}{
+		{"vmcid", vmcid != ""},
+		{"email", len(u.Email) > 0 && s.Transport == capi},
+		{"phone", len(u.Phone) > 0 && s.Transport == capi},
+		{"gpsaid", len(u.GPSAID) > 0 && s.Transport == capi},
+		{"idfa", len(u.IDFA) > 0 && s.Transport == capi},
+		{"pxid", len(u.PXID) > 0 && s.Transport == capi},
+		{"tblci", click(d.Event, "tblci") != "" && s.Transport == capi},
+	} {
+		if k.has {
+			out = append(out, k.name)
+		}
+	}
+	return out
+}

@@ -52,8 +52,18 @@ func (Adapter) Spec() partner.Spec {
 		Auth:   partner.SignedAssertion,
 		Limits: limits(settings{MaxAgeDays: 7}),
 		// It has no way to say "measure only" and none for limited use.
-		Consent:    partner.Needs{VendorID: 25},
-		DedupeKey:  "eventId",
+		Consent:   partner.Needs{VendorID: 25},
+		DedupeKey: "eventId",
+		Keys: []partner.Key{
+			{Name: "vmcid", Title: "Yahoo click id (vmcid)", Usual: true},
+			{Name: "email", Title: "E-mail (SHA-256)", Usual: true},
+			{Name: "phone", Title: "Telephone number (SHA-256)", Usual: true},
+			{Name: "gpsaid", Title: "Android advertising id"},
+			{Name: "idfa", Title: "Apple advertising id"},
+			{Name: "pxid", Title: "Partner match id"},
+			{Name: "tblci", Title: "Taboola click id; not sure to be enough", Weight: partner.Guess},
+		},
+		Carries:    carries,
 		EventNames: standardNames(),
 	}
 }
