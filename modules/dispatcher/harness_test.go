@@ -188,6 +188,8 @@ type synclog struct {
 
 func (l *synclog) WriteEvents(context.Context, ...event.Event) error { return nil }
 
+func (l *synclog) WriteMatches(context.Context, ...event.Match) error { return nil }
+
 func (l *synclog) WriteSyncs(_ context.Context, syncs ...event.Sync) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
