@@ -55,6 +55,7 @@ func (c Config) check(bad *Invalid) {
 	for name, p := range c.Partners {
 		webURL(bad, "partners."+name+".endpoint", p.Endpoint)
 		webURL(bad, "partners."+name+".token_url", p.TokenURL)
+		webURL(bad, "partners."+name+".authorize_url", p.AuthorizeURL)
 	}
 	for _, network := range c.Collector.TrustedProxies {
 		if _, err := netip.ParsePrefix(network); err != nil {

@@ -167,6 +167,8 @@ type Consent struct {
 type Partner struct {
 	Endpoint string `koanf:"endpoint" yaml:"endpoint"`
 	TokenURL string `koanf:"token_url" yaml:"token_url"`
+	// AuthorizeURL is where an account is connected in the console.
+	AuthorizeURL string `koanf:"authorize_url" yaml:"authorize_url"`
 }
 
 // OTel is where traces go.

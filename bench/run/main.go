@@ -33,8 +33,12 @@ func main() {
 		rounds := flags.Int("rounds", 5, "rounds, at least 3 for figures to believe")
 		events := flags.Int("events", 200_000, "events in a round")
 		run = func(ctx context.Context) error { return benchQueue(ctx, *rounds, *events) }
+	case "dispatch":
+		rounds := flags.Int("rounds", 3, "rounds, at least 3 for figures to believe")
+		seconds := flags.Int("seconds", 5, "seconds of quiet load for each figure of a round")
+		run = func(ctx context.Context) error { return dispatch(ctx, *rounds, *seconds) }
 	default:
-		fmt.Fprintln(os.Stderr, "usage: run collect [-rounds n] [-seconds n] [-soak 10m] | run queue [-rounds n] [-events n]")
+		fmt.Fprintln(os.Stderr, "usage: run collect [-rounds n] [-seconds n] [-soak 10m] | run queue [-rounds n] [-events n] | run dispatch [-rounds n] [-seconds n]")
 		os.Exit(2)
 	}
 	if err := flags.Parse(os.Args[2:]); err != nil {

@@ -41,8 +41,10 @@ type Options struct {
 	State     state.Store
 	Events    analytics.Reader
 	Queues    queue.Inspector
-	Ledger    *ledger.Keeper
-	Adapters  []partner.Adapter
+	// Push puts a dead letter that was edited back into its queue.
+	Push     func(ctx context.Context, items ...queue.Item) error
+	Ledger   *ledger.Keeper
+	Adapters []partner.Adapter
 	// Partners are where each partner is reached, by name.
 	Partners map[string]config.Partner
 	Log      *slog.Logger
@@ -68,6 +70,7 @@ type Admin struct {
 	forms    *forms
 	senders  map[string]*delivery.Sender // for test events
 	views    *views
+	risk     risk
 	crossing *http.CrossOriginProtection
 	logins   *prometheus.CounterVec
 	watchers prometheus.Gauge

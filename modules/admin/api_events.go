@@ -46,7 +46,7 @@ func (a *Admin) getEvent(c *echo.Context) error {
 	return c.JSON(http.StatusOK, s)
 }
 
-var outcomes = []event.Outcome{event.Accepted, event.Retry, event.Rejected, event.NotSent}
+var outcomes = []event.Outcome{event.Accepted, event.Unverified, event.Retry, event.Rejected, event.NotSent, event.Dry}
 
 func (a *Admin) listSyncs(c *echo.Context) error {
 	q := a.query(c)

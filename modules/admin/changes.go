@@ -107,6 +107,14 @@ func normalize(p *settings.Pixel) {
 	if p.Routes == nil {
 		p.Routes = []settings.Route{}
 	}
+	for i, r := range p.Routes {
+		switch {
+		case r.Mode == settings.On, r.Mode == settings.Off && !r.Enabled:
+			p.Routes[i].Set(r.Mode)
+		case r.Mode == settings.Off:
+			p.Routes[i].Mode = settings.Hold // contradicts enabled, as Validate says
+		}
+	}
 }
 
 // checkPixel is what Validate checks, and the routes by their partners' schemas.
@@ -126,6 +134,9 @@ func (a *Admin) checkPixel(p settings.Pixel) error {
 			continue
 		}
 		v = append(v, form.check(r.Params, at+".params")...)
+		if _, ok := a.o.Settings.Partner(r.Partner).Accounts[r.Account]; r.Account != "" && !ok {
+			v = append(v, settings.Problem{Field: at + ".account", Message: "is not an account of " + a.partners.title(r.Partner)})
+		}
 	}
 	if len(v) > 0 {
 		return v
@@ -140,7 +151,11 @@ type partnerChange struct {
 	Settings jsontext.Value `json:"settings"`
 	// Credentials are merged by name; null forgets one.
 	Credentials map[string]*string `json:"credentials"`
-	Revision    *int64             `json:"revision"`
+	// Accounts are further sets of credentials by name; null removes one.
+	Accounts map[string]map[string]*string `json:"accounts"`
+	// Dry has requests made and shown, and not sent.
+	Dry      *bool  `json:"dry"`
+	Revision *int64 `json:"revision"`
 }
 
 func (a *Admin) changePartner(ctx context.Context, who principal, name string, in partnerChange) error {
@@ -177,28 +192,54 @@ func (a *Admin) changePartner(ctx context.Context, who principal, name string, i
 		v = append(v, a.forms.settings[name].check(merged, "settings")...)
 		p.Settings = merged
 	}
+	if in.Dry != nil {
+		p.Dry = *in.Dry
+	}
 	var notes []change
+	sets := map[string]map[string]*string{}
+	for name, set := range in.Accounts {
+		switch {
+		case name == "":
+			v = append(v, settings.Problem{Field: "accounts", Message: "need names; the partner's own credentials are in credentials"})
+		case set == nil:
+			if user := a.routedBy(before.Name, name); user != "" {
+				v = append(v, settings.Problem{Field: "accounts." + name, Message: "is used by a route of the pixel " + user})
+				continue
+			}
+			_ = a.o.Settings.SealCredentials(&p, name, nil)
+			notes = append(notes, change{"accounts." + name, "set", "removed"})
+		default:
+			sets[name] = set
+		}
+	}
 	if len(in.Credentials) > 0 {
-		set, err := a.o.Settings.Credentials(before, "")
+		sets[""] = in.Credentials
+	}
+	for account, posted := range sets {
+		prefix := "credentials."
+		if account != "" {
+			prefix = "accounts." + account + "."
+		}
+		set, err := a.o.Settings.Credentials(before, account)
 		if err != nil {
 			// Sealed with another key: what is there is lost, what comes is not.
 			set = map[string]string{}
 		}
-		for key, value := range in.Credentials {
+		for key, value := range posted {
 			known := slices.ContainsFunc(spec.Credentials, func(c partner.Credential) bool { return c.Name == key })
 			switch {
 			case !known:
-				v = append(v, settings.Problem{Field: "credentials." + key, Message: "is not known to this partner"})
+				v = append(v, settings.Problem{Field: prefix + key, Message: "is not known to this partner"})
 			case value == nil:
 				delete(set, key)
-				notes = append(notes, change{"credentials." + key, "set", "forgotten"})
+				notes = append(notes, change{prefix + key, "set", "forgotten"})
 			default:
 				set[key] = strings.TrimSpace(*value)
-				notes = append(notes, change{"credentials." + key, "", "set"})
+				notes = append(notes, change{prefix + key, "", "set"})
 			}
 		}
 		if len(v) == 0 {
-			if err := a.o.Settings.SealCredentials(&p, "", set); err != nil {
+			if err := a.o.Settings.SealCredentials(&p, account, set); err != nil {
 				return err
 			}
 		}
@@ -218,8 +259,20 @@ func (a *Admin) changePartner(ctx context.Context, who principal, name string, i
 
 // partnerRecord is a partner without its secrets.
 func partnerRecord(p settings.Partner) any {
-	p.Sealed = nil
+	p.Sealed, p.Accounts = nil, nil
 	return p
+}
+
+// routedBy is a pixel that has a route by an account of a partner, "" if none has.
+func (a *Admin) routedBy(partner, account string) string {
+	for _, p := range a.o.Settings.Pixels() {
+		for _, r := range p.Routes {
+			if r.Partner == partner && r.Account == account {
+				return p.ID
+			}
+		}
+	}
+	return ""
 }
 
 // mergePatch applies a JSON merge patch (RFC 7396).

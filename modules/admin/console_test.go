@@ -62,14 +62,14 @@ func TestAPixelFromNothingToItsFirstRoute(t *testing.T) {
 	contains(t, bad.body, "needs exactly one of these: Event tracker of an advertiser (Advertiser id and Event tracker id)")
 	bad = w.post("/pixels/px_1/routes", url.Values{"n": {"-1"}, "partner": {"ttd"}, "event": {"2fast"}, "revision": {"1"}, "p.adv": {"a1"}, "p.tracker_id": {"t1"}})
 	contains(t, bad.body, "must be an event&#39;s name, or * for all")
-	got = w.follow("/pixels/px_1/routes", url.Values{"n": {"-1"}, "partner": {"ttd"}, "event": {"purchase"}, "enabled": {"true"}, "revision": {"1"}, "p.adv": {"a1"}, "p.tracker_id": {"t1"}})
+	got = w.follow("/pixels/px_1/routes", url.Values{"n": {"-1"}, "partner": {"ttd"}, "event": {"purchase"}, "mode": {"on"}, "revision": {"1"}, "p.adv": {"a1"}, "p.tracker_id": {"t1"}})
 	contains(t, got.body, "Advertiser id: a1", "Event tracker id: t1")
-	stale := w.post("/pixels/px_1/routes/0/switch", url.Values{"enabled": {"false"}, "revision": {"1"}})
+	stale := w.post("/pixels/px_1/routes/0/switch", url.Values{"mode": {"off"}, "revision": {"1"}})
 	if stale.status != 409 {
 		t.Errorf("an old page may switch: %d", stale.status)
 	}
-	w.follow("/pixels/px_1/routes/0/switch", url.Values{"enabled": {"false"}, "revision": {"2"}})
-	w.follow("/pixels/px_1/routes", url.Values{"n": {"0"}, "partner": {"ttd"}, "event": {"*"}, "enabled": {"true"}, "revision": {"3"}, "p.adv": {"a2"}, "p.tracker_id": {"t1"}})
+	w.follow("/pixels/px_1/routes/0/switch", url.Values{"mode": {"off"}, "revision": {"2"}})
+	w.follow("/pixels/px_1/routes", url.Values{"n": {"0"}, "partner": {"ttd"}, "event": {"*"}, "mode": {"on"}, "revision": {"3"}, "p.adv": {"a2"}, "p.tracker_id": {"t1"}})
 	p, _ = b.o.Settings.Pixel("px_1")
 	if len(p.Routes) != 1 || p.Routes[0].Event != "*" || string(p.Routes[0].Params) != `{"adv":"a2","tracker_id":"t1"}` {
 		t.Errorf("%+v", p.Routes)

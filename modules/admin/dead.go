@@ -3,7 +3,11 @@ package admin
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/miq/pixel/modules/deadletters"
 	"github.com/miq/pixel/modules/event"
@@ -34,10 +38,15 @@ type selection struct {
 	DryRun bool   `json:"dry_run,omitzero"`
 	Limit  int    `json:"limit,omitzero"`
 	Cursor string `json:"cursor,omitzero"`
+	// Rate is how many are moved in a second; 0: as fast as can be.
+	Rate int `json:"rate,omitzero"`
+	// Edit is a merge patch (RFC 7396) to what is replayed: its params, account, or
+	// its event's order, properties, name and time.
+	Edit jsontext.Value `json:"edit,omitzero"`
 }
 
 func (s selection) options() deadletters.Options {
-	return deadletters.Options{DryRun: s.DryRun, Limit: s.Limit, Cursor: s.Cursor}
+	return deadletters.Options{DryRun: s.DryRun, Limit: s.Limit, Cursor: s.Cursor, Rate: s.Rate}
 }
 
 // moved is what became of a selection, and a sentence that says it.
@@ -66,13 +75,54 @@ func (a *Admin) move(ctx context.Context, who principal, action, short string, s
 	if s.Limit < 0 || s.Limit > deadletters.MaxScan {
 		return moved{}, settings.Invalid{{Field: "limit", Message: "must be from 1 to " + thousands(deadletters.MaxScan)}}
 	}
-	r, err := run(ctx, a.o.Queues, name, s.Selection, s.options())
+	if s.Rate < 0 || s.Rate > 10_000 {
+		return moved{}, settings.Invalid{{Field: "rate", Message: "must be from 1 to 10,000 a second"}}
+	}
+	o := s.options()
+	if len(s.Edit) > 0 {
+		if err := editable(s.Edit); err != nil {
+			return moved{}, err
+		}
+		o.Push = a.o.Push
+		o.Edit = func(body []byte) ([]byte, error) { return mergePatch(body, s.Edit) }
+	}
+	r, err := run(ctx, a.o.Queues, name, s.Selection, o)
 	m := moved{r, say(r, s.DryRun)}
+	if len(s.Edit) > 0 && m.Moved > 0 {
+		m.Message += " They were edited: " + string(s.Edit[:min(len(s.Edit), 200)])
+	}
 	if m.Moved == 0 {
 		return m, err
 	}
 	// What was moved before an error was moved.
 	return m, errors.Join(err, a.audit.record(ctx, who, action, short, m.Message))
+}
+
+// editable checks that a patch changes nothing that was decided or that says whose
+// the event is: consent, identity, the event's id and pixel.
+func editable(patch jsontext.Value) error {
+	var v settings.Invalid
+	check := func(at string, value jsontext.Value, may ...string) {
+		if err := members(value, func(name string, _ jsontext.Value) error {
+			if !slices.Contains(may, name) {
+				v = append(v, settings.Problem{Field: at + name, Message: "cannot be edited; only " + strings.Join(may, ", ") + " can"})
+			}
+			return nil
+		}); err != nil {
+			v = append(v, settings.Problem{Field: strings.TrimSuffix(at, "."), Message: "must be an object"})
+		}
+	}
+	check("edit.", patch, "params", "account", "event")
+	var inner struct {
+		Event jsontext.Value `json:"event"`
+	}
+	if len(v) == 0 && json.Unmarshal(patch, &inner) == nil && len(inner.Event) > 0 {
+		check("edit.event.", inner.Event, "order", "properties", "name", "time")
+	}
+	if len(v) > 0 {
+		return v
+	}
+	return nil
 }
 
 func replayed(r deadletters.Result, dry bool) string {

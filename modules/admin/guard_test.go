@@ -39,6 +39,10 @@ marketer POST   /pixels/:id/routes/:n/delete
 viewer   GET    /partners
 viewer   GET    /partners/:name
 admin    POST   /partners/:name/mode
+admin    POST   /partners/:name/dry
+admin    GET    /partners/:name/connect
+admin    GET    /connected
+viewer   GET    /at-risk
 admin    POST   /partners/:name/settings
 admin    POST   /partners/:name/credentials
 admin    POST   /partners/:name/test
@@ -81,6 +85,7 @@ admin    POST   /api/v1/queues/:queue/drain
 viewer   GET    /api/v1/dlq/:queue
 admin    POST   /api/v1/dlq/:queue/replay
 admin    DELETE /api/v1/dlq/:queue
+viewer   GET    /api/v1/reports/at-risk
 viewer   GET    /api/v1/reports/timeseries
 viewer   GET    /api/v1/reports/top
 viewer   GET    /api/v1/reports/consent

@@ -35,6 +35,7 @@ type Params struct {
 	State     state.Store
 	Events    analytics.Reader
 	Queues    queue.Inspector
+	Queue     queue.Queue
 	Ledger    *ledger.Keeper
 	Adapters  []partner.Adapter `group:"adapters"`
 	Checks    []health.Check    `group:"health,soft"`
@@ -48,7 +49,7 @@ type Params struct {
 func provide(p Params) (*Admin, error) {
 	a, err := New(Options{
 		Config: p.Config, Collector: p.Collector, Partners: p.Partners,
-		Settings: p.Settings, Vault: p.Vault, State: p.State, Events: p.Events, Queues: p.Queues, Ledger: p.Ledger, Adapters: p.Adapters,
+		Settings: p.Settings, Vault: p.Vault, State: p.State, Events: p.Events, Queues: p.Queues, Push: p.Queue.Push, Ledger: p.Ledger, Adapters: p.Adapters,
 		Checks: p.Checks, Tracer: p.Tracing.Tracer("admin"), Metrics: p.Metrics, Log: p.Log,
 		Out: p.Out,
 	})

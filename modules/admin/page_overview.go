@@ -176,6 +176,8 @@ func pair(now, before []analytics.Series) []overviewStep {
 const (
 	slow  = 30 * time.Second // how old a waiting event may be before somebody should know
 	quiet = 24 * time.Hour   // how long a pixel may be silent
+	// expiring is how soon a dead conversion expires for somebody to be told.
+	expiring = 24 * time.Hour
 )
 
 // needs says what is wrong, in sentences, the worst first.
@@ -223,6 +225,15 @@ func (a *Admin) needs(ctx context.Context, d *overviewData, queues []queueView) 
 			add("warn", "Refused at the door: "+count(q.Depth, "event")+" that "+were(q.Depth)+" not as events must be.", "/dead/validation", "See why")
 		} else {
 			add("warn", a.partners.title(q.Partner)+" will not take "+count(q.Depth, "delivery")+"; "+they(q.Depth)+" in the dead letters.", "/dead/"+q.Short, "See why")
+		}
+	}
+	risk, err := a.atRiskNow(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range risk.Sums {
+		if left := s.First.Sub(a.now()); s.State == "dead" && !s.First.IsZero() && left < expiring {
+			add("bad", s.Value+" "+s.Currency+" of dead conversions wait for "+a.partners.title(s.Partner)+"; the first of them expires in "+age(left.Seconds())+".", "/at-risk", "See the money at risk")
 		}
 	}
 	silent, err := a.silent(ctx, pixels)

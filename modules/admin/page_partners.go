@@ -29,8 +29,10 @@ type partnerData struct {
 	Fields []field
 	Errors map[string]string
 	Tests  []testChoice
-	Test   *testResult
-	Routes int
+	// Redirect is what an application that connects accounts has to register.
+	Redirect string
+	Test     *testResult
+	Routes   int
 }
 
 // testChoice is a route that a test event can be sent by.
@@ -47,6 +49,7 @@ func (a *Admin) partnerShow(c *echo.Context, status int, d partnerData) error {
 	if d.partnerView, err = a.partnerView(ctx, param(c, "name")); err != nil {
 		return err
 	}
+	d.Redirect = a.redirectURI()
 	page, err := a.o.Events.Syncs(ctx, analytics.SyncFilter{Partner: d.Name, Limit: 15})
 	if err != nil {
 		return err
@@ -87,6 +90,18 @@ func (a *Admin) partnerModeForm(c *echo.Context) error {
 	return a.done(c, local(c.FormValue("back")), a.partners.title(name)+said[mode])
 }
 
+func (a *Admin) partnerDryForm(c *echo.Context) error {
+	name, dry := param(c, "name"), c.FormValue("dry") == "true"
+	if err := a.changePartner(c.Request().Context(), me(c), name, partnerChange{Dry: &dry}); err != nil {
+		return err
+	}
+	said := " is sent to again."
+	if dry {
+		said = " is in a dry run: requests are made and shown in the sync log, and none is sent."
+	}
+	return a.done(c, "/partners/"+name, a.partners.title(name)+said)
+}
+
 func (a *Admin) partnerSettingsForm(c *echo.Context) error {
 	name := param(c, "name")
 	form, ok := a.forms.settings[name]
@@ -121,23 +136,34 @@ func (a *Admin) partnerCredentialsForm(c *echo.Context) error {
 	if err != nil {
 		return err
 	}
-	in := partnerChange{Credentials: map[string]*string{}}
+	set := map[string]*string{}
 	for _, s := range a.partners.specs[name].Credentials {
 		if posted.Get("forget."+s.Name) == "true" {
-			in.Credentials[s.Name] = nil
+			set[s.Name] = nil
 		} else if v := strings.TrimSpace(posted.Get("c." + s.Name)); v != "" {
-			in.Credentials[s.Name] = &v
+			set[s.Name] = &v
+		}
+	}
+	in := partnerChange{Credentials: set}
+	account := strings.ToLower(strings.TrimSpace(posted.Get("account")))
+	if account != "" {
+		in = partnerChange{Accounts: map[string]map[string]*string{account: set}}
+		if posted.Get("remove") == "true" {
+			in.Accounts[account] = nil
 		}
 	}
 	if err := a.changePartner(c.Request().Context(), me(c), name, in); err != nil {
 		return err
+	}
+	if posted.Get("remove") == "true" {
+		return a.done(c, "/partners/"+name, "The account "+account+" is removed.")
 	}
 	return a.done(c, "/partners/"+name, "Credentials saved, encrypted. Nobody can read them here again.")
 }
 
 func (a *Admin) partnerTestForm(c *echo.Context) error {
 	pixel, name, _ := strings.Cut(c.FormValue("route"), " ")
-	result, err := a.sendTest(c.Request().Context(), me(c), param(c, "name"), testInput{PixelID: pixel, Event: name})
+	result, err := a.sendTest(c.Request().Context(), me(c), param(c, "name"), testInput{PixelID: pixel, Event: name, Dry: c.FormValue("dry") == "true"})
 	if bad, ok := fieldErrors(err, "test/"); err != nil && ok {
 		return a.partnerShow(c, http.StatusUnprocessableEntity, partnerData{Errors: bad})
 	}

@@ -21,6 +21,7 @@ type routeData struct {
 	Fields   []field
 	Ways     []way
 	Names    []string // of events, to choose from
+	Accounts []string // of the partner, beside its own credentials
 	Errors   map[string]string
 }
 
@@ -43,6 +44,7 @@ func (a *Admin) routeView(c *echo.Context, status int, d routeData) error {
 		}
 		d.Ways = f.ways
 		title = "Route to " + d.Title
+		d.Accounts = a.o.Settings.Partner(d.Route.Partner).Names()[1:]
 		for _, name := range sortedKeys(spec.EventNames) {
 			if !slices.Contains(d.Names, name) {
 				d.Names = append(d.Names, name)
@@ -98,7 +100,8 @@ func (a *Admin) saveRouteForm(c *echo.Context) error {
 	if err != nil {
 		return err
 	}
-	r := settings.Route{Partner: posted.Get("partner"), Event: strings.TrimSpace(posted.Get("event")), Enabled: posted.Get("enabled") == "true"}
+	r := settings.Route{Partner: posted.Get("partner"), Event: strings.TrimSpace(posted.Get("event")), Account: posted.Get("account"), Dry: posted.Get("dry") == "true"}
+	r.Set(settings.Mode(posted.Get("mode")))
 	form, ok := a.forms.params[r.Partner]
 	if !ok {
 		return errNoPartner
@@ -148,7 +151,7 @@ func (a *Admin) switchRouteForm(c *echo.Context) error {
 	if err != nil {
 		return err
 	}
-	p.Routes[n].Enabled = c.FormValue("enabled") == "true"
+	p.Routes[n].Set(settings.Mode(c.FormValue("mode")))
 	p.Revision = revision(c)
 	if _, err := a.changePixel(c.Request().Context(), me(c), "pixel.routes", p); err != nil {
 		return err

@@ -111,6 +111,17 @@ type partnerView struct {
 	Credentials    []credentialView  `json:"credentials"`
 	EventNames     map[string]string `json:"event_names,omitempty"`
 	Dedupes        bool              `json:"dedupes"`
+	// Dry is set where requests are made and shown, and not sent.
+	Dry bool `json:"dry"`
+	// Accounts are further sets of credentials.
+	Accounts []accountView `json:"accounts"`
+	// Test says what becomes of a test event; empty: it is sent for real.
+	Test string `json:"test,omitempty"`
+	// Receipts say which process has this revision in force, and since when.
+	Receipts []receiptView `json:"receipts"`
+	// Connect are the regions to connect an account by, in the console.
+	Connect []string `json:"-"`
+	either  bool     // of two ways to authorise one is needed
 
 	Lane  laneView  `json:"lane"`
 	Queue laneQueue `json:"queue"`
@@ -142,10 +153,30 @@ type laneQueue struct {
 // Depth is all that waits or is on its way.
 func (q laneQueue) Depth() int { return q.Ready + q.InFlight + q.Delayed }
 
+type accountView struct {
+	Name        string           `json:"name"`
+	Credentials []credentialView `json:"credentials"`
+}
+
+// receiptView is what one process says of a change.
+type receiptView struct {
+	Instance string `json:"instance"`
+	Roles    string `json:"roles"`
+	// Applied is set where the newest revision is in force there.
+	Applied   bool      `json:"applied"`
+	AppliedAt time.Time `json:"applied_at,omitzero"`
+	// AfterMS is how long after the change that was.
+	AfterMS int64 `json:"after_ms"`
+}
+
+// After is AfterMS for people.
+func (r receiptView) After() time.Duration { return time.Duration(r.AfterMS) * time.Millisecond }
+
 // figures are what partner views share, read once for all.
 type figures struct {
 	lanes  []lanestatus.Status
 	queues map[string]queue.Stats
+	seen   []settings.Receipt
 }
 
 func (a *Admin) figures(ctx context.Context) (figures, error) {
@@ -157,7 +188,10 @@ func (a *Admin) figures(ctx context.Context) (figures, error) {
 	for _, s := range stats {
 		f.queues[s.Queue] = s
 	}
-	f.lanes, err = lanestatus.Read(ctx, a.o.State)
+	if f.lanes, err = lanestatus.Read(ctx, a.o.State); err != nil {
+		return f, err
+	}
+	f.seen, err = settings.Receipts(ctx, a.o.State)
 	return f, err
 }
 
@@ -191,7 +225,7 @@ func (a *Admin) partnerView(ctx context.Context, name string) (partnerView, erro
 
 func (a *Admin) partnerFrom(ctx context.Context, name string, f figures) (partnerView, error) {
 	spec := a.partners.specs[name]
-	v := partnerView{Name: name, Title: spec.Title, About: spec.About, Docs: spec.Docs, Credentials: []credentialView{}, Last24h: map[string]int{}}
+	v := partnerView{Name: name, Title: spec.Title, About: spec.About, Docs: spec.Docs, Credentials: []credentialView{}, Accounts: []accountView{}, Receipts: []receiptView{}, Last24h: map[string]int{}}
 	v.Lane.Answers = []laneAnswer{}
 	s := a.o.Settings.Partner(name)
 	v.Mode, v.Enabled = s.Mode, s.Mode == settings.On
@@ -206,6 +240,24 @@ func (a *Admin) partnerFrom(ctx context.Context, name string, f figures) (partne
 	for _, c := range spec.Credentials {
 		v.Credentials = append(v.Credentials, credentialView{c.Name, c.Title, c.Help, c.Optional, set[c.Name] != ""})
 	}
+	for _, account := range s.Names()[1:] {
+		held, err := a.o.Settings.Credentials(s, account)
+		if err != nil {
+			a.o.Log.Warn("credentials cannot be read", "partner", name, "account", account, "error", err)
+		}
+		w := accountView{Name: account}
+		for _, c := range spec.Credentials {
+			w.Credentials = append(w.Credentials, credentialView{c.Name, c.Title, c.Help, c.Optional, held[c.Name] != ""})
+		}
+		v.Accounts = append(v.Accounts, w)
+	}
+	v.Dry, v.Test, v.either = s.Dry, spec.Test, spec.Auth == partner.Google
+	if g := spec.Connect; g != nil {
+		if v.Connect = sortedKeys(g.Regions); len(v.Connect) == 0 {
+			v.Connect = []string{""}
+		}
+	}
+	v.Receipts = receiptsOf(f.seen, s)
 	v.Lane = laneOf(f.lanes, name)
 	q := f.queues[queue.Partner(name)]
 	v.Queue = laneQueue{q.Ready, q.InFlight, q.Delayed, q.Oldest.Seconds(), f.queues[queue.PartnerDead(name)].Ready}
@@ -225,9 +277,47 @@ func (a *Admin) partnerFrom(ctx context.Context, name string, f figures) (partne
 	return v, nil
 }
 
+// receiptsOf are the processes' receipts for a partner's newest revision; none is
+// due where nobody ever changed it.
+func receiptsOf(all []settings.Receipt, p settings.Partner) []receiptView {
+	out := []receiptView{}
+	if p.Revision == 0 {
+		return out
+	}
+	for _, r := range all {
+		v := receiptView{Instance: r.Instance, Roles: r.Roles}
+		if applied := r.Partners[p.Name]; applied.Revision >= p.Revision {
+			v.Applied, v.AppliedAt = true, applied.At
+			v.AfterMS = max(applied.At.Sub(p.UpdatedAt).Milliseconds(), 0)
+		}
+		out = append(out, v)
+	}
+	return out
+}
+
+// Applied counts the processes that have the newest revision in force.
+func (v partnerView) Applied() int {
+	n := 0
+	for _, r := range v.Receipts {
+		if r.Applied {
+			n++
+		}
+	}
+	return n
+}
+
 // Missing are the credentials that the partner needs and has not.
 func (v partnerView) Missing() []string {
 	var out []string
+	if v.either {
+		have := map[string]bool{}
+		for _, c := range v.Credentials {
+			have[c.Name] = c.Set
+		}
+		if !have[partner.ServiceAccount] && !(have[partner.ClientID] && have[partner.ClientSecret] && have[partner.RefreshSecret]) {
+			return []string{"a service account's key, or a connected account"}
+		}
+	}
 	for _, c := range v.Credentials {
 		if !c.Optional && !c.Set {
 			out = append(out, c.Title)

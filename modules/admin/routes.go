@@ -62,6 +62,10 @@ func (a *Admin) pages() []route {
 		{get, "/partners", Viewer, a.partnersPage},
 		{get, "/partners/:name", Viewer, a.partnerPage},
 		{post, "/partners/:name/mode", Administrator, a.partnerModeForm},
+		{post, "/partners/:name/dry", Administrator, a.partnerDryForm},
+		{get, "/partners/:name/connect", Administrator, a.connectPage},
+		{get, "/connected", Administrator, a.connectedPage},
+		{get, "/at-risk", Viewer, a.atRiskPage},
 		{post, "/partners/:name/settings", Administrator, a.partnerSettingsForm},
 		{post, "/partners/:name/credentials", Administrator, a.partnerCredentialsForm},
 		{post, "/partners/:name/test", Administrator, a.partnerTestForm},
@@ -119,6 +123,7 @@ func (a *Admin) api() []route {
 		{post, base + "/dlq/:queue/replay", Administrator, a.replayDead},
 		{remove, base + "/dlq/:queue", Administrator, a.dropDead},
 
+		{get, base + "/reports/at-risk", Viewer, a.atRisk},
 		{get, base + "/reports/timeseries", Viewer, a.timeseries},
 		{get, base + "/reports/top", Viewer, a.top},
 		{get, base + "/reports/consent", Viewer, a.consentReport},

@@ -23,6 +23,10 @@ type testInput struct {
 	PixelID string         `json:"pixel_id"`
 	Event   string         `json:"event"`
 	Params  jsontext.Value `json:"params"`
+	// Account is which of the partner's accounts sends it; empty: the route's.
+	Account string `json:"account"`
+	// Dry makes and shows the request, and does not send it.
+	Dry bool `json:"dry"`
 }
 
 // testResult is a delivery that was tried once, outside of all queues.
@@ -47,8 +51,9 @@ type testMessage struct {
 	Body    string      `json:"body"`
 }
 
-// sendTest sends one event that is plainly a test. The partner gets it for
-// real, even while its switch is off: that is when one tests.
+// sendTest sends one event that is plainly a test, with the partner's own flag for
+// tests where it has one; otherwise the partner gets it for real. It does so even
+// while the switch is off: that is when one tests.
 func (a *Admin) sendTest(ctx context.Context, who principal, name string, in testInput) (testResult, error) {
 	spec, ok := a.partners.specs[name]
 	if !ok {
@@ -74,6 +79,7 @@ func (a *Admin) sendTest(ctx context.Context, who principal, name string, in tes
 				v = append(v, settings.Problem{Field: "params", Message: "are needed, since no route of this pixel sends " + in.Event + " to " + spec.Title})
 			} else {
 				d.Params = p.Routes[i].Params
+				in.Account = cmp.Or(in.Account, p.Routes[i].Account)
 			}
 		}
 	}
@@ -84,11 +90,21 @@ func (a *Admin) sendTest(ctx context.Context, who principal, name string, in tes
 		return testResult{}, v
 	}
 	s := a.o.Settings.Partner(name)
-	credentials, err := a.o.Settings.Credentials(s, "")
+	credentials, err := a.o.Settings.Credentials(s, in.Account)
 	if err != nil {
 		return testResult{}, settings.Invalid{{Field: "credentials", Message: err.Error()}}
 	}
-	x, err := sender.Send(ctx, delivery.AccountOf(spec, a.o.Partners[name], s, credentials), []event.Delivery{d})
+	account := delivery.AccountOf(spec, a.o.Partners[name], s, credentials)
+	account.Test = spec.Test != ""
+	if in.Dry {
+		x := sender.Rehearse(ctx, account, d)
+		out := resultOf(d.Event.ID, x, nil)
+		if x.Method != "" {
+			out.Outcome, out.Code, out.Message = event.Dry, "dry_run", "made and not sent"
+		}
+		return out, nil
+	}
+	x, err := sender.Send(ctx, account, []event.Delivery{d})
 	return resultOf(d.Event.ID, x, err), a.audit.record(ctx, who, "partner.test", name, "sent test event "+d.Event.ID)
 }
 

@@ -4,8 +4,11 @@
 package app
 
 import (
+	"crypto/rand"
 	"io"
 	"log/slog"
+	"os"
+	"strings"
 
 	"go.uber.org/fx"
 	"go.uber.org/fx/fxevent"
@@ -83,5 +86,10 @@ func sections(c config.Config) fx.Option {
 	for name, p := range c.Partners {
 		partners[name] = *p
 	}
-	return fx.Supply(c.Collector, c.Worker, c.Dispatcher, c.Admin, c.Ops, c.Queue, c.Consent, partners)
+	host, err := os.Hostname()
+	if err != nil {
+		host = "pixel"
+	}
+	process := settings.Process{Instance: host + "-" + strings.ToLower(rand.Text()[:6]), Roles: strings.Join(c.Roles(), ",")}
+	return fx.Supply(process, c.Collector, c.Worker, c.Dispatcher, c.Admin, c.Ops, c.Queue, c.Consent, partners)
 }

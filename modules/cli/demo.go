@@ -47,6 +47,7 @@ func demoCommand() *cobra.Command {
 			for name, e := range sandbox.Endpoints(partners.URL, app.Adapters()) {
 				override["partners."+name+".endpoint"] = e.Endpoint
 				override["partners."+name+".token_url"] = e.TokenURL
+				override["partners."+name+".authorize_url"] = e.AuthorizeURL
 			}
 			c, err := load(cmd, override)
 			if err != nil {

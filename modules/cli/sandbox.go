@@ -31,8 +31,10 @@ func sandboxCommand() *cobra.Command {
 			addresses := sandbox.Endpoints(site.URL, app.Adapters())
 			for _, name := range slices.Sorted(maps.Keys(addresses)) {
 				fmt.Fprintf(cmd.OutOrStdout(), "  --partners.%s.endpoint=%s\n", name, addresses[name].Endpoint)
-				if u := addresses[name].TokenURL; u != "" {
-					fmt.Fprintf(cmd.OutOrStdout(), "  --partners.%s.token_url=%s\n", name, u)
+				for key, u := range map[string]string{"token_url": addresses[name].TokenURL, "authorize_url": addresses[name].AuthorizeURL} {
+					if u != "" {
+						fmt.Fprintf(cmd.OutOrStdout(), "  --partners.%s.%s=%s\n", name, key, u)
+					}
 				}
 			}
 			<-cmd.Context().Done()

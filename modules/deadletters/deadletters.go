@@ -123,6 +123,10 @@ type Options struct {
 	Limit int
 	// Rate is how many letters are moved in a second; 0: as fast as can be.
 	Rate int
+	// Edit changes a letter's body before it goes back; nil: it goes as it is. Push
+	// is needed then, since what is changed goes back as a new message.
+	Edit func(body []byte) ([]byte, error)
+	Push func(ctx context.Context, items ...queue.Item) error
 	// Sleep waits; nil: a timer's wait. For tests.
 	Sleep func(context.Context, time.Duration) error
 }
@@ -139,18 +143,48 @@ type Result struct {
 	Next string `json:"next"`
 }
 
-// Replay puts letters back into the queues they came from.
+// Replay puts letters back into the queues they came from. Doing it twice is
+// harmless: what a partner took is not sent again.
 func Replay(ctx context.Context, box Box, name string, s Selection, o Options) (Result, error) {
+	move := box.Revive
+	bodies := map[string]queue.DeadLetter{}
+	if o.Edit != nil {
+		move = func(ctx context.Context, name string, ids ...string) (int, error) {
+			return edited(ctx, box, name, o, bodies, ids)
+		}
+	}
 	return run(ctx, box, name, s, o, func(r *Result, letters []queue.DeadLetter) (ids []string) {
+		clear(bodies)
 		for _, l := range letters {
 			if l.Origin == "" {
 				r.Stuck++
 				continue
 			}
+			if o.Edit != nil {
+				bodies[l.ID] = l
+			}
 			ids = append(ids, l.ID)
 		}
 		return ids
-	}, box.Revive)
+	}, move)
+}
+
+// edited puts letters back changed. They are there before they are gone from here,
+// so that a crash in between leaves both, which is harmless.
+func edited(ctx context.Context, box Box, name string, o Options, letters map[string]queue.DeadLetter, ids []string) (int, error) {
+	items := make([]queue.Item, len(ids))
+	for i, id := range ids {
+		l := letters[id]
+		body, err := o.Edit(l.Body)
+		if err != nil {
+			return 0, fmt.Errorf("edit the letter %s: %w", id, err)
+		}
+		items[i] = queue.Item{Queue: l.Origin, Body: body, Account: l.Account}
+	}
+	if err := o.Push(ctx, items...); err != nil {
+		return 0, err
+	}
+	return box.Drop(ctx, name, ids...)
 }
 
 // Drop deletes letters.

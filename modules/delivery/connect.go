@@ -63,3 +63,8 @@ func ExchangeCode(ctx context.Context, client *http.Client, g partner.Grant, a A
 	}
 	return answer.RefreshToken, nil
 }
+
+// Connect is ExchangeCode over the sender's own connections.
+func (s *Sender) Connect(ctx context.Context, g partner.Grant, a Account, code, redirect, verifier string) (string, error) {
+	return ExchangeCode(ctx, s.client, g, a, code, redirect, verifier)
+}

@@ -8,13 +8,13 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/miq/pixel/modules/slots"
 	"github.com/miq/pixel/modules/state"
 )
 
@@ -84,16 +84,7 @@ func (a *Answer) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	return nil
 }
 
-const (
-	// slots bound how many dispatchers can be seen at once: the state cannot
-	// list keys, so they have numbers.
-	slots  = 32
-	ttl    = 10 * time.Second
-	every  = time.Second
-	prefix = "lanes:"
-)
-
-func key(slot int) string { return prefix + strconv.Itoa(slot) }
+const prefix = "lanes:"
 
 // report is what stands under a key.
 type report struct {
@@ -105,11 +96,7 @@ type report struct {
 // Read returns the lanes of all dispatchers, by partner and instance. None is
 // no error: no dispatcher runs, or it just started.
 func Read(ctx context.Context, keys state.Keys) ([]Status, error) {
-	names := make([]string, slots)
-	for i := range names {
-		names[i] = key(i)
-	}
-	values, err := keys.Get(ctx, names...)
+	values, err := slots.Read(ctx, keys, prefix)
 	if err != nil {
 		return nil, fmt.Errorf("read the lanes: %w", err)
 	}
@@ -117,7 +104,7 @@ func Read(ctx context.Context, keys state.Keys) ([]Status, error) {
 	for _, v := range values {
 		var r report
 		// A report of another version that cannot be read is as good as none.
-		if v == nil || json.Unmarshal(v, &r) != nil {
+		if json.Unmarshal(v, &r) != nil {
 			continue
 		}
 		all = append(all, r.Lanes...)

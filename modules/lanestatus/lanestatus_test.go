@@ -46,11 +46,11 @@ func TestWhatIsPublishedIsRead(t *testing.T) {
 	var running []*Publisher
 	for i := range 3 {
 		p := NewPublisher(k, fmt.Sprint("d", i), func() []Status { return []Status{lane("ttd"), lane("amazon")} }, slog.New(slog.DiscardHandler))
-		if err := p.publish(t.Context()); err != nil {
+		if err := p.Publish(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		// The second time it writes to the same place.
-		if err := p.publish(t.Context()); err != nil {
+		if err := p.Publish(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		running = append(running, p)
@@ -75,40 +75,6 @@ func TestWhatIsPublishedIsRead(t *testing.T) {
 	running[1].Stop(context.Background())
 	if all, _ := Read(t.Context(), k); len(all) != 4 {
 		t.Errorf("after one stopped: %+v", all)
-	}
-}
-
-func TestASlotThatWasLostIsNotTakenBack(t *testing.T) {
-	k := keys(t)
-	publisher := func(name string) *Publisher {
-		return NewPublisher(k, name, func() []Status { return []Status{lane(name)} }, slog.New(slog.DiscardHandler))
-	}
-	a, b := publisher("a"), publisher("b")
-	for _, step := range []func() error{
-		func() error { return a.publish(t.Context()) },
-		func() error { return k.Delete(t.Context(), key(0)) }, // it expired
-		func() error { return b.publish(t.Context()) },        // and somebody else came
-		func() error { return a.publish(t.Context()) },
-	} {
-		if err := step(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	all, err := Read(t.Context(), k)
-	if err != nil || len(all) != 2 || all[0].Partner != "a" || all[1].Partner != "b" {
-		t.Errorf("%+v, %v", all, err)
-	}
-}
-
-func TestMoreDispatchersThanSlotsIsAnError(t *testing.T) {
-	k := keys(t)
-	for i := range slots {
-		if err := NewPublisher(k, fmt.Sprint(i), func() []Status { return nil }, slog.New(slog.DiscardHandler)).publish(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := NewPublisher(k, "last", func() []Status { return nil }, slog.New(slog.DiscardHandler)).publish(t.Context()); err == nil {
-		t.Error("no error")
 	}
 }
 

@@ -23,6 +23,7 @@ type Faults struct {
 	Drop       float64 `json:"drop"`        // share of connections that are cut without an answer
 	DropAfter  float64 `json:"drop_after"`  // share that is taken, and then cut: the sender cannot know
 	Limit      float64 `json:"limit"`       // share that is answered with 429
+	Truncate   float64 `json:"truncate"`    // share that is taken, and answered with half of the JSON
 	RetryAfter int     `json:"retry_after"` // seconds, with each 429; 0: no such header
 	Fail       float64 `json:"fail"`        // share that is answered with FailStatus
 	FailStatus int     `json:"fail_status"` // 500 unless set
@@ -31,7 +32,7 @@ type Faults struct {
 }
 
 func (f Faults) check() string {
-	for name, share := range map[string]float64{"drop": f.Drop, "drop_after": f.DropAfter, "limit": f.Limit, "fail": f.Fail} {
+	for name, share := range map[string]float64{"drop": f.Drop, "drop_after": f.DropAfter, "limit": f.Limit, "fail": f.Fail, "truncate": f.Truncate} {
 		if !(share >= 0 && share <= 1) {
 			return name + " must be a share from 0 to 1"
 		}
@@ -56,8 +57,12 @@ const (
 type imitation struct {
 	spec      partner.Spec
 	tokenPath string
-	next      http.Handler
-	record    func(r partner.Received, fault string)
+	// authorizePath is where accounts are connected; empty where none are.
+	authorizePath string
+	next          http.Handler
+	record        func(r partner.Received, fault string)
+
+	codes codes
 
 	mu      sync.Mutex
 	faults  Faults
@@ -126,6 +131,10 @@ func (i *imitation) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+	if i.authorizePath != "" && r.URL.Path == i.authorizePath && r.Method == http.MethodGet {
+		i.authorize(w, r)
+		return
+	}
 	if i.tokenPath != "" && r.URL.Path == i.tokenPath {
 		i.serveToken(w, r, f)
 		return
@@ -157,6 +166,13 @@ func (i *imitation) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		i.next.ServeHTTP(nowhere{http.Header{}}, r)
 		panic(http.ErrAbortHandler)
 	}
+	if draw(f.Truncate) {
+		half := &whole{header: w.Header(), status: http.StatusOK}
+		i.next.ServeHTTP(half, r)
+		w.WriteHeader(half.status)
+		_, _ = w.Write(half.body.Bytes()[:half.body.Len()/2])
+		return
+	}
 	i.next.ServeHTTP(w, r)
 }
 
@@ -167,6 +183,9 @@ func (i *imitation) serveToken(w http.ResponseWriter, r *http.Request, f Faults)
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(http.StatusBadRequest)
 		_, _ = w.Write([]byte(`{"error":"invalid_grant","error_description":"the refresh token was revoked"}`))
+		return
+	}
+	if i.spec.Connect != nil && i.exchangeCode(w, r) {
 		return
 	}
 	c := &capture{ResponseWriter: w}
@@ -205,6 +224,17 @@ func (c *capture) Write(b []byte) (int, error) {
 	c.body.Write(b)
 	return c.ResponseWriter.Write(b)
 }
+
+// whole keeps an answer instead of sending it.
+type whole struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func (w *whole) Header() http.Header         { return w.header }
+func (w *whole) Write(b []byte) (int, error) { return w.body.Write(b) }
+func (w *whole) WriteHeader(status int)      { w.status = status }
 
 // nowhere takes an answer that nobody will see.
 type nowhere struct{ header http.Header }

@@ -6,7 +6,6 @@ const shown = 200;
 let since = 0;
 let paused = false;
 let partners = "";
-const counts = new Map();
 const titles = new Map();
 
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
@@ -53,6 +52,7 @@ function faultsOf(p) {
   if (p.fail) on.push("failing");
   if (p.limit) on.push("429");
   if (p.drop || p.drop_after) on.push("cutting");
+  if (p.truncate) on.push("truncating");
   if (p.refuse_grant) on.push("no grant");
   return on;
 }
@@ -89,8 +89,9 @@ function refresh(p, inputs) {
   const c = document.querySelector(`[data-partner="${CSS.escape(p.partner)}"]`);
   const on = faultsOf(p);
   c.querySelector(".on").textContent = on.length ? "on: " + on.join(", ") : "";
-  const n = counts.get(p.partner) || { all: 0, good: 0 };
-  c.querySelector(".figures").textContent = n.all ? plural(n.all, "request", "requests") + ", " + n.good + " accepted" : "No request yet";
+  const figures = [plural(p.requests, "request", "requests"), plural(p.taken, "event", "events") + " taken"];
+  if (p.repeats) figures.push(plural(p.repeats, "repeat", "repeats"));
+  c.querySelector(".figures").textContent = p.requests ? figures.join(", ") : "No request yet";
   if (inputs) {
     for (const i of c.querySelectorAll("[data-name]")) {
       if (i.type === "checkbox") i.checked = p[i.dataset.name];
@@ -112,10 +113,6 @@ function show(data) {
   const want = by("filter").value;
   const fresh = [];
   for (const e of data.items) {
-    const n = counts.get(e.partner) || { all: 0, good: 0 };
-    n.all++;
-    if (e.status >= 200 && e.status < 300) n.good++;
-    counts.set(e.partner, n);
     const li = row(e);
     li.dataset.from = e.partner;
     li.hidden = want !== "" && e.partner !== want;
@@ -160,7 +157,6 @@ async function poll() {
 
 function reset() {
   since = 0;
-  counts.clear();
   by("list").replaceChildren();
 }
 

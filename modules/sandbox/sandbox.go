@@ -25,10 +25,12 @@ import (
 type Server struct {
 	mux      *http.ServeMux
 	partners []*imitation
+	adapters []partner.Adapter
 
 	mu       sync.Mutex
 	received []Entry // oldest first
 	last     int64
+	taken    map[string]figures
 }
 
 // Keep is how many exchanges a Server remembers, and keepBytes how much of each
@@ -48,7 +50,7 @@ type Entry struct {
 
 // New serves the sandboxes of adapters.
 func New(adapters []partner.Adapter) *Server {
-	s := &Server{mux: http.NewServeMux()}
+	s := &Server{mux: http.NewServeMux(), adapters: adapters, taken: map[string]figures{}}
 	for _, a := range adapters {
 		spec := a.Spec()
 		i := &imitation{spec: spec, tokens: map[string]bool{}, revoked: map[string]bool{}}
@@ -56,6 +58,11 @@ func New(adapters []partner.Adapter) *Server {
 		i.next = a.Sandbox(func(r partner.Received) { i.record(r, "") })
 		if u, err := url.Parse(spec.TokenURL); err == nil {
 			i.tokenPath = u.Path
+		}
+		if spec.Connect != nil {
+			if u, err := url.Parse(spec.Connect.AuthorizeURL); err == nil {
+				i.authorizePath = u.Path
+			}
 		}
 		s.partners = append(s.partners, i)
 		s.mux.Handle("/"+spec.Name+"/", http.StripPrefix("/"+spec.Name, i))
@@ -78,6 +85,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.Serve
 type Address struct {
 	Endpoint string
 	TokenURL string // empty where the partner needs no token
+	// AuthorizeURL is empty where no account can be connected.
+	AuthorizeURL string
 }
 
 // Endpoints are the addresses by partner's name of a sandbox that is served at
@@ -95,7 +104,11 @@ func Endpoints(base string, adapters []partner.Adapter) map[string]Address {
 			}
 			return base + "/" + spec.Name + u.Path
 		}
-		out[spec.Name] = Address{Endpoint: at(spec.Endpoint), TokenURL: at(spec.TokenURL)}
+		a := Address{Endpoint: at(spec.Endpoint), TokenURL: at(spec.TokenURL)}
+		if spec.Connect != nil {
+			a.AuthorizeURL = at(spec.Connect.AuthorizeURL)
+		}
+		out[spec.Name] = a
 	}
 	return out
 }
@@ -120,6 +133,25 @@ func (s *Server) snapshot(name string) ([]Entry, int64) {
 	return out, s.last
 }
 
+// figures are what a partner took since the sandbox was started.
+type figures struct{ requests, taken, repeats int }
+
+// count adds an exchange to the figures. What carries no event id is counted by its
+// order ids.
+func (s *Server) count(e Entry) {
+	f := s.taken[e.Partner]
+	f.requests++
+	if e.Status >= 200 && e.Status < 300 {
+		events := len(e.EventIDs)
+		if events == 0 {
+			events = len(e.OrderIDs)
+		}
+		f.taken += events - len(e.Duplicates)
+		f.repeats += len(e.Duplicates)
+	}
+	s.taken[e.Partner] = f
+}
+
 // Forget drops what arrived.
 func (s *Server) Forget() {
 	s.mu.Lock()
@@ -139,6 +171,7 @@ func (s *Server) add(e Entry) {
 	defer s.mu.Unlock()
 	s.last++
 	e.Seq = s.last
+	s.count(e)
 	if len(s.received) == Keep {
 		copy(s.received, s.received[1:])
 		s.received[Keep-1] = e

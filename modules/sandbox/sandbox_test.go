@@ -62,7 +62,7 @@ func control(t *testing.T, s *Server, body string) {
 
 func TestEndpointsAreThePartnersOwnPathsUnderItsName(t *testing.T) {
 	got := Endpoints("http://localhost:9090/", []partner.Adapter{acme{}})["acme"]
-	if want := (Address{"http://localhost:9090/acme/v1/events", "http://localhost:9090/acme/token"}); got != want {
+	if want := (Address{Endpoint: "http://localhost:9090/acme/v1/events", TokenURL: "http://localhost:9090/acme/token"}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 }

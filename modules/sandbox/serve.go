@@ -3,6 +3,7 @@ package sandbox
 import (
 	"bytes"
 	_ "embed"
+	"maps"
 	"mime"
 	"net/http"
 	"strconv"
@@ -60,18 +61,34 @@ type state struct {
 	Faults  `json:",embed"`
 	// Tokens is whether the partner uses access tokens that can be revoked.
 	Tokens bool `json:"tokens"`
+	// Since the sandbox was started: requests, events that were taken, and those
+	// of them that had come before.
+	Requests int `json:"requests"`
+	Taken    int `json:"taken"`
+	Repeats  int `json:"repeats"`
 }
 
 func (s *Server) states() []state {
 	out := make([]state, 0, len(s.partners))
+	s.mu.Lock()
+	taken := maps.Clone(s.taken)
+	s.mu.Unlock()
 	for _, i := range s.partners {
-		out = append(out, state{Partner: i.spec.Name, Title: i.spec.Title, Faults: i.get(), Tokens: i.spec.Auth != partner.NoAuth})
+		f := taken[i.spec.Name]
+		out = append(out, state{
+			Partner: i.spec.Name, Title: i.spec.Title, Faults: i.get(), Tokens: i.spec.Auth != partner.NoAuth,
+			Requests: f.requests, Taken: f.taken, Repeats: f.repeats,
+		})
 	}
 	return out
 }
 
 func (s *Server) showControl(w http.ResponseWriter, _ *http.Request) {
-	answer(w, http.StatusOK, map[string]any{"partners": s.states()})
+	paths := map[string]map[string]string{}
+	for name, a := range Endpoints("", s.adapters) {
+		paths[name] = map[string]string{"endpoint": a.Endpoint, "token_url": a.TokenURL, "authorize_url": a.AuthorizeURL}
+	}
+	answer(w, http.StatusOK, map[string]any{"partners": s.states(), "addresses": paths})
 }
 
 // setControl replaces a partner's faults; members that are left out are off.
@@ -135,7 +152,11 @@ func (s *Server) showReceived(w http.ResponseWriter, r *http.Request) {
 	all, last := s.snapshot(q.Get("partner"))
 	items := make([]Entry, 0, min(limit, len(all)))
 	for n := len(all) - 1; n >= 0 && len(items) < limit && all[n].Seq > since; n-- {
-		items = append(items, all[n])
+		e := all[n]
+		if q.Get("brief") != "" {
+			e.Body, e.Answer = jsontext.Value("null"), ""
+		}
+		items = append(items, e)
 	}
 	answer(w, http.StatusOK, map[string]any{"items": items, "last": last, "partners": s.states()})
 }

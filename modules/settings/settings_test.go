@@ -2,6 +2,7 @@ package settings
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"log/slog"
 	"path/filepath"
@@ -204,4 +205,40 @@ func TestCredentialsAreSealedAgainWhenTheKeyWasReplaced(t *testing.T) {
 	if err != nil || c["client_id"] != "c-1" {
 		t.Errorf("%v, %v", c, err)
 	}
+}
+
+func TestAChangeHasAReceiptFromEveryReplica(t *testing.T) {
+	docs := documents(t)
+	keys := docs.(state.Keys)
+	here, there := replica(t, docs), replica(t, docs)
+	for name, s := range map[string]*Store{"here": here, "there": there} {
+		a := s.Announcer(keys, name, "all", slog.New(slog.DiscardHandler))
+		a.Start()
+		t.Cleanup(func() { a.Stop(context.Background()) })
+	}
+	saved, err := here.SavePartner(t.Context(), Partner{Name: "ttd", Mode: Hold})
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := time.Now()
+	for {
+		all, err := Receipts(t.Context(), keys)
+		if err != nil {
+			t.Fatal(err)
+		}
+		applied := 0
+		for _, r := range all {
+			if a := r.Partners["ttd"]; a.Revision == saved.Revision && !a.At.IsZero() {
+				applied++
+			}
+		}
+		if applied == 2 {
+			break
+		}
+		if time.Since(changed) > 10*time.Second {
+			t.Fatalf("receipts: %+v", all)
+		}
+		<-time.After(20 * time.Millisecond)
+	}
+	t.Logf("both have it %s after the change", time.Since(changed).Round(time.Millisecond))
 }

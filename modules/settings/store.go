@@ -36,6 +36,8 @@ type Store struct {
 	box  *secret.Box
 	log  *slog.Logger
 
+	receipts receipts
+
 	saving sync.Mutex // one refresh at a time
 	now    atomic.Pointer[snapshot]
 	stop   context.CancelFunc
@@ -114,6 +116,7 @@ func (s *Store) Refresh(ctx context.Context) error {
 	}
 	if next.pixelsVersion != old.pixelsVersion || next.partnersVersion != old.partnersVersion {
 		s.now.Store(&next)
+		s.receipts.applied(&next, time.Now().UTC())
 	}
 	return nil
 }

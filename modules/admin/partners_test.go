@@ -1,0 +1,163 @@
+package admin
+
+import (
+	"html"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/miq/pixel/config"
+	"github.com/miq/pixel/modules/atrisk"
+	"github.com/miq/pixel/modules/event"
+	"github.com/miq/pixel/modules/partner"
+	"github.com/miq/pixel/modules/partner/amazon"
+	"github.com/miq/pixel/modules/sandbox"
+	"github.com/miq/pixel/modules/settings"
+)
+
+// An administrator connects an Amazon account: there, back, and a test event goes by it.
+func TestAnAccountIsConnectedInTheConsole(t *testing.T) {
+	adapters := []partner.Adapter{amazon.New()}
+	box := httptest.NewServer(sandbox.New(adapters))
+	defer box.Close()
+	at := sandbox.Endpoints(box.URL, adapters)["amazon"]
+	b := open(t, func(o *Options) {
+		o.Adapters = adapters
+		o.Config.PublicURL = "https://console.example.com"
+		o.Partners = map[string]config.Partner{"amazon": {Endpoint: at.Endpoint, TokenURL: at.TokenURL, AuthorizeURL: at.AuthorizeURL}}
+	})
+	w := b.as(Administrator)
+	contains(t, w.get("/partners/amazon").body, "https://console.example.com/connected", "Connect (Europe)")
+	contains(t, w.follow("/partners/amazon/credentials", url.Values{"c.client_id": {"amzn1.application-oa2-client.example"}, "c.client_secret": {"the-s3cret"}}).body, "Credentials saved")
+	notice := func(from answer) string {
+		t.Helper()
+		if from.status != 303 {
+			t.Fatalf("%d %s", from.status, from.body)
+		}
+		return w.get(from.header.Get("Location")).body
+	}
+	visit := func() (allow, refuse string) {
+		t.Helper()
+		sent := w.get("/partners/amazon/connect?region=Europe")
+		if sent.status != 303 {
+			t.Fatalf("%d %s", sent.status, sent.body)
+		}
+		res, err := http.Get(sent.header.Get("Location"))
+		must(t, err)
+		defer res.Body.Close()
+		page, err := io.ReadAll(res.Body)
+		must(t, err)
+		links := regexp.MustCompile(`href="(https://console[^"]+)"`).FindAllStringSubmatch(string(page), -1)
+		if res.StatusCode != 200 || len(links) != 2 {
+			t.Fatalf("%d %s", res.StatusCode, page)
+		}
+		path := func(link string) string {
+			return strings.TrimPrefix(html.UnescapeString(link), "https://console.example.com")
+		}
+		return path(links[0][1]), path(links[1][1])
+	}
+	_, refuse := visit()
+	contains(t, notice(w.get(refuse)), "access was refused")
+	allow, _ := visit()
+	// Somebody else's browser cannot finish it, nor can a state that was made up.
+	contains(t, notice(w.get("/connected?code=x&state=made-up")), "is not known")
+	contains(t, notice(w.get(allow)), "is connected")
+	contains(t, notice(w.get(allow)), "was used already")
+	c, err := b.o.Settings.Credentials(b.o.Settings.Partner("amazon"), "")
+	must(t, err)
+	if !strings.HasPrefix(c["refresh_token"], "Atzr|sandbox-") {
+		t.Errorf("%v", c)
+	}
+	ask[any](b, post, base+"/pixels", `{"id":"px_1","country":"GB","routes":[{"partner":"amazon","event":"purchase","mode":"on","params":{"account_id":"123456789","region":"NA"}}]}`, 201)
+	result := ask[testResult](b, post, base+"/partners/amazon/test", map[string]any{"pixel_id": "px_1"}, 200)
+	if result.Outcome != event.Accepted {
+		t.Errorf("%+v", result)
+	}
+	dry := ask[testResult](b, post, base+"/partners/amazon/test", map[string]any{"pixel_id": "px_1", "dry": true}, 200)
+	if dry.Outcome != event.Dry || dry.Request == nil || dry.Answer != nil {
+		t.Errorf("%+v", dry)
+	}
+	if strings.Contains(w.get("/partners/amazon").body, c["refresh_token"]) {
+		t.Error("the refresh token can be read")
+	}
+}
+
+func TestRoutesHaveAThreeWaySwitchAndAccounts(t *testing.T) {
+	b := open(t)
+	put := func(routes string, status int) string {
+		t.Helper()
+		got := b.call(adminToken, "PUT", base+"/pixels/px_1/routes", routes)
+		if got.status != status {
+			t.Fatalf("%s: %d %s", routes, got.status, got.body)
+		}
+		return got.body
+	}
+	ask[any](b, post, base+"/pixels", `{"id":"px_1","routes":[]}`, 201)
+	const params = `"params":{"account_id":"1","region":"NA"}`
+	for _, c := range []struct {
+		route  string
+		status int
+		mode   settings.Mode
+	}{
+		{`"enabled":true`, 200, settings.On}, {`"mode":"on"`, 200, settings.On}, {`"mode":"hold"`, 200, settings.Hold},
+		{`"mode":"off"`, 200, settings.Off}, {`"enabled":false`, 200, settings.Off},
+		{`"enabled":true,"mode":"hold"`, 422, ""}, {`"enabled":true,"mode":"off"`, 422, ""}, {`"mode":"maybe"`, 422, ""},
+		{`"mode":"on","account":"nobody"`, 422, ""},
+	} {
+		put(`[{"partner":"amazon","event":"purchase",`+c.route+`,`+params+`}]`, c.status)
+		p, _ := b.o.Settings.Pixel("px_1")
+		if c.status == 200 && p.Routes[0].Switch() != c.mode {
+			t.Errorf("%s: %s", c.route, p.Routes[0].Switch())
+		}
+	}
+	ask[any](b, patch, base+"/partners/amazon", `{"accounts":{"eu":{"client_id":"eu-client"}},"dry":true}`, 200)
+	put(`[{"partner":"amazon","event":"purchase","mode":"on","account":"eu",`+params+`}]`, 200)
+	v := ask[partnerView](b, get, base+"/partners/amazon", nil, 200)
+	if !v.Dry || len(v.Accounts) != 1 || !v.Accounts[0].Credentials[0].Set || v.Accounts[0].Credentials[1].Set {
+		t.Errorf("%+v", v)
+	}
+	if got := b.call(adminToken, patch, base+"/partners/amazon", `{"accounts":{"eu":null}}`); got.status != 422 || !strings.Contains(got.body, "px_1") {
+		t.Errorf("an account in use is removed: %d %s", got.status, got.body)
+	}
+}
+
+func TestADeadLetterIsEditedBeforeItGoesBack(t *testing.T) {
+	b := open(t)
+	seedQueues(t, b, time.Now())
+	letters, _, err := b.queue.Dead(t.Context(), "dlq:ttd", "", 1)
+	must(t, err)
+	for _, bad := range []string{`{"permission":"full"}`, `{"event":{"consent":{}}}`, `{"event":{"id":"x"}}`} {
+		if got := b.call(adminToken, post, base+"/dlq/ttd/replay", `{"ids":["`+letters[0].ID+`"],"edit":`+bad+`}`); got.status != 422 {
+			t.Errorf("%s: %d %s", bad, got.status, got.body)
+		}
+	}
+	m := ask[moved](b, post, base+"/dlq/ttd/replay", `{"ids":["`+letters[0].ID+`"],"edit":{"params":{"adv":"corrected"}},"rate":100}`, 200)
+	if m.Moved != 1 || !strings.Contains(m.Message, "edited") {
+		t.Errorf("%+v", m)
+	}
+	waiting, _, err := b.queue.Peek(t.Context(), "s2s:ttd", "", 1000)
+	must(t, err)
+	found := false
+	for _, w := range waiting {
+		found = found || strings.Contains(string(w.Body), `"adv":"corrected"`)
+	}
+	if !found {
+		t.Error("nothing that was edited waits")
+	}
+}
+
+func TestMoneyAtRiskIsShown(t *testing.T) {
+	b := open(t)
+	seedQueues(t, b, time.Now())
+	w := b.as(Viewer)
+	contains(t, w.get("/at-risk").body, "Money at risk")
+	r := ask[atrisk.Report](b, get, base+"/reports/at-risk", nil, 200)
+	if r.At.IsZero() {
+		t.Errorf("%+v", r)
+	}
+}

@@ -1,0 +1,87 @@
+package settings
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/miq/pixel/modules/slots"
+	"github.com/miq/pixel/modules/state"
+)
+
+// Receipt says which settings one process has in force, and since when, so that
+// whoever changed something sees that it reached all of them.
+type Receipt struct {
+	Instance string    `json:"instance"`
+	Roles    string    `json:"roles"`
+	At       time.Time `json:"at"` // of this receipt
+	// Partners are the partners that somebody changed, by name.
+	Partners map[string]Applied `json:"partners"`
+	// Pixels is the version of all pixels and their routes together.
+	Pixels Applied `json:"pixels"`
+}
+
+// Applied is a revision in force since a time, by that process's clock.
+type Applied struct {
+	Revision int64     `json:"revision"`
+	At       time.Time `json:"at"`
+}
+
+const receiptPrefix = "applied:"
+
+// receipts keeps what a process has in force.
+type receipts struct {
+	mu  sync.Mutex
+	now Receipt
+}
+
+// applied notes what changed with a new copy of the settings.
+func (r *receipts) applied(s *snapshot, at time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.now.Pixels.Revision != s.pixelsVersion {
+		r.now.Pixels = Applied{s.pixelsVersion, at}
+	}
+	next := make(map[string]Applied, len(s.partners))
+	for name, p := range s.partners {
+		next[name] = r.now.Partners[name]
+		if next[name].Revision != p.Revision {
+			next[name] = Applied{p.Revision, at}
+		}
+	}
+	r.now.Partners = next
+}
+
+// Announcer tells the other processes what this one has in force.
+func (s *Store) Announcer(keys state.Keys, instance, roles string, log *slog.Logger) *slots.Publisher {
+	return slots.New(keys, receiptPrefix, func() ([]byte, error) {
+		s.receipts.mu.Lock()
+		defer s.receipts.mu.Unlock()
+		r := s.receipts.now
+		r.Instance, r.Roles, r.At = instance, roles, time.Now().UTC()
+		return json.Marshal(r)
+	}, log)
+}
+
+// Receipts are those of all processes that run, by instance.
+func Receipts(ctx context.Context, keys state.Keys) ([]Receipt, error) {
+	values, err := slots.Read(ctx, keys, receiptPrefix)
+	if err != nil {
+		return nil, fmt.Errorf("read the receipts: %w", err)
+	}
+	var out []Receipt
+	for _, v := range values {
+		var r Receipt
+		if json.Unmarshal(v, &r) == nil { // another version's is as good as none
+			out = append(out, r)
+		}
+	}
+	slices.SortFunc(out, func(a, b Receipt) int { return strings.Compare(a.Instance, b.Instance) })
+	return out, nil
+}
