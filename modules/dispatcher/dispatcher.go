@@ -15,6 +15,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"log/slog"
+	"net/http"
 	"os"
 	"sync"
 	"time"
@@ -53,9 +54,11 @@ type Deps struct {
 	Decider  *consent.Decider
 	Vault    *delivery.Vault // nil: tokens are this process's own
 	Adapters []partner.Adapter
-	Log      *slog.Logger
-	Metrics  *Metrics
-	Tracer   trace.Tracer
+	// Client makes a partner's HTTP client; nil: delivery.NewClient.
+	Client  func(connections int) *http.Client
+	Log     *slog.Logger
+	Metrics *Metrics
+	Tracer  trace.Tracer
 }
 
 // Dispatcher runs a lane for each adapter.

@@ -71,7 +71,10 @@ func newLane(d Deps, a partner.Adapter) *lane {
 		log: d.Log.With("partner", spec.Name), metrics: d.Metrics, tracer: d.Tracer,
 		seats: map[string]*seat{}, groups: 1, ended: make(chan struct{}, 1),
 	}
-	l.sender = delivery.New(a, delivery.NewClient(max(d.Config.Concurrency, 1)), d.Vault, time.Now)
+	if d.Client == nil {
+		d.Client = delivery.NewClient
+	}
+	l.sender = delivery.New(a, d.Client(max(d.Config.Concurrency, 1)), d.Vault, time.Now)
 	l.seat("")
 	return l
 }
