@@ -2,7 +2,8 @@ package main
 
 import (
 	"context"
-	"fmt"
+	"os"
+	"path/filepath"
 	"time"
 )
 
@@ -40,6 +41,7 @@ func faults() []fault {
 			}
 			return nil
 		}},
+		{name: "Redis away, and the spill disks full", stand: plan{disk: 16}, harm: fullDisk},
 		{name: "worker paused past its leases", harm: func(ctx context.Context, s *stand) error {
 			return s.back.freeze(ctx, lease+5*time.Second)
 		}},
@@ -64,7 +66,7 @@ func faults() []fault {
 				return s.network.poison(ctx, 800*time.Millisecond, "limit_data", "downstream", `{"bytes":300}`)
 			})
 		}},
-		{name: "cluster: a master killed, its replica takes over", stand: plan{cluster: true}, harm: failover},
+		{name: "cluster: a master killed, its replica takes over", stand: plan{cluster: true, args: []string{"--redis.wait_replicas=1"}}, harm: failover},
 	}
 }
 
@@ -77,9 +79,50 @@ func killRedis(ctx context.Context, s *stand) error {
 	return times(ctx, 3, func(int) error { return s.redis[0].restart(ctx, 500*time.Millisecond) })
 }
 
-// failover kills each master in turn, once the former is back as a replica.
+// failover kills the masters in turn, each once the one before is back as the
+// replica of its replica.
 func failover(ctx context.Context, s *stand) error {
-	return fmt.Errorf("not written yet")
+	for i := range masters {
+		s.redis[i].kill()
+		err := until(ctx, time.Minute, "the replica has taken over", func() error { return s.redis[masters+i].replication(ctx, "role:master") })
+		if err != nil {
+			return err
+		}
+		pause(ctx, time.Second)
+		if err := s.redis[i].start(ctx); err != nil {
+			return err
+		}
+		err = until(ctx, time.Minute, "the old master follows", func() error {
+			return s.redis[i].replication(ctx, "role:slave", "master_link_status:up")
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fullDisk takes Redis away, lets the collectors spill, and then takes the rest of
+// their disks. Redis comes back before there is room again.
+func fullDisk(ctx context.Context, s *stand) error {
+	s.redis[0].kill()
+	pause(ctx, 3*time.Second)
+	for i := range s.front {
+		if err := s.fill(i); err != nil {
+			return err
+		}
+	}
+	pause(ctx, 4*time.Second)
+	if err := s.redis[0].start(ctx); err != nil {
+		return err
+	}
+	pause(ctx, 5*time.Second)
+	for _, d := range s.disks {
+		if err := os.Remove(filepath.Join(d, "filler")); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // times does something again and again, with a little calm between.

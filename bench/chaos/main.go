@@ -13,6 +13,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -115,6 +116,8 @@ func run(ctx context.Context, out io.Writer, short bool, only string, parallel i
 	var trouble []string
 	for i, r := range results {
 		switch {
+		case errors.Is(errs[i], errNotHere):
+			continue
 		case errs[i] != nil:
 			trouble = append(trouble, chosen[i].name)
 			continue
@@ -135,8 +138,12 @@ func run(ctx context.Context, out io.Writer, short bool, only string, parallel i
 
 // tell says at once what came of a fault; the table follows at the end.
 func tell(out io.Writer, f fault, r result, err error) {
+	if errors.Is(err, errNotHere) {
+		fmt.Fprintf(out, "SKIPPED %s: %v\n", f.name, err)
+		return
+	}
 	if err != nil {
-		fmt.Fprintf(out, "%s: %v\n", f.name, err)
+		fmt.Fprintf(out, "FAILED  %s: %v\n", f.name, err)
 		return
 	}
 	verdict := "ok"

@@ -16,6 +16,7 @@ import (
 // process is a program that can be killed and started again as it was.
 type process struct {
 	name string
+	addr string // where it listens, if it is one of Redis
 	path string
 	args []string
 	env  []string

@@ -46,7 +46,7 @@ func (s *stand) server(ctx context.Context, name string, args ...string) (*proce
 		fsync = "everysec"
 	}
 	p := &process{
-		name: name, path: "redis-server", log: filepath.Join(s.dir, name+".log"),
+		name: name, addr: addr, path: "redis-server", log: filepath.Join(s.dir, name+".log"),
 		args: append([]string{"--bind", "127.0.0.1", "--port", port, "--dir", dir, "--save", "", "--appendonly", "yes", "--appendfsync", fsync, "--maxmemory-policy", "noeviction"}, args...),
 		ready: func(ctx context.Context) error {
 			c := redis.NewClient(&redis.Options{Addr: addr, MaxRetries: -1, DialTimeout: time.Second})
@@ -55,6 +55,22 @@ func (s *stand) server(ctx context.Context, name string, args ...string) (*proce
 		},
 	}
 	return p, addr, p.start(ctx)
+}
+
+// replication is nil if INFO says all of what is wanted.
+func (p *process) replication(ctx context.Context, wanted ...string) error {
+	c := redis.NewClient(&redis.Options{Addr: p.addr, MaxRetries: -1, DialTimeout: time.Second})
+	defer c.Close()
+	info, err := c.Info(ctx, "replication").Result()
+	if err != nil {
+		return err
+	}
+	for _, w := range wanted {
+		if !strings.Contains(info, w) {
+			return fmt.Errorf("%s is not %s", p.name, w)
+		}
+	}
+	return nil
 }
 
 const masters = 3
@@ -111,13 +127,12 @@ func (s *stand) cluster(ctx context.Context) ([]string, error) {
 				return fmt.Errorf("%s says %s", addrs[i], strings.Fields(info)[0])
 			}
 			if i >= masters {
-				repl, err := c.Info(ctx, "replication").Result()
-				if err != nil || !strings.Contains(repl, "role:slave") || !strings.Contains(repl, "master_link_status:up") {
-					return fmt.Errorf("%s does not follow its master yet", addrs[i])
+				if err := s.redis[i].replication(ctx, "role:slave", "master_link_status:up"); err != nil {
+					return err
 				}
 			}
 		}
 		return nil
 	})
-	return []string{"--redis.url=" + strings.Join(addrs, ","), "--redis.mode=cluster"}, err
+	return []string{"--redis.url=redis://" + strings.Join(addrs, ","), "--redis.mode=cluster"}, err
 }

@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/miq/pixel/modules/app"
@@ -20,6 +22,7 @@ type plan struct {
 	fsync    string // of Redis: everysec or always
 	cluster  bool   // three masters with a replica each
 	proxy    bool   // a bad network between the roles and Redis
+	disk     int    // MiB of each collector's disk; 0: that of the machine
 	args     []string
 	// resends says that a dispatcher dies with requests under way. Whether they
 	// arrived nobody can know, so they go out again under the same key, by which the
@@ -44,7 +47,8 @@ type stand struct {
 	back    *process   // worker, dispatcher and console
 	urls    []string
 	api     string
-	ops     []string
+	ops     []string // of all roles, the console's first
+	disks   []string // mounted for the collectors
 
 	partners *http.Server
 	sandbox  *sandbox.Server
@@ -87,6 +91,9 @@ func build(ctx context.Context, dir, binary string, p plan) (_ *stand, err error
 		return nil, err
 	}
 	for i := range front {
+		if err := s.mount(fmt.Sprintf("collector%d", i+1)); err != nil {
+			return nil, err
+		}
 		c, err := s.role(ctx, fmt.Sprintf("collector%d", i+1), "collector", common)
 		if err != nil {
 			return nil, err
@@ -144,8 +151,8 @@ func (s *stand) role(ctx context.Context, name, roles string, common []string) (
 	}
 	if roles == "all" || strings.Contains(roles, "admin") {
 		s.api = "http://" + addr[1] + "/api/v1"
-		s.ops = append(s.ops, "http://"+addr[2])
 	}
+	s.ops = append(s.ops, "http://"+addr[2])
 	return p, p.start(ctx)
 }
 
@@ -180,6 +187,43 @@ func (s *stand) settle(ctx context.Context) error {
 	return nil
 }
 
+// errNotHere says that this machine does not let a fault be tried.
+var errNotHere = errors.New("cannot be tried here")
+
+// mount gives a role a small disk of its own.
+func (s *stand) mount(name string) error {
+	if s.plan.disk == 0 {
+		return nil
+	}
+	at := filepath.Join(s.dir, name)
+	if err := os.MkdirAll(at, 0o700); err != nil {
+		return err
+	}
+	if err := syscall.Mount("tmpfs", at, "tmpfs", 0, fmt.Sprintf("size=%dm", s.plan.disk)); err != nil {
+		return fmt.Errorf("%w: it needs a small disk, and mount says: %w", errNotHere, err)
+	}
+	s.disks = append(s.disks, at)
+	return nil
+}
+
+// fill takes what is left of a collector's disk.
+func (s *stand) fill(i int) error {
+	f, err := os.Create(filepath.Join(s.disks[i], "filler"))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	block := make([]byte, 4096)
+	for {
+		if _, err := f.Write(block); err != nil {
+			if errors.Is(err, syscall.ENOSPC) {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
 func (s *stand) collectors() []string { return s.urls }
 
 // tail is what everybody said last, for whoever must find out why.
@@ -198,6 +242,9 @@ func (s *stand) close() {
 		if p != nil {
 			p.kill()
 		}
+	}
+	for _, d := range s.disks {
+		_ = syscall.Unmount(d, syscall.MNT_DETACH)
 	}
 	if s.network != nil {
 		s.network.close()

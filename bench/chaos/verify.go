@@ -123,7 +123,27 @@ func (s *stand) drained(ctx context.Context) error {
 			return fmt.Errorf("%s holds %d", q.Queue, q.Depth)
 		}
 	}
+	for _, ops := range s.ops {
+		b, err := metrics(ops)
+		if err != nil {
+			return err
+		}
+		if m := spilled.FindSubmatch(b); m != nil && string(m[1]) != "0" {
+			return fmt.Errorf("%s items are on a collector's disk", m[1])
+		}
+	}
 	return nil
+}
+
+var spilled = regexp.MustCompile(`(?m)^pixel_spill_items (\S+)$`)
+
+func metrics(ops string) ([]byte, error) {
+	resp, err := http.Get(ops + "/metrics")
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	return io.ReadAll(resp.Body)
 }
 
 // verify waits until all is done, and compares the sets.
@@ -265,25 +285,18 @@ func (s *stand) balance(ctx context.Context, r *result, note func(string, ...any
 		r.imbalance++
 		note("the books' total is %+v, with %d stored", t, r.stored)
 	}
-	for _, ops := range s.ops {
-		resp, err := http.Get(ops + "/metrics")
-		if err != nil {
-			return err
-		}
-		b, err := io.ReadAll(resp.Body)
-		resp.Body.Close()
-		if err != nil {
-			return err
-		}
-		found := imbalance.FindAllSubmatch(b, -1)
-		if len(found) == 0 {
-			return fmt.Errorf("/metrics says nothing of the ledger")
-		}
-		for _, m := range found {
-			if n, err := strconv.ParseFloat(string(m[2]), 64); err != nil || n != 0 {
-				r.imbalance++
-				note("pixel_ledger_imbalance{check=%q} is %s", m[1], m[2])
-			}
+	b, err := metrics(s.ops[0]) // the console's process keeps the ledger
+	if err != nil {
+		return err
+	}
+	found := imbalance.FindAllSubmatch(b, -1)
+	if len(found) == 0 {
+		return fmt.Errorf("/metrics says nothing of the ledger")
+	}
+	for _, m := range found {
+		if n, err := strconv.ParseFloat(string(m[2]), 64); err != nil || n != 0 {
+			r.imbalance++
+			note("pixel_ledger_imbalance{check=%q} is %s", m[1], m[2])
 		}
 	}
 	return nil

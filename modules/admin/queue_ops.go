@@ -75,8 +75,7 @@ func (a *Admin) peekQueue(c *echo.Context) error {
 		if v.PixelID == "" {
 			v.PixelID = w.Account.Pixel
 		}
-		// The body as the dead letters' page shows one. The queue's own form for
-		// events is not JSON, and stays where it is.
+		// The body as the dead letters' page shows one.
 		if body := jsontext.Value(deadletters.Masked(w.Body)); body.IsValid() {
 			v.Body = body
 		}

@@ -221,7 +221,10 @@ func (s *Spill) drain(ctx context.Context) {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
-			s.went(err)
+			// A disk that cannot be read says nothing about the queue.
+			if !errors.Is(err, errDisk) {
+				s.went(err)
+			}
 			pause = min(2*pause, maxPause)
 		case moved > 0:
 			s.came()
@@ -256,14 +259,20 @@ func (s *Spill) move(ctx context.Context) (int, error) {
 	for _, name := range order {
 		msgs, err := s.o.Disk.Pull(ctx, name, most)
 		if err != nil {
-			return 0, fmt.Errorf("read what was spilled: %w", err)
+			return 0, fmt.Errorf("%w: read what was spilled: %w", errDisk, err)
 		}
 		if len(msgs) > 0 {
 			return len(msgs), s.moveBatch(ctx, name, msgs)
 		}
 	}
-	return 0, s.recount(ctx)
+	if err := s.recount(ctx); err != nil {
+		return 0, fmt.Errorf("%w: %w", errDisk, err)
+	}
+	return 0, nil
 }
+
+// errDisk marks what our own disk does not let us do.
+var errDisk = errors.New("the collector's disk")
 
 func (s *Spill) moveBatch(ctx context.Context, name string, msgs []queue.Message) error {
 	var items []queue.Item
@@ -298,7 +307,7 @@ func (s *Spill) deliver(ctx context.Context, name string, items []queue.Item, id
 	switch {
 	case err == nil:
 		if err := s.o.Disk.Ack(always, name, ids...); err != nil {
-			return fmt.Errorf("forget what was drained: %w", err)
+			return fmt.Errorf("%w: forget what was drained: %w", errDisk, err)
 		}
 		s.onDisk.Add(-int64(len(ids)))
 		s.metrics.drained.Add(float64(len(ids)))
@@ -319,7 +328,7 @@ func (s *Spill) deliver(ctx context.Context, name string, items []queue.Item, id
 // bury keeps items that nobody will drain.
 func (s *Spill) bury(ctx context.Context, name, reason string, ids ...string) error {
 	if err := s.o.Disk.Bury(ctx, name, reason, ids...); err != nil {
-		return fmt.Errorf("set aside what cannot be drained: %w", err)
+		return fmt.Errorf("%w: set aside what cannot be drained: %w", errDisk, err)
 	}
 	s.onDisk.Add(-int64(len(ids)))
 	return nil
