@@ -27,35 +27,33 @@ const (
 
 // room refuses messages of so many bytes for which there is none.
 func (q *Queue) room(size int64) error {
-	if limit := q.opts.MaxBytes; limit > 0 {
-		used, err := q.used()
-		if err != nil {
-			return err
-		}
-		if used+size > limit {
-			return fmt.Errorf("%w: %w: %d bytes of the %d that it may have are used", queue.ErrUnavailable, queue.ErrFull, used, limit)
-		}
+	used, spare, err := q.pages()
+	if err != nil {
+		return err
+	}
+	if limit := q.opts.MaxBytes; limit > 0 && used+size > limit {
+		return fmt.Errorf("%w: %w: %d bytes of the %d that it may have are used", queue.ErrUnavailable, queue.ErrFull, used, limit)
 	}
 	free, total, err := q.disk()
 	if err != nil {
 		return fmt.Errorf("look at the disk: %w", err)
 	}
-	if left := min(reserve, total/16); free < size+left {
+	if left := min(reserve, total/16); free+spare < size+left {
 		return fmt.Errorf("%w: %w: only %d bytes of the disk are free, and %d are kept free", queue.ErrUnavailable, queue.ErrFull, free, left)
 	}
 	return nil
 }
 
-// used is how much of the file holds something.
-func (q *Queue) used() (int64, error) {
-	var free, pages int64
+// pages is how much of the file holds something, and how much of it is free.
+func (q *Queue) pages() (used, spare int64, err error) {
+	var free, all int64
 	if err := q.stmts.freePages.QueryRow().Scan(&free); err != nil {
-		return 0, fmt.Errorf("count free pages: %w", err)
+		return 0, 0, fmt.Errorf("count free pages: %w", err)
 	}
-	if err := q.stmts.pages.QueryRow().Scan(&pages); err != nil {
-		return 0, fmt.Errorf("count pages: %w", err)
+	if err := q.stmts.pages.QueryRow().Scan(&all); err != nil {
+		return 0, 0, fmt.Errorf("count pages: %w", err)
 	}
-	return (pages - free) * pageSize, nil
+	return (all - free) * pageSize, free * pageSize, nil
 }
 
 // Room returns how much of the file is used, and how much may be: what the
@@ -66,14 +64,15 @@ func (q *Queue) Room(ctx context.Context) (used, limit int64, err error) {
 	if q.closed {
 		return 0, 0, errClosed
 	}
-	if used, err = q.used(); err != nil {
+	used, spare, err := q.pages()
+	if err != nil {
 		return 0, 0, err
 	}
 	free, total, err := q.disk()
 	if err != nil {
 		return 0, 0, fmt.Errorf("look at the disk: %w", err)
 	}
-	limit = used + max(0, free-min(reserve, total/16))
+	limit = used + max(0, free+spare-min(reserve, total/16))
 	if q.opts.MaxBytes > 0 {
 		limit = min(limit, q.opts.MaxBytes)
 	}
@@ -126,14 +125,11 @@ func (q *Queue) shrinkStep() (more bool, err error) {
 	if q.closed {
 		return false, nil
 	}
-	var free, pages int
-	if err := q.stmts.freePages.QueryRow().Scan(&free); err != nil {
+	used, spare, err := q.pages()
+	if err != nil {
 		return false, err
 	}
-	if err := q.stmts.pages.QueryRow().Scan(&pages); err != nil {
-		return false, err
-	}
-	if free < sparePages+vacuumPages || free < pages/2 {
+	if spare < (sparePages+vacuumPages)*pageSize || spare < used {
 		return false, nil
 	}
 	// It frees a page a row, so the rows must be read to the end.
