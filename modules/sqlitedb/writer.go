@@ -29,6 +29,7 @@ type Writer struct {
 	conn                    *sql.Conn
 	begin, commit, rollback *sql.Stmt
 	now                     Durability
+	prepared                []*sql.Stmt
 }
 
 // Writer takes the only connection of db.Durable for good, so db must then be
@@ -47,15 +48,23 @@ func (db *DB) Writer(ctx context.Context) (*Writer, error) {
 		{&w.commit, `COMMIT`},
 		{&w.rollback, `ROLLBACK`},
 	} {
-		if *s.stmt, err = conn.PrepareContext(ctx, s.text); err != nil {
-			conn.Close()
-			return nil, err
+		if *s.stmt, err = w.Prepare(ctx, s.text); err != nil {
+			return nil, errors.Join(err, w.Close())
 		}
 	}
 	return w, nil
 }
 
-// Conn is the connection, to prepare statements on and to look with.
+// Prepare makes a statement that lives as long as the writer.
+func (w *Writer) Prepare(ctx context.Context, text string) (*sql.Stmt, error) {
+	stmt, err := w.conn.PrepareContext(ctx, text)
+	if err == nil {
+		w.prepared = append(w.prepared, stmt)
+	}
+	return stmt, err
+}
+
+// Conn is the connection, to look with.
 func (w *Writer) Conn() *sql.Conn { return w.conn }
 
 // Run commits what fn did on the connection, or nothing of it.
@@ -101,10 +110,16 @@ func (w *Writer) Cut() error {
 	return nil
 }
 
-// Close gives the connection back.
+// Close gives the connection back. It ends the statements first: SQLite keeps a
+// file open, and its log beside it, for as long as there are any.
 func (w *Writer) Close() error {
-	if err := w.conn.Close(); err != nil && !errors.Is(err, sql.ErrConnDone) {
-		return err
+	var errs []error
+	for _, stmt := range w.prepared {
+		errs = append(errs, stmt.Close())
 	}
-	return nil
+	if err := w.conn.Close(); !errors.Is(err, sql.ErrConnDone) {
+		errs = append(errs, err)
+	}
+	w.prepared = nil
+	return errors.Join(errs...)
 }

@@ -2,6 +2,7 @@ package sqlitedb_test
 
 import (
 	"errors"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -88,5 +89,33 @@ func TestAWriterGoesOnAfterAPanic(t *testing.T) {
 	}()
 	if err := w.Run(sqlitedb.Durable, func() error { return nil }); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestAWriterThatIsClosedLetsTheFileBeClosed(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.db")
+	db, err := sqlitedb.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := db.Writer(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Prepare(t.Context(), `SELECT 1`); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Run(sqlitedb.Lazy, func() error {
+		_, err := w.Conn().ExecContext(t.Context(), `CREATE TABLE t (x)`)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(w.Close(), w.Close(), db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	// The last to close it takes the log into the file, and deletes it.
+	if _, err := os.Stat(path + "-wal"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the log is still there: %v", err)
 	}
 }

@@ -80,7 +80,7 @@ func (q *Queue) load(ctx context.Context) error {
 	if _, err := conn.ExecContext(ctx, schema); err != nil {
 		return err
 	}
-	if err := q.stmts.prepare(ctx, conn); err != nil {
+	if err := q.stmts.prepare(ctx, q.db); err != nil {
 		return err
 	}
 	rows, err := conn.QueryContext(ctx, `SELECT no, name, last, cursor, total FROM queues`)
@@ -102,7 +102,7 @@ func (q *Queue) load(ctx context.Context) error {
 		if queue.IsDead(t.name) {
 			continue
 		}
-		if err := t.prepare(ctx, conn); err != nil {
+		if err := t.prepare(ctx, q.db); err != nil {
 			return err
 		}
 		if err := q.loadDone(ctx, t); err != nil {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+
+	"github.com/miq/pixel/modules/sqlitedb"
 )
 
 // stmts are the statements that are not one queue's.
@@ -14,7 +16,7 @@ type stmts struct {
 	oldestDead                   *sql.Stmt
 }
 
-func (s *stmts) prepare(ctx context.Context, conn *sql.Conn) error {
+func (s *stmts) prepare(ctx context.Context, db *sqlitedb.Writer) error {
 	for _, p := range []struct {
 		stmt **sql.Stmt
 		text string
@@ -33,7 +35,7 @@ func (s *stmts) prepare(ctx context.Context, conn *sql.Conn) error {
 		{&s.vacuum, fmt.Sprintf(`PRAGMA incremental_vacuum(%d)`, vacuumPages)},
 	} {
 		var err error
-		if *p.stmt, err = conn.PrepareContext(ctx, p.text); err != nil {
+		if *p.stmt, err = db.Prepare(ctx, p.text); err != nil {
 			return err
 		}
 	}

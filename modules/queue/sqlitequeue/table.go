@@ -88,7 +88,7 @@ func (q *Queue) table(ctx context.Context, name string) (*table, error) {
 	if queue.IsDead(name) {
 		return t, nil
 	}
-	if err := t.prepare(ctx, q.db.Conn()); err != nil {
+	if err := t.prepare(ctx, q.db); err != nil {
 		t.no = 0 // the next push tries again
 		return nil, fmt.Errorf("make queue %s: %w", name, err)
 	}
@@ -104,7 +104,7 @@ func (q *Queue) known(name string) *table {
 }
 
 // prepare makes the statements.
-func (t *table) prepare(ctx context.Context, conn *sql.Conn) error {
+func (t *table) prepare(ctx context.Context, db *sqlitedb.Writer) error {
 	for _, s := range []struct {
 		stmt **sql.Stmt
 		text string
@@ -135,7 +135,7 @@ func (t *table) prepare(ctx context.Context, conn *sql.Conn) error {
 		{&t.delayed, `SELECT COUNT(*) FROM r%[1]d WHERE due > ?`},
 	} {
 		var err error
-		if *s.stmt, err = conn.PrepareContext(ctx, fmt.Sprintf(s.text, t.no)); err != nil {
+		if *s.stmt, err = db.Prepare(ctx, fmt.Sprintf(s.text, t.no)); err != nil {
 			return err
 		}
 	}

@@ -115,7 +115,7 @@ func (s *Store) prepare(ctx context.Context) error {
 		{&s.sweep, `DELETE FROM keys WHERE key IN (SELECT key FROM keys WHERE expires > 0 AND expires <= ? ORDER BY expires LIMIT ?)`},
 	} {
 		var err error
-		if *p.stmt, err = conn.PrepareContext(ctx, p.text); err != nil {
+		if *p.stmt, err = s.db.Prepare(ctx, p.text); err != nil {
 			return err
 		}
 	}
