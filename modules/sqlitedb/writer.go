@@ -110,6 +110,35 @@ func (w *Writer) Cut() error {
 	return nil
 }
 
+// shrinkPages are given back at once, so that nobody waits long; sparePages are
+// kept for what comes next.
+const (
+	shrinkPages = 256
+	sparePages  = 1024
+)
+
+// Shrink gives some free pages back to the file system, if more than half of the
+// file is free; less than that is used again. It reports whether it gave any.
+func (w *Writer) Shrink() (bool, error) {
+	ctx := context.Background()
+	var free, all int
+	if err := w.conn.QueryRowContext(ctx, `SELECT f.freelist_count, p.page_count FROM pragma_freelist_count f, pragma_page_count p`).Scan(&free, &all); err != nil {
+		return false, fmt.Errorf("count free pages: %w", err)
+	}
+	if free < sparePages+shrinkPages || free < all/2 {
+		return false, nil
+	}
+	// It frees a page a row, so the rows must be read to the end.
+	rows, err := w.conn.QueryContext(ctx, fmt.Sprintf(`PRAGMA incremental_vacuum(%d)`, shrinkPages))
+	if err != nil {
+		return false, fmt.Errorf("give pages back: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+	}
+	return true, rows.Err()
+}
+
 // Close gives the connection back. It ends the statements first: SQLite keeps a
 // file open, and its log beside it, for as long as there are any.
 func (w *Writer) Close() error {

@@ -3,7 +3,6 @@ package sqlitequeue
 import (
 	"context"
 	"database/sql"
-	"fmt"
 
 	"github.com/miq/pixel/modules/sqlitedb"
 )
@@ -12,7 +11,7 @@ import (
 type stmts struct {
 	figures, enter, forget       *sql.Stmt
 	bury, letter, origin, unbury *sql.Stmt
-	freePages, pages, vacuum     *sql.Stmt
+	freePages, pages             *sql.Stmt
 	oldestDead                   *sql.Stmt
 }
 
@@ -32,7 +31,6 @@ func (s *stmts) prepare(ctx context.Context, db *sqlitedb.Writer) error {
 		{&s.oldestDead, `SELECT buried_at FROM dead WHERE queue = ? ORDER BY id LIMIT 1`},
 		{&s.freePages, `PRAGMA freelist_count`},
 		{&s.pages, `PRAGMA page_count`},
-		{&s.vacuum, fmt.Sprintf(`PRAGMA incremental_vacuum(%d)`, vacuumPages)},
 	} {
 		var err error
 		if *p.stmt, err = db.Prepare(ctx, p.text); err != nil {

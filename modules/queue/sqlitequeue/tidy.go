@@ -11,10 +11,6 @@ import (
 
 const (
 	tidyEvery = time.Second
-	// A file that is half empty is made smaller, a few pages at a time so that
-	// nobody waits long, but for what the next messages will need.
-	vacuumPages = 256
-	sparePages  = 1024
 	// What is done is still in the write-ahead log until that is written anew. It
 	// is cut off once nothing happens, or it has stood for long.
 	idle     = 2 * time.Second
@@ -125,23 +121,10 @@ func (q *Queue) shrinkStep() (more bool, err error) {
 	if q.closed {
 		return false, nil
 	}
-	used, spare, err := q.pages()
-	if err != nil {
-		return false, err
+	if more, err = q.db.Shrink(); more {
+		q.stirred = time.Now()
 	}
-	if spare < (sparePages+vacuumPages)*pageSize || spare < used {
-		return false, nil
-	}
-	// It frees a page a row, so the rows must be read to the end.
-	rows, err := q.stmts.vacuum.Query()
-	if err != nil {
-		return false, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-	}
-	q.stirred = time.Now()
-	return true, rows.Err()
+	return more, err
 }
 
 // cut empties the write-ahead log, if there is reason to.

@@ -48,6 +48,9 @@ func (s *Store) keep(log *slog.Logger) {
 			if _, err := s.Sweep(now); err != nil {
 				log.Error("state sweep failed", "error", err)
 			}
+			if err := s.shrink(); err != nil {
+				log.Error("the state's file could not be made smaller", "error", err)
+			}
 		}
 	}
 }
@@ -98,6 +101,29 @@ func (s *Store) Sweep(now time.Time) (int, error) {
 		select {
 		case <-s.stop:
 			return total, nil
+		default:
+		}
+	}
+}
+
+// shrink gives the space of expired keys back while much of the file is free, a
+// few pages at a time with room for others in between.
+func (s *Store) shrink() error {
+	for {
+		more, err := func() (bool, error) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if s.closed {
+				return false, nil
+			}
+			return s.db.Shrink()
+		}()
+		if err != nil || !more {
+			return err
+		}
+		select {
+		case <-s.stop:
+			return nil
 		default:
 		}
 	}
