@@ -200,7 +200,7 @@ func (c *Collector) event(made *event.Event, in *event.Incoming, env *event.Enve
 	if in.ID == "" {
 		in.ID = newIDs(1).at(0)
 	}
-	made.ID, made.Name = in.ID, in.Name
+	made.ID, made.Name, made.Seq = in.ID, in.Name, max(in.Seq, 0)
 	made.Priority = event.Standard
 	if p, ok := c.priority[made.Name]; ok {
 		made.Priority = p

@@ -7,9 +7,11 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+	"github.com/google/uuid"
 
 	"github.com/miq/pixel/modules/event"
 )
@@ -37,19 +39,46 @@ func Strip(e *event.Event, state event.State, salt []byte) {
 	}
 }
 
+// withoutClicks is an arrival's campaign alone.
+func withoutClicks(t event.Touch) event.Touch {
+	kept := event.Touch{Referrer: origin(t.Referrer)}
+	if _, err := time.Parse(time.RFC3339, t.Time); err == nil {
+		kept.Time = t.Time
+	}
+	for _, key := range campaign {
+		if v := t.Params[key]; v != "" {
+			if kept.Params == nil {
+				kept.Params = map[string]string{}
+			}
+			kept.Params[key] = v
+		}
+	}
+	return kept
+}
+
+// tab is a tab's name where it is one of the tag's making, and nobody's name.
+func tab(name string) string {
+	if uuid.Validate(name) != nil {
+		return ""
+	}
+	return name
+}
+
 func partial(e *event.Event, salt []byte) event.Event {
 	order := event.Order{ID: pseudonym(e.Order.ID, salt)}
 	order.Value, order.Currency, order.Items = goods(e.Order.Value, e.Order.Currency, e.Order.Items)
 	return event.Event{
 		ID: e.ID, Receipt: e.Receipt, PixelID: e.PixelID, Name: e.Name,
 		Time: e.Time, SentAt: e.SentAt, ReceivedAt: e.ReceivedAt,
-		Source: e.Source, Priority: e.Priority,
+		Source: e.Source, Priority: e.Priority, Seq: e.Seq,
 		Consent: e.Consent, Verdict: e.Verdict,
 		Subject: event.Subject{VisitorID: e.Subject.VisitorID, AnonymousID: e.Subject.AnonymousID},
 		Context: event.Context{
 			Page:      event.Page{URL: pathOnly(e.Context.Page.URL), Referrer: origin(e.Context.Page.Referrer)},
 			Screen:    screenClass(e.Context.Screen),
 			SDK:       e.Context.SDK,
+			Tab:       tab(e.Context.Tab),
+			Touch:     event.Touches{First: withoutClicks(e.Context.Touch.First), Last: withoutClicks(e.Context.Touch.Last)},
 			IP:        Truncate(e.Context.IP),
 			UserAgent: ReduceUserAgent(e.Context.UserAgent),
 			Place:     event.Place{Country: code(e.Context.Place.Country), Region: code(e.Context.Place.Region)},

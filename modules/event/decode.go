@@ -72,6 +72,7 @@ func (d *decoder) own(e *Event) {
 			e.Order.Items[i] = Item{d.text(), d.text(), d.text(), d.text(), Amount(d.text()), Amount(d.text())}
 		}
 	}
+	e.Seq = int(d.int())
 	if from, to := d.span(); to > from {
 		e.Properties = jsontext.Value(d.b[from:to:to])
 	}
@@ -99,6 +100,10 @@ func (d *decoder) shared(e *Event) {
 	}
 	c.Screen = Screen{int(d.int()), int(d.int())}
 	c.ClientHints = d.table()
+	c.Tab = d.text()
+	for _, t := range [...]*Touch{&c.Touch.First, &c.Touch.Last} {
+		t.Time, t.Referrer, t.Params = d.text(), d.text(), d.table()
+	}
 	if d.byte() != 0 {
 		for _, field := range c.Place.texts() {
 			*field = d.text()

@@ -29,14 +29,14 @@ type Encoder struct {
 }
 
 // Share takes from an event what all that are appended after have in common:
-// everything but ID, Receipt, Name, Time, Priority, Order and Properties.
+// everything but ID, Receipt, Name, Time, Priority, Seq, Order and Properties.
 func (enc *Encoder) Share(e *Event) {
 	enc.shared = appendShared(enc.shared[:0], e)
 }
 
 // Size is at least as much as Append will add.
 func (enc *Encoder) Size(e *Event) int {
-	n := 128 + len(e.ID) + len(e.Receipt) + len(e.Name) + len(e.Priority) + len(e.Properties) + len(enc.shared) +
+	n := 138 + len(e.ID) + len(e.Receipt) + len(e.Name) + len(e.Priority) + len(e.Properties) + len(enc.shared) +
 		len(e.Order.ID) + len(e.Order.Value) + len(e.Order.Currency)
 	for i := range e.Order.Items {
 		it := &e.Order.Items[i]
@@ -71,6 +71,7 @@ func appendOwn(b []byte, e *Event) []byte {
 			b = appendText(b, s)
 		}
 	}
+	b = binary.AppendVarint(b, int64(e.Seq))
 	if len(e.Properties) == 0 {
 		return append(b, noText)
 	}
@@ -176,6 +177,10 @@ func appendContext(b []byte, c *Context) []byte {
 	b = binary.AppendVarint(b, int64(c.Screen.Width))
 	b = binary.AppendVarint(b, int64(c.Screen.Height))
 	b = appendTable(b, c.ClientHints)
+	b = appendText(b, c.Tab)
+	for _, t := range [...]*Touch{&c.Touch.First, &c.Touch.Last} {
+		b = appendTable(appendText(appendText(b, t.Time), t.Referrer), t.Params)
+	}
 	if c.Place == (Place{}) {
 		return append(b, 0)
 	}

@@ -111,6 +111,7 @@ type Incoming struct {
 	ID         string         `json:"id"`
 	Name       string         `json:"name"`
 	Time       string         `json:"time"`
+	Seq        int            `json:"seq"`
 	Properties jsontext.Value `json:"properties"`
 
 	// Raw is all that was sent, and Fault what is wrong with it; without a code

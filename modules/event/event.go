@@ -40,6 +40,9 @@ type Event struct {
 	// Source is the door it came through: "web", "pixel", "server".
 	Source   string   `json:"source"`
 	Priority Priority `json:"priority"`
+	// Seq is its number among the events of its tab (Context.Tab), from 1: a gap
+	// is an event that was lost on its way. 0 where the client counts none.
+	Seq int `json:"seq,omitzero"`
 
 	Consent Consent `json:"consent"`
 	Verdict Verdict `json:"verdict"`
@@ -62,6 +65,10 @@ type Context struct {
 	Timezone string `json:"timezone,omitempty"` // IANA, "Europe/London"
 	Screen   Screen `json:"screen,omitzero"`
 	SDK      SDK    `json:"sdk,omitzero"`
+	// Tab is the browser's tab, by a name that ends with it.
+	Tab string `json:"tab,omitempty"`
+	// Touch is what brought the visitor here, as the tag remembers it.
+	Touch Touches `json:"touch,omitzero"`
 	// IP and UserAgent are the visitor's, as the request showed them; consent
 	// may have cut them down.
 	IP        string `json:"ip,omitempty"`
@@ -83,6 +90,20 @@ type Place struct {
 	// ASN is the number of the network, and Network who runs it.
 	ASN     int    `json:"asn,omitempty"`
 	Network string `json:"network,omitempty"`
+}
+
+// Touches are the first and the last arrival by a campaign or a click.
+type Touches struct {
+	First Touch `json:"first,omitzero"`
+	Last  Touch `json:"last,omitzero"`
+}
+
+// Touch is one such arrival.
+type Touch struct {
+	Time     string `json:"time,omitempty"`     // RFC 3339, by the client's clock
+	Referrer string `json:"referrer,omitempty"` // the origin that the visitor came from
+	// Params are the campaign (utm_…) and the click ids that the address held.
+	Params map[string]string `json:"params,omitempty"`
 }
 
 // Page is the page that an event happened on.

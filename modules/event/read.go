@@ -307,6 +307,43 @@ func (r *Reader) context(c *Context) {
 					r.fail()
 				}
 			}
+		case "tab":
+			r.know(&seen, 5)
+			c.Tab = r.text()
+		case "touch":
+			r.know(&seen, 6)
+			var there once
+			for more := r.open('{', '}'); more; more = r.next('}') {
+				switch r.name() {
+				case "first":
+					r.know(&there, 0)
+					r.touch(&c.Touch.First)
+				case "last":
+					r.know(&there, 1)
+					r.touch(&c.Touch.Last)
+				default:
+					r.fail()
+				}
+			}
+		default:
+			r.fail()
+		}
+	}
+}
+
+func (r *Reader) touch(t *Touch) {
+	var seen once
+	for more := r.open('{', '}'); more; more = r.next('}') {
+		switch r.name() {
+		case "time":
+			r.know(&seen, 0)
+			t.Time = r.text()
+		case "referrer":
+			r.know(&seen, 1)
+			t.Referrer = r.text()
+		case "params":
+			r.know(&seen, 2)
+			t.Params = r.table()
 		default:
 			r.fail()
 		}
@@ -350,6 +387,9 @@ func (r *Reader) event() {
 		case "time":
 			r.know(&seen, 2)
 			in.Time = r.text()
+		case "seq":
+			r.know(&seen, 4)
+			in.Seq = r.count()
 		case "properties":
 			r.know(&seen, 3)
 			if r.peek() != '{' {

@@ -190,3 +190,26 @@ func BenchmarkRead(b *testing.B) {
 		})
 	}
 }
+
+func TestTheTagsOwnEnvelopeIsReadInOnePass(t *testing.T) {
+	body := []byte(`{"pixel_id":"px_demo","identity":{"anonymous_id":"a","click_ids":{"dclid":"d1"}},` +
+		`"context":{"page":{"url":"https://shop.example/","referrer":"","title":"Shop"},"locale":"en","timezone":"UTC","screen":{"width":1,"height":2},"sdk":{"name":"web","version":"1.1.0"},` +
+		`"touch":{"first":{"time":"2026-11-25T10:00:00.000Z","referrer":"https://a.example","params":{"utm_source":"news","dclid":"d1"}},"last":{"time":"2026-11-25T10:00:00.000Z","params":{"utm_source":"x y"}}},"tab":"t1"},` +
+		`"events":[{"id":"e1","name":"page_view","time":"2026-11-25T10:00:00.000Z","seq":3}],"sent_at":"2026-11-25T10:00:01.000Z","consent":{"gpp_sid":[7],"state":"full"}}`)
+	var r Reader
+	var env Envelope
+	if err := r.quick(body, 10, &env); err != nil {
+		t.Fatal(err)
+	}
+	slow, err := DecodeEnvelope(body, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	slow.Events = nil
+	if !reflect.DeepEqual(env, slow) {
+		t.Errorf("in one pass it is\n%+v\nand else\n%+v", env, slow)
+	}
+	if touch := env.Context.Touch; r.events[0].Seq != 3 || env.Context.Tab != "t1" || touch.First.Params["dclid"] != "d1" || touch.Last.Params["utm_source"] != "x y" {
+		t.Errorf("%+v %+v", r.events[0], env.Context)
+	}
+}

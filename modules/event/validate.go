@@ -107,11 +107,31 @@ func (c *Context) trim() {
 	cut(&p.URL, maxURL)
 	cut(&p.Referrer, maxURL)
 	cut(&p.Title, maxTitle)
-	for _, s := range []*string{&c.Locale, &c.Timezone, &c.SDK.Name, &c.SDK.Version} {
+	for _, s := range []*string{&c.Locale, &c.Timezone, &c.SDK.Name, &c.SDK.Version, &c.Tab} {
 		cut(s, maxShort)
 	}
+	c.Touch.First.trim()
+	c.Touch.Last.trim()
 	c.Screen.Width = min(max(c.Screen.Width, 0), maxScreen)
 	c.Screen.Height = min(max(c.Screen.Height, 0), maxScreen)
+}
+
+// trim takes out what no address would have held.
+func (t *Touch) trim() {
+	cut(&t.Time, 40)
+	t.Referrer = withoutMail(t.Referrer)
+	cut(&t.Referrer, maxShort)
+	if len(t.Params) > maxExternal {
+		t.Params = nil
+	}
+	for k, v := range t.Params {
+		if v == "" || len(v) > maxExternalV || !ValidName(k) || withoutMail(v) != v {
+			delete(t.Params, k)
+		}
+	}
+	if len(t.Params) == 0 {
+		t.Params = nil
+	}
 }
 
 // external keeps the ids that can be some. They come out of the page's address,
