@@ -124,6 +124,7 @@ func (d *demonstration) seed(ctx context.Context) error {
 		}
 		_, err := d.settings.SavePixel(ctx, settings.Pixel{
 			ID: demoPixel, Name: "Demo shop", Advertiser: "Fell & Fleet", Enabled: true, ConsentMode: settings.Banner, Country: "US",
+			Banner: settings.BannerOptions{HideReopen: true}, // the shop has a link of its own
 			Routes: []settings.Route{
 				route("ttd", "purchase", `{"adv":"demoadv","tracker_id":"demotrk"}`),
 				route("ttd", "add_to_cart", `{"adv":"demoadv","tracker_id":"demotrk"}`),
