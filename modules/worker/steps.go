@@ -1,7 +1,9 @@
 package worker
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"strings"
 
@@ -88,7 +90,7 @@ func (w *Worker) dedupe(ctx context.Context, b *batch) error {
 			continue
 		}
 		entry[keys[i]] = len(entries)
-		entries = append(entries, state.Entry{Key: keys[i], Value: []byte(place + it.message.ID), TTL: w.config.DedupeTTL})
+		entries = append(entries, state.Entry{Key: keys[i], Value: mark(place + it.message.ID), TTL: w.config.DedupeTTL})
 	}
 	standing, err := w.keys.Claim(ctx, entries...)
 	if err != nil {
@@ -97,12 +99,19 @@ func (w *Worker) dedupe(ctx context.Context, b *batch) error {
 	i := -1
 	b.sort(func(it *item) string {
 		i++
-		if string(standing[entry[keys[i]]]) != place+it.message.ID {
+		if !bytes.Equal(standing[entry[keys[i]]], mark(place+it.message.ID)) {
 			return duplicate
 		}
 		return ""
 	})
 	return nil
+}
+
+// mark is what is remembered of a message: eight bytes, since there is one for
+// each event of a week.
+func mark(message string) []byte {
+	sum := sha256.Sum256([]byte(message))
+	return sum[:8]
 }
 
 // consent drops what may not be kept any more, and takes from the rest what may

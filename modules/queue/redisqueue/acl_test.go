@@ -65,7 +65,7 @@ func TestTheDocumentedUserMayDoAllThatWeDo(t *testing.T) {
 		}
 	})
 	t.Run("wait for replicas", func(t *testing.T) {
-		q := redisqueue.New(connect(t, c), queue.Defaults, redisqueue.Settings{Replicas: 1, Timeout: 200 * time.Millisecond})
+		q := redisqueue.New(connect(t, c), queue.Defaults, redisqueue.Settings{Replicas: 1, Timeout: time.Second})
 		t.Cleanup(func() { q.Close() })
 		err := q.Push(t.Context(), queue.Item{Queue: "ingest:high", Body: []byte("x")})
 		if err == nil || !strings.Contains(err.Error(), "on 0 replicas and not on 1") {

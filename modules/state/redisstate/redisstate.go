@@ -1,12 +1,13 @@
 // Package redisstate keeps the shared state in Redis, for any number of
-// replicas. A key is a Redis key of the same name; a collection of documents is
-// a hash and a counter that share a slot:
+// replicas, on a single server, behind Sentinel or on a cluster. A key is a Redis
+// key of the same name, but for UUIDs in it, which are packed; a collection of
+// documents is a hash and a counter that share a slot:
 //
 //	docs:{pixels}          hash of document id → "revision:body"
 //	docs:{pixels}:version  counter
 //
-// Batches are pipelines of commands on one key each, so they are one round trip
-// and work on a cluster. How well writes survive a crash of Redis itself is what
+// Batches are pipelines of commands on one key each, so they are one round trip to
+// each server that has some of the keys, all at once. How well writes survive a crash of Redis itself is what
 // its AOF is set to. Needs Redis 7.0.
 package redisstate
 
@@ -49,7 +50,7 @@ func (s *Store) Get(ctx context.Context, keys ...string) ([][]byte, error) {
 	pipe := s.redis.Pipeline()
 	cmds := make([]*redis.StringCmd, len(keys))
 	for i, k := range keys {
-		cmds[i] = pipe.Get(ctx, k)
+		cmds[i] = pipe.Get(ctx, packKey(k))
 	}
 	if err := exec(ctx, pipe); err != nil {
 		return nil, fmt.Errorf("get keys: %w", err)
@@ -105,7 +106,7 @@ func (s *Store) Claim(ctx context.Context, entries ...state.Entry) ([][]byte, er
 // command is the SET of an entry.
 func command(e state.Entry) []any {
 	args := make([]any, 0, 7)
-	args = append(args, "SET", e.Key, e.Value)
+	args = append(args, "SET", packKey(e.Key), e.Value)
 	if e.Value == nil {
 		args[2] = ""
 	}
@@ -139,7 +140,7 @@ func (s *Store) Swap(ctx context.Context, old []byte, e state.Entry) (swapped bo
 		}
 	} else {
 		ms := (max(0, e.TTL) + time.Millisecond - 1).Milliseconds()
-		swapped, err = swapScript.Run(ctx, s.redis, []string{e.Key}, old, string(e.Value), ms).Bool()
+		swapped, err = swapScript.Run(ctx, s.redis, []string{packKey(e.Key)}, old, string(e.Value), ms).Bool()
 	}
 	if err != nil {
 		return false, fmt.Errorf("swap a key: %w", err)
@@ -154,7 +155,7 @@ func (s *Store) Delete(ctx context.Context, keys ...string) error {
 	}
 	pipe := s.redis.Pipeline()
 	for _, k := range keys {
-		pipe.Unlink(ctx, k)
+		pipe.Unlink(ctx, packKey(k))
 	}
 	if err := exec(ctx, pipe); err != nil {
 		return fmt.Errorf("delete keys: %w", err)

@@ -1,11 +1,12 @@
 package redisstate_test
 
 import (
+	"context"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/miq/pixel/modules/redistest"
@@ -14,35 +15,61 @@ import (
 	"github.com/miq/pixel/modules/state/statetest"
 )
 
-func TestContractOnMiniredis(t *testing.T) {
+func TestContractOnACluster(t *testing.T) {
+	cluster := redistest.StartCluster(t, 3, 0)
 	statetest.Run(t, func(t *testing.T) statetest.Backend {
-		server := miniredis.NewMiniRedis()
-		if err := server.Start(); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(server.Close)
-		// Its clock stands still unless told.
-		stop := make(chan struct{})
-		t.Cleanup(func() { close(stop) })
-		go func() {
-			tick := time.NewTicker(time.Millisecond)
-			defer tick.Stop()
-			for last := time.Now(); ; {
-				select {
-				case now := <-tick.C:
-					server.FastForward(now.Sub(last))
-					last = now
-				case <-stop:
-					return
-				}
-			}
-		}()
-		return backend(func() redis.UniversalClient {
-			c := redis.NewClient(&redis.Options{Addr: server.Addr(), ContextTimeoutEnabled: true})
-			t.Cleanup(func() { c.Close() })
-			return c
-		})
+		cluster.Fresh(t)
+		return backend(func() redis.UniversalClient { return cluster.Client(t) })
 	})
+}
+
+// pipelines counts how often each server is asked, and how many at once.
+type pipelines struct{ asked, commands atomic.Int64 }
+
+func (p *pipelines) DialHook(next redis.DialHook) redis.DialHook          { return next }
+func (p *pipelines) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+func (p *pipelines) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		switch cmds[0].Name() {
+		case "get", "set", "unlink": // and not what a new connection says first
+			p.asked.Add(1)
+			p.commands.Add(int64(len(cmds)))
+		}
+		return next(ctx, cmds)
+	}
+}
+
+func TestABatchAsksEachServerOfAClusterOnce(t *testing.T) {
+	cluster := redistest.StartCluster(t, 3, 0)
+	client := cluster.Client(t).(*redis.ClusterClient)
+	var count pipelines
+	client.OnNewNode(func(c *redis.Client) { c.AddHook(&count) })
+	s := redisstate.New(client)
+	var entries []state.Entry
+	var keys []string
+	for i := range 300 {
+		keys = append(keys, fmt.Sprintf("seen:px_demo:%d", i))
+		entries = append(entries, state.Entry{Key: keys[i], Value: []byte("x"), TTL: time.Hour})
+	}
+	// The client learns where everything is.
+	if err := s.Set(t.Context(), entries[:1]...); err != nil {
+		t.Fatal(err)
+	}
+	for name, do := range map[string]func() error{
+		"get":    func() error { _, err := s.Get(t.Context(), keys...); return err },
+		"set":    func() error { return s.Set(t.Context(), entries...) },
+		"claim":  func() error { _, err := s.Claim(t.Context(), entries...); return err },
+		"delete": func() error { return s.Delete(t.Context(), keys...) },
+	} {
+		count.asked.Store(0)
+		count.commands.Store(0)
+		if err := do(); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if asked, commands := count.asked.Load(), count.commands.Load(); asked != 3 || commands != 300 {
+			t.Errorf("%s: %d pipelines of %d commands, want 3 of 300", name, asked, commands)
+		}
+	}
 }
 
 func TestContractOnARealServer(t *testing.T) {
