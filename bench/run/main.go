@@ -37,8 +37,12 @@ func main() {
 		rounds := flags.Int("rounds", 3, "rounds, at least 3 for figures to believe")
 		seconds := flags.Int("seconds", 5, "seconds of quiet load for each figure of a round")
 		run = func(ctx context.Context) error { return dispatch(ctx, *rounds, *seconds) }
+	case "state":
+		visitors := flags.Int("visitors", 2000, "visitors")
+		events := flags.Int("events", 10, "events of each")
+		run = func(ctx context.Context) error { return benchState(ctx, *visitors, *events) }
 	default:
-		fmt.Fprintln(os.Stderr, "usage: run collect [-rounds n] [-seconds n] [-soak 10m] | run queue [-rounds n] [-events n] | run dispatch [-rounds n] [-seconds n]")
+		fmt.Fprintln(os.Stderr, "usage: run collect [-rounds n] [-seconds n] [-soak 10m] | run queue [-rounds n] [-events n] | run dispatch [-rounds n] [-seconds n] | run state [-visitors n] [-events n]")
 		os.Exit(2)
 	}
 	if err := flags.Parse(os.Args[2:]); err != nil {
