@@ -136,8 +136,10 @@ func (s *side) worked(ctx context.Context) error {
 	for {
 		var answer struct {
 			Items []struct {
-				Queue                    string
-				Ready, InFlight, Delayed int
+				Queue    string `json:"queue"`
+				Ready    int    `json:"ready"`
+				InFlight int    `json:"in_flight"`
+				Delayed  int    `json:"delayed"`
 			}
 		}
 		if err := s.api(ctx, "GET", "/api/v1/queues", "", &answer); err != nil {

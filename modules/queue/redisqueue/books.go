@@ -29,7 +29,7 @@ func (q *Queue) counts(ctx context.Context, since, until int32) ([]queue.Count, 
 	}
 	sum := map[queue.Count]int64{}
 	for _, name := range names {
-		for _, p := range q.partitions(ctx, name).all {
+		for _, p := range q.every(ctx, name) {
 			if err := q.countsOf(ctx, p, name, since, until, sum); err != nil {
 				return nil, err
 			}

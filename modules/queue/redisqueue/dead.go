@@ -180,7 +180,7 @@ func (q *Queue) graves(ctx context.Context, name string) ([]*partition, error) {
 	var out []*partition
 	for _, n := range names {
 		if n == name || !queue.IsDead(n) && queue.DeadLetters(n) == name {
-			out = append(out, q.partitions(ctx, n).all...)
+			out = append(out, q.every(ctx, n)...)
 		}
 	}
 	slices.SortFunc(out, func(a, b *partition) int { return strings.Compare(a.tag, b.tag) })

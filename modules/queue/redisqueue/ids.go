@@ -76,7 +76,7 @@ func (q *Queue) place(ctx context.Context, name string, ids []string) ([]placed,
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	return place(q.partitions(ctx, name).all, all), nil
+	return place(q.every(ctx, name), all), nil
 }
 
 func place(ps []*partition, all []id) []placed {

@@ -39,7 +39,7 @@ func (q *Queue) peek(ctx context.Context, name, cursor string, limit int) ([]que
 	if queue.IsDead(name) || limit < 1 {
 		return nil, "", nil
 	}
-	all := q.partitions(ctx, name).all
+	all := q.every(ctx, name)
 	var found []queue.Waiting
 	for ; at.section < len(sections); at = (position{section: at.section + 1}) {
 		for ; at.partition < len(all); at = (position{section: at.section, partition: at.partition + 1}) {

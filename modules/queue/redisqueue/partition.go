@@ -103,6 +103,14 @@ func (q *Queue) partitions(ctx context.Context, name string) *partitions {
 	return q.named(name)
 }
 
+// every are all partitions of a queue.
+func (q *Queue) every(ctx context.Context, name string) []*partition {
+	ps := q.partitions(ctx, name)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return ps.all
+}
+
 func (q *Queue) named(name string) *partitions {
 	ps := q.names[name]
 	if ps == nil {

@@ -39,7 +39,7 @@ func (q *Queue) stats(ctx context.Context) ([]queue.Stats, error) {
 		return by[name]
 	}
 	for _, name := range names {
-		for _, p := range q.partitions(ctx, name).all {
+		for _, p := range q.every(ctx, name) {
 			cmd, err := q.run(ctx, p, statsScript, nil, []any{looked})
 			if err != nil {
 				return nil, err
