@@ -8,7 +8,7 @@
 // It promises that missing, malformed and unreadable signals never allow more
 // than present ones; that of several regimes or sources the strictest counts;
 // and that the page's own conclusion is never exceeded. It does no I/O, but for
-// newest.go, which remembers a visitor's newest consent.
+// Book, which remembers each visitor's newest consent and proves its changes.
 package consent
 
 import (

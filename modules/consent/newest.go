@@ -1,12 +1,9 @@
 package consent
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -29,6 +26,10 @@ type Newest struct {
 	// Revoked is when the visitor last withdrew everything: a tombstone for what
 	// happened before, and it stays when the visitor consents again.
 	Revoked time.Time `json:"revoked,omitzero"`
+	// Last is the end of the visitor's chain of receipts. It is kept here, as it is
+	// swapped together with the rest, so that two replicas never make the chain fork.
+	// What it shares with the rest is stored once; see encode.
+	Last *event.ConsentReceipt `json:"last,omitzero"`
 }
 
 // Change is what an event or a request says of a visitor's consent.
@@ -37,24 +38,14 @@ type Change struct {
 	Verdict event.Verdict
 	Signals event.Consent
 	At      time.Time // by our clock: ReceivedAt
+	// Source and ID say what brought it, for its receipt.
+	Source, ID string
 }
-
-const (
-	keepConsent = 90 * 24 * time.Hour  // longer than any partner takes an event
-	keepRevoked = 400 * 24 * time.Hour // longer than the id cookie lives
-	// refresh is how stale At may get while a visitor's full consent stays the
-	// same, which spares a write for most events. Anything less is kept exact.
-	refresh = time.Minute
-)
-
-// ErrBusy says that a visitor's record kept changing while it was written.
-var ErrBusy = errors.New("the visitor's consent keeps changing")
 
 // key holds a digest of the id: a tombstone must not itself keep the identifier
 // that it says was withdrawn.
 func key(v Visitor) string {
-	sum := sha256.Sum256([]byte(v.PixelID + "\x00" + v.ID))
-	return "consent:" + v.PixelID + ":" + hex.EncodeToString(sum[:16])
+	return "consent:" + v.PixelID + ":" + Subject(v)
 }
 
 // Load reads the newest consent of each visitor, in one round trip; nil where
@@ -69,7 +60,7 @@ func Load(ctx context.Context, keys state.Keys, visitors ...Visitor) ([]*Newest,
 		if b == nil || visitors[i].ID == "" {
 			continue
 		}
-		if out[i], err = decodeNewest(b); err != nil {
+		if out[i], err = decodeNewest(visitors[i], b); err != nil {
 			return nil, err
 		}
 	}
@@ -91,137 +82,48 @@ func load(ctx context.Context, keys state.Keys, visitors []Visitor) ([][]byte, e
 	return raw, nil
 }
 
-func decodeNewest(b []byte) (*Newest, error) {
+func decodeNewest(v Visitor, b []byte) (*Newest, error) {
 	n := new(Newest)
 	if err := json.Unmarshal(b, n, jsontext.AllowInvalidUTF8(true)); err != nil {
 		return nil, fmt.Errorf("decode the newest consent: %w", err)
 	}
+	if r := n.Last; r != nil {
+		r.PixelID, r.Subject = v.PixelID, Subject(v)
+		if r.Verdict == (event.Verdict{}) {
+			r.Verdict = n.Verdict
+		}
+		if r.Verdict.State.Allows(event.Partial) && alike(r.Signals, event.Consent{}) && r.SignalsSHA256 == digest(n.Signals) {
+			r.Signals = n.Signals
+		}
+	}
 	return n, nil
 }
 
-// Record keeps what events say. It costs one round trip where nothing changed. A
-// visitor of whom nothing is known and who allows nothing leaves no trace; one who
-// is known and allows nothing has withdrawn.
-func Record(ctx context.Context, keys state.Keys, changes ...Change) error {
-	return record(ctx, keys, changes, false)
-}
-
-// Revoke writes tombstones, known visitor or not: somebody asked for it.
-func Revoke(ctx context.Context, keys state.Keys, at time.Time, visitors ...Visitor) error {
-	changes := make([]Change, len(visitors))
-	for i, v := range visitors {
-		changes[i] = Change{Visitor: v, At: at, Verdict: event.Verdict{
-			State: event.None, Regime: regimeDefault, Rule: "claim", Reason: "The visitor withdrew consent.",
-		}}
-	}
-	return record(ctx, keys, changes, true)
-}
-
-func record(ctx context.Context, keys state.Keys, changes []Change, always bool) error {
-	// A visitor's events often share a batch: they make one write.
-	var visitors []Visitor
-	of := map[Visitor][]Change{}
-	for _, c := range changes {
-		if c.Visitor.ID == "" {
-			continue
+func (n *Newest) encode() ([]byte, error) {
+	packed := *n
+	if n.Last != nil {
+		r := *n.Last
+		r.PixelID, r.Subject = "", ""
+		if r.Verdict == n.Verdict {
+			r.Verdict = event.Verdict{}
 		}
-		if of[c.Visitor] == nil {
-			visitors = append(visitors, c.Visitor)
+		if alike(r.Signals, n.Signals) {
+			r.Signals = event.Consent{}
 		}
-		of[c.Visitor] = append(of[c.Visitor], c)
+		packed.Last = &r
 	}
-	raw, err := load(ctx, keys, visitors)
+	b, err := json.Marshal(packed, jsontext.AllowInvalidUTF8(true))
 	if err != nil {
-		return err
+		return nil, fmt.Errorf("encode the newest consent: %w", err)
 	}
-	for i, v := range visitors {
-		if err := write(ctx, keys, key(v), raw[i], of[v], always); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// write swaps, so that of two replicas neither undoes what the other learned.
-func write(ctx context.Context, keys state.Keys, key string, old []byte, changes []Change, always bool) error {
-	for range 8 {
-		var n *Newest
-		if old != nil {
-			var err error
-			if n, err = decodeNewest(old); err != nil {
-				return err
-			}
-		}
-		changed := false
-		for _, c := range changes {
-			if n != nil || always || c.Verdict.State.Allows(event.Partial) {
-				next, differs := merge(n, c)
-				n, changed = &next, changed || differs
-			}
-		}
-		if !changed {
-			return nil
-		}
-		b, err := json.Marshal(n, jsontext.AllowInvalidUTF8(true))
-		if err != nil {
-			return fmt.Errorf("encode the newest consent: %w", err)
-		}
-		ttl := keepConsent
-		if !n.Revoked.IsZero() {
-			ttl = keepRevoked
-		}
-		done, err := keys.Swap(ctx, old, state.Entry{Key: key, Value: b, TTL: ttl})
-		if err != nil {
-			return fmt.Errorf("write the newest consent: %w", err)
-		}
-		if done {
-			return nil
-		}
-		got, err := keys.Get(ctx, key)
-		if err != nil {
-			return fmt.Errorf("read the newest consent again: %w", err)
-		}
-		old = got[0]
-	}
-	return ErrBusy
-}
-
-// merge is what is known after a change. The later one by our clock stands, of two
-// at the same time the stricter one; a withdrawal leaves its time for good.
-func merge(before *Newest, c Change) (Newest, bool) {
-	after := Newest{Verdict: c.Verdict, Signals: c.Signals, At: c.At}
-	if !c.Verdict.State.Allows(event.Partial) {
-		// What the tag said is of no use any more.
-		after.Verdict.State, after.Signals, after.Revoked = event.None, event.Consent{}, c.At
-	}
-	if before == nil {
-		return after, true
-	}
-	same := before.Verdict.State == after.Verdict.State && alike(before.Signals, after.Signals)
-	if same && after.Verdict.State == event.Full && c.At.Sub(before.At) < refresh {
-		return *before, false
-	}
-	revoked := before.Revoked
-	if after.Revoked.After(revoked) {
-		revoked = after.Revoked
-	}
-	older := c.At.Before(before.At) ||
-		c.At.Equal(before.At) && !before.Verdict.State.Allows(after.Verdict.State)
-	if older {
-		if revoked.Equal(before.Revoked) {
-			return *before, false
-		}
-		after = *before
-	}
-	after.Revoked = revoked
-	return after, true
+	return b, nil
 }
 
 // alike tells whether two sets of signals say the same.
 func alike(a, b event.Consent) bool {
-	x, errX := json.Marshal(a, jsontext.AllowInvalidUTF8(true))
-	y, errY := json.Marshal(b, jsontext.AllowInvalidUTF8(true))
-	return errX == nil && errY == nil && bytes.Equal(x, y)
+	return a.TCF == b.TCF && a.GPP == b.GPP && a.USPrivacy == b.USPrivacy && a.AddtlConsent == b.AddtlConsent && a.GPC == b.GPC &&
+		a.GCM == b.GCM && a.State == b.State && slices.Equal(a.GPPSID, b.GPPSID) &&
+		(a.GDPRApplies == nil) == (b.GDPRApplies == nil) && (a.GDPRApplies == nil || *a.GDPRApplies == *b.GDPRApplies)
 }
 
 // Drops reports whether the visitor withdrew everything after the event: then it

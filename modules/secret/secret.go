@@ -32,13 +32,13 @@ var ErrOpen = errors.New("cannot be decrypted: secret_key is not the one it was 
 // Box does neither.
 type Box struct {
 	aead cipher.AEAD
-	key  []byte
+	keys [][]byte // the first seals
 	old  []cipher.AEAD
 }
 
 // New returns a box for a key of 32 bytes, and for those that it replaced.
 func New(key []byte, old ...[]byte) (*Box, error) {
-	b := &Box{key: slices.Clone(key)}
+	b := new(Box)
 	for i, k := range append([][]byte{key}, old...) {
 		if len(k) != KeySize {
 			return nil, fmt.Errorf("must be %d bytes, base64; it has %d", KeySize, len(k))
@@ -51,6 +51,7 @@ func New(key []byte, old ...[]byte) (*Box, error) {
 		if err != nil {
 			return nil, err
 		}
+		b.keys = append(b.keys, slices.Clone(k))
 		if i == 0 {
 			b.aead = aead
 		} else {
@@ -97,7 +98,27 @@ func (b *Box) open(name string, sealed []byte) (value []byte, old bool, err erro
 // Derive returns a secret of its own for a purpose, always the same for the same
 // key, from which neither the key nor another purpose's secret can be told.
 func (b *Box) Derive(name string) ([]byte, error) {
-	return hkdf.Key(sha256.New, b.key, nil, name, KeySize)
+	all, err := b.Derivations(name)
+	if err != nil {
+		return nil, err
+	}
+	return all[0], nil
+}
+
+// Derivations are what Derive returns, and behind it what it returned under the keys
+// that were replaced: for what has to be recognised long after it was made.
+func (b *Box) Derivations(name string) ([][]byte, error) {
+	if len(b.keys) == 0 {
+		return nil, errors.New("there is no key to derive from")
+	}
+	out := make([][]byte, len(b.keys))
+	for i, key := range b.keys {
+		var err error
+		if out[i], err = hkdf.Key(sha256.New, key, nil, name, KeySize); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }
 
 // ParseKey reads a key written in base64, standard or URL alphabet.

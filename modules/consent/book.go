@@ -1,0 +1,327 @@
+package consent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/miq/pixel/modules/event"
+	"github.com/miq/pixel/modules/state"
+)
+
+const (
+	keepConsent = 90 * 24 * time.Hour  // longer than any partner takes an event
+	keepRevoked = 400 * 24 * time.Hour // longer than the id cookie lives
+	// How stale Newest.At may get while a visitor's consent stays the same, which
+	// spares a write for most events. Of full consent that only makes a late event
+	// which says less count as newer than it is; of anything less, a late one which
+	// says more, and so it is kept nearly exact.
+	refreshFull = 24 * time.Hour
+	refreshLess = 10 * time.Second
+	// swappers is how many visitors' records are written at once.
+	swappers = 16
+)
+
+// ErrBusy says that a visitor's record kept changing while it was written.
+var ErrBusy = errors.New("the visitor's consent keeps changing")
+
+// Book keeps each visitor's newest consent and makes the receipts of its changes. A
+// receipt is given out by every call that might be the last to know of it: whoever
+// gets receipts stores them, by their hash, and then none is lost by a crash between.
+type Book struct {
+	keys    state.Keys
+	decider *Decider
+	seals   [][]byte
+}
+
+// NewBook returns a book in keys. The first of the seals is the key of the receipts'
+// hashes, the same on every replica; the others are those before it, by which older
+// receipts are still known.
+func NewBook(keys state.Keys, d *Decider, seals ...[]byte) *Book {
+	return &Book{keys: keys, decider: d, seals: seals}
+}
+
+// mode says what a change is taken for.
+type mode int
+
+const (
+	seen       mode = iota // an event's: a stranger who allows nothing leaves no trace
+	acquainted             // the same, but of a stranger nothing at all is kept
+	decided                // somebody says so: even of a stranger
+)
+
+// Record keeps what events say. It costs one round trip where nothing changed, and
+// two for new visitors. A visitor of whom nothing is known and who allows nothing
+// leaves no trace; one who is known and allows nothing has withdrawn.
+func (b *Book) Record(ctx context.Context, changes ...Change) ([]event.ConsentReceipt, error) {
+	return b.record(ctx, seen, changes)
+}
+
+// Withdraw keeps what an event says if it allows less than is known of the visitor;
+// it reports whether that was a withdrawal of everything.
+func (b *Book) Withdraw(ctx context.Context, c Change) (receipts []event.ConsentReceipt, revoked bool, err error) {
+	list, err := Load(ctx, b.keys, c.Visitor)
+	if err != nil || list[0] == nil || c.Verdict.State.Allows(list[0].Verdict.State) {
+		return nil, false, err
+	}
+	receipts, err = b.record(ctx, acquainted, []Change{c})
+	return receipts, !c.Verdict.State.Allows(event.Partial), err
+}
+
+// Decide keeps what a visitor chose, known or not.
+func (b *Book) Decide(ctx context.Context, c Change) ([]event.ConsentReceipt, error) {
+	return b.record(ctx, decided, []Change{c})
+}
+
+// Revoked is the verdict of a visitor who withdrew everything.
+func Revoked() event.Verdict {
+	return event.Verdict{State: event.None, Regime: regimeDefault, Rule: "claim", Reason: "The visitor withdrew consent."}
+}
+
+// record writes what changed. A visitor's events often share a batch: they make one
+// write.
+func (b *Book) record(ctx context.Context, m mode, changes []Change) ([]event.ConsentReceipt, error) {
+	var todo []*entry
+	of := map[Visitor]*entry{}
+	for _, c := range changes {
+		if c.Visitor.ID == "" {
+			continue
+		}
+		e := of[c.Visitor]
+		if e == nil {
+			e = &entry{visitor: c.Visitor, mode: m}
+			of[c.Visitor], todo = e, append(todo, e)
+		}
+		for _, signal := range [...]*string{&c.Signals.TCF, &c.Signals.GPP, &c.Signals.USPrivacy, &c.Signals.AddtlConsent} {
+			*signal = strings.ToValidUTF8(*signal, "\uFFFD") // as it will be read again
+		}
+		e.changes = append(e.changes, c)
+	}
+	visitors := make([]Visitor, len(todo))
+	for i, e := range todo {
+		visitors[i] = e.visitor
+	}
+	raw, err := load(ctx, b.keys, visitors)
+	if err != nil {
+		return nil, err
+	}
+	for i, e := range todo {
+		e.old = raw[i]
+	}
+	if err := b.claim(ctx, todo); err != nil {
+		return nil, err
+	}
+	if err := b.swapAll(ctx, todo); err != nil {
+		return nil, err
+	}
+	var receipts []event.ConsentReceipt
+	for _, e := range todo {
+		receipts = append(receipts, e.receipts...)
+	}
+	return receipts, nil
+}
+
+// entry is one visitor's part of a write.
+type entry struct {
+	visitor  Visitor
+	mode     mode
+	changes  []Change
+	old      []byte
+	done     bool
+	receipts []event.ConsentReceipt
+}
+
+// next is the visitor's record after the changes, or nil where nothing changes; and
+// the receipts that have to be stored.
+func (b *Book) next(e *entry) (*Newest, []event.ConsentReceipt, error) {
+	var n *Newest
+	if e.old != nil {
+		var err error
+		if n, err = decodeNewest(e.visitor, e.old); err != nil {
+			return nil, nil, err
+		}
+	}
+	var receipts []event.ConsentReceipt
+	if n != nil && n.Last != nil && e.mode == decided {
+		receipts = append(receipts, *n.Last) // it may be this very request, sent again
+	}
+	changed := false
+	for _, c := range e.changes {
+		switch {
+		case n == nil && e.mode == acquainted, n == nil && e.mode == seen && !c.Verdict.State.Allows(event.Partial):
+			continue
+		}
+		next, what := merge(n, c)
+		switch {
+		case what != unchanged:
+			changed = true
+		case n.Last != nil && n.Last.SourceID == c.ID && c.ID != "" && len(receipts) == 0:
+			receipts = append(receipts, *n.Last) // by a message that is delivered again
+		}
+		if what == differs {
+			if n != nil && n.Last != nil && len(receipts) == 0 {
+				receipts = append(receipts, *n.Last) // whose maker may have died since
+			}
+			next.Last = b.receipt(next.Last, c)
+			receipts = append(receipts, *next.Last)
+		}
+		n = &next
+	}
+	if !changed {
+		return nil, receipts, nil
+	}
+	return n, receipts, nil
+}
+
+func (n *Newest) entry(v Visitor) (state.Entry, error) {
+	ttl := keepConsent
+	if !n.Revoked.IsZero() {
+		ttl = keepRevoked
+	}
+	body, err := n.encode()
+	return state.Entry{Key: key(v), Value: body, TTL: ttl}, err
+}
+
+// claim writes the new visitors of a batch at once; those whom another replica was
+// first to write are left for swapAll.
+func (b *Book) claim(ctx context.Context, todo []*entry) error {
+	var fresh []*entry
+	var entries []state.Entry
+	for _, e := range todo {
+		if e.old != nil {
+			continue
+		}
+		n, receipts, err := b.next(e)
+		if err != nil {
+			return err
+		}
+		if n == nil {
+			e.done = true
+			continue
+		}
+		put, err := n.entry(e.visitor)
+		if err != nil {
+			return err
+		}
+		e.receipts = receipts
+		fresh, entries = append(fresh, e), append(entries, put)
+	}
+	if len(entries) == 0 {
+		return nil
+	}
+	standing, err := b.keys.Claim(ctx, entries...)
+	if err != nil {
+		return fmt.Errorf("write the newest consent: %w", err)
+	}
+	for i, e := range fresh {
+		if e.done = string(standing[i]) == string(entries[i].Value); !e.done {
+			e.old, e.receipts = standing[i], nil
+		}
+	}
+	return nil
+}
+
+func (b *Book) swapAll(ctx context.Context, todo []*entry) error {
+	var wg sync.WaitGroup
+	room := make(chan struct{}, swappers)
+	failed := make([]error, len(todo))
+	for i, e := range todo {
+		if e.done {
+			continue
+		}
+		n, receipts, err := b.next(e)
+		if err != nil {
+			return err
+		}
+		if e.receipts = receipts; n == nil {
+			continue
+		}
+		room <- struct{}{}
+		wg.Go(func() {
+			failed[i] = b.swap(ctx, e, n)
+			<-room
+		})
+	}
+	wg.Wait()
+	return errors.Join(failed...)
+}
+
+// swap writes so that of two replicas neither undoes what the other learned.
+func (b *Book) swap(ctx context.Context, e *entry, n *Newest) error {
+	for range 8 {
+		put, err := n.entry(e.visitor)
+		if err != nil {
+			return err
+		}
+		done, err := b.keys.Swap(ctx, e.old, put)
+		if err != nil {
+			return fmt.Errorf("write the newest consent: %w", err)
+		}
+		if done {
+			return nil
+		}
+		got, err := b.keys.Get(ctx, put.Key)
+		if err != nil {
+			return fmt.Errorf("read the newest consent again: %w", err)
+		}
+		e.old = got[0]
+		if n, e.receipts, err = b.next(e); err != nil || n == nil {
+			return err
+		}
+	}
+	return ErrBusy
+}
+
+// changeKind is what merge found.
+type changeKind int
+
+const (
+	unchanged changeKind = iota
+	refreshed            // the same, seen again
+	differs
+)
+
+// merge is what is known after a change. The later one by our clock stands, of two
+// at the same time the stricter one; a withdrawal leaves its time for good.
+func merge(before *Newest, c Change) (Newest, changeKind) {
+	after := Newest{Verdict: c.Verdict, Signals: c.Signals, At: c.At}
+	if !c.Verdict.State.Allows(event.Partial) {
+		// What the tag said is of no use any more.
+		after.Verdict.State, after.Signals, after.Revoked = event.None, event.Consent{}, c.At
+	}
+	if before == nil {
+		return after, differs
+	}
+	after.Last = before.Last
+	same := before.Verdict.State == after.Verdict.State && alike(before.Signals, after.Signals)
+	if same {
+		limit := refreshLess
+		if after.Verdict.State == event.Full {
+			limit = refreshFull
+		}
+		if after.Verdict.State != event.None && c.At.Sub(before.At) < limit {
+			return *before, unchanged
+		}
+	}
+	revoked := before.Revoked
+	if after.Revoked.After(revoked) {
+		revoked = after.Revoked
+	}
+	older := c.At.Before(before.At) ||
+		c.At.Equal(before.At) && !before.Verdict.State.Allows(after.Verdict.State)
+	kind := differs
+	if same {
+		kind = refreshed
+	}
+	if older {
+		if revoked.Equal(before.Revoked) {
+			return *before, unchanged
+		}
+		after = *before
+	}
+	after.Revoked = revoked
+	return after, kind
+}
