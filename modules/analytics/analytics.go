@@ -58,10 +58,12 @@ type Reader interface {
 	Tally(ctx context.Context, since, until time.Time) ([]Tally, error)
 }
 
-// Store is both.
+// Store is all of it.
 type Store interface {
 	Writer
 	Reader
+	ReceiptWriter
+	ReceiptReader
 }
 
 // EventFilter selects events; zero fields do not.

@@ -61,22 +61,46 @@ func (c *Collector) reuse(b *batch) {
 // means that none is.
 func (c *Collector) accept(ec *echo.Context, p *settings.Pixel, env *event.Envelope, events []event.Incoming, source string) (answer, error) {
 	start := time.Now()
-	now := start.UTC().Truncate(time.Microsecond)
+	b := c.newBatch()
+	defer c.reuse(b)
+	a, err := c.prepare(ec, b, p, env, events, source)
+	if err == nil {
+		err = c.push(b.items, a.accepted > 0)
+	}
+	if err != nil {
+		return a, err
+	}
+	c.metrics.answered(&a, time.Since(start))
+	return a, nil
+}
+
+func (c *Collector) newBatch() *batch {
+	if b, _ := c.batches.Get().(*batch); b != nil {
+		return b
+	}
+	return &batch{}
+}
+
+// prepare does all of that but the last: the batch's items are not stored yet.
+func (c *Collector) prepare(ec *echo.Context, b *batch, p *settings.Pixel, env *event.Envelope, events []event.Incoming, source string) (answer, error) {
+	now := time.Now().UTC().Truncate(time.Microsecond)
 	r := ec.Request()
 	came := arrived(r, now)
 	env.Consent.GPC = env.Consent.GPC || r.Header.Get("Sec-Gpc") == "1"
+	country := ""
+	if source != server { // whose request is from where the server is
+		country = c.country(r)
+	}
 	verdict := c.consent.Decide(consent.Request{
-		Signals: env.Consent, HeaderGPC: env.Consent.GPC, Country: c.country(r), Now: now,
+		Signals: env.Consent, HeaderGPC: env.Consent.GPC, Country: country, Now: now,
 	}, p.Site())
 	a := answer{verdict: verdict, results: make([]result, len(events))}
 	keep := verdict.State.Allows(event.Partial)
+	if err := c.withdrawn(ec, p, env, consent.Change{Verdict: verdict, At: now, Source: source}); err != nil {
+		return a, err
+	}
 	sensitive := keep && c.consent.Sensitive(env.Consent)
 
-	b, _ := c.batches.Get().(*batch)
-	if b == nil {
-		b = &batch{}
-	}
-	defer c.reuse(b)
 	var receipts ids
 	if keep {
 		c.share(ec, &b.made, p, env, verdict, source, now)
@@ -128,10 +152,6 @@ func (c *Collector) accept(ec *echo.Context, p *settings.Pixel, env *event.Envel
 	}
 	b.finish(account)
 	b.items = entered(b.items, account, &a)
-	if err := c.push(b.items, a.accepted > 0); err != nil {
-		return a, err
-	}
-	c.metrics.answered(&a, time.Since(start))
 	return a, nil
 }
 
@@ -178,6 +198,9 @@ func (c *Collector) share(ec *echo.Context, e *event.Event, p *settings.Pixel, e
 		e.Subject = identity.Digest(env.Identity, p.Country)
 	} else {
 		e.Subject.AnonymousID = env.Identity.AnonymousID
+	}
+	if source == server {
+		return // it says itself what the visitor's own request showed
 	}
 	e.Context.IP = ec.RealIP()
 	e.Context.UserAgent = header(r.UserAgent(), maxUserAgent)

@@ -32,7 +32,7 @@ func (s *silent) WriteHeader(code int)        { s.code = code }
 // or a store. The bodies are those of bench/collect.
 func BenchmarkAccept(b *testing.B) {
 	c, err := New(Options{
-		Config: config.Default().Collector, Pixels: somePixels(), Queue: nowhere{}, Consent: consent.New(consent.Options{}),
+		Config: config.Default().Collector, Pixels: somePixels(), Queue: nowhere{}, Consent: consent.New(consent.Options{}), Book: strangers(),
 	})
 	if err != nil {
 		b.Fatal(err)

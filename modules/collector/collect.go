@@ -57,10 +57,7 @@ func (c *Collector) collect(ec *echo.Context) error {
 	if err != nil {
 		return err
 	}
-	c.keepCookie(ec, answer.verdict, env.Identity.AnonymousID)
-	if !answer.verdict.State.Allows(event.Partial) {
-		dropCookie(ec)
-	}
+	c.settle(ec, answer.verdict, env.Identity.AnonymousID)
 	if answer.accepted == 0 && answer.suppressed == 0 {
 		v.answer = answer.appendJSON(v.answer[:0], true)
 		return send(ec, http.StatusBadRequest, problemJSON, v.answer)

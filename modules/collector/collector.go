@@ -8,7 +8,7 @@
 // wrong. However much is sent, memory stays bounded: what does not fit is
 // answered 503, and nothing is pretended.
 //
-// collect.go and gif.go are doors to the same room, accept.go.
+// collect.go, gif.go and segment.go are doors to the same room, accept.go.
 package collector
 
 import (
@@ -34,7 +34,6 @@ import (
 	"github.com/miq/pixel/modules/pressure"
 	"github.com/miq/pixel/modules/queue"
 	"github.com/miq/pixel/modules/settings"
-	"github.com/miq/pixel/modules/state"
 )
 
 // pixels finds a pixel's settings; *settings.Store does.
@@ -49,8 +48,8 @@ type Options struct {
 	VendorID int
 	Pixels   pixels
 	Queue    queue.Pusher
-	Keys     state.Keys
 	Consent  *consent.Decider
+	Book     *consent.Book
 	// Salt is secret to a pixel and hides order ids where consent is partial;
 	// nil: they are dropped.
 	Salt    func(pixelID string) []byte
@@ -80,8 +79,8 @@ type Collector struct {
 	vendorID int
 	pixels   pixels
 	group    *queue.Group
-	keys     state.Keys
 	consent  *consent.Decider
+	book     *consent.Book
 	salt     func(string) []byte
 	log      *slog.Logger
 	metrics  *metrics
@@ -117,7 +116,7 @@ func New(o Options) (*Collector, error) {
 	}
 	c := &Collector{
 		cfg: o.Config, vendorID: o.VendorID,
-		pixels: o.Pixels, keys: o.Keys, consent: o.Consent, salt: o.Salt,
+		pixels: o.Pixels, consent: o.Consent, book: o.Book, salt: o.Salt,
 		log: o.Log, proxies: proxies, edgeKeys: edgeKeys,
 		priority: priorities(o.Config.Priorities),
 		group:    queue.NewGroup(o.Queue, groupItems),
@@ -148,6 +147,7 @@ func (c *Collector) routes(tag *assets) {
 		e.OPTIONS(path, preflight("POST"))
 	}
 	e.GET("/pixel.gif", c.behindEdge(c.gif))
+	c.segmentRoutes(e)
 	e.GET("/config/:file", c.config)
 	e.HEAD("/config/:file", c.config)
 	for path, handler := range tag.handlers() {

@@ -39,6 +39,9 @@ func somePixels() pixelMap {
 		"px_demo": {ID: "px_demo", Enabled: true, ConsentMode: settings.Implied, Country: "GB"},
 		"px_cmp":  {ID: "px_cmp", Enabled: true, ConsentMode: settings.CMP},
 		"px_gcm":  {ID: "px_gcm", Enabled: true, ConsentMode: settings.GCM},
+		"px_named": {ID: "px_named", Enabled: true, ConsentMode: settings.GCM, Consent: settings.ConsentOptions{Categories: map[string][]string{
+			"stats": {"analytics_storage"}, "ads": {"ad_storage", "ad_user_data", "ad_personalization"},
+		}}},
 		"px_off":  {ID: "px_off", ConsentMode: settings.Implied},
 		"px_site": {ID: "px_site", Enabled: true, ConsentMode: settings.Implied, Domains: []string{"example.com"}},
 	}
@@ -49,6 +52,7 @@ type fixture struct {
 	*Collector
 	t       *testing.T
 	queue   *sqlitequeue.Queue
+	keys    *sqlitestate.Store
 	metrics *prometheus.Registry
 }
 
@@ -72,11 +76,11 @@ func newFixture(t *testing.T, change ...func(*Options)) *fixture {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { keys.Close() })
-	f := &fixture{t: t, queue: q, metrics: prometheus.NewRegistry()}
+	f := &fixture{t: t, queue: q, keys: keys, metrics: prometheus.NewRegistry()}
 	cfg := config.Default().Collector
 	cfg.Addr = "127.0.0.1:0"
 	o := Options{
-		Config: cfg, VendorID: 101, Pixels: somePixels(), Queue: q, Keys: keys, Consent: consent.New(consent.Options{}),
+		Config: cfg, VendorID: 101, Pixels: somePixels(), Queue: q, Consent: consent.New(consent.Options{}), Book: consent.NewBook(keys, consent.New(consent.Options{}), []byte("seal")),
 		Salt:    func(pixel string) []byte { return []byte("salt of " + pixel) },
 		Tag:     Tag{Version: "1.0.0", Script: []byte("script" + strings.Repeat(" ", 500)), Module: []byte("module"), Types: []byte("types"), Parts: map[string][]byte{"banner": []byte("banner"), "cmp": []byte("cmp")}},
 		Log:     slog.New(slog.DiscardHandler),
@@ -455,7 +459,7 @@ func TestAPageThatIsGoneStillCounts(t *testing.T) {
 func TestAQueueThatNeverAnswersIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slow := slowQueue{make(chan struct{}, 10), make(chan struct{})}
-		c, err := New(Options{Config: config.Default().Collector, Pixels: somePixels(), Queue: slow, Consent: consent.New(consent.Options{})})
+		c, err := New(Options{Config: config.Default().Collector, Pixels: somePixels(), Queue: slow, Consent: consent.New(consent.Options{}), Book: strangers()})
 		if err != nil {
 			t.Fatal(err)
 		}

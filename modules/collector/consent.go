@@ -64,26 +64,31 @@ func (c *Collector) changeConsent(ec *echo.Context) error {
 	}
 	r := ec.Request()
 	now := time.Now().UTC().Truncate(time.Microsecond)
-	visitor := consent.Visitor{PixelID: p.ID, ID: in.AnonymousID}
-	if in.State == event.None {
-		if err := consent.Revoke(r.Context(), c.keys, now, visitor); err != nil {
-			return c.notRecorded(err)
-		}
-		dropCookie(ec)
-		return ec.JSON(http.StatusAccepted, consentAnswer{State: event.None})
-	}
 	in.Consent.GPC = in.Consent.GPC || r.Header.Get("Sec-Gpc") == "1"
-	verdict := c.consent.Decide(consent.Request{
-		Signals: in.Consent, HeaderGPC: in.Consent.GPC, Country: c.country(r), Now: now,
-	}, p.Site())
-	change := consent.Change{Visitor: visitor, Verdict: verdict, Signals: in.Consent, At: now}
-	if err := consent.Record(r.Context(), c.keys, change); err != nil {
+	verdict := consent.Revoked()
+	if in.State != event.None {
+		verdict = c.consent.Decide(consent.Request{
+			Signals: in.Consent, HeaderGPC: in.Consent.GPC, Country: c.country(r), Now: now,
+		}, p.Site())
+	}
+	change := consent.Change{
+		Visitor: consent.Visitor{PixelID: p.ID, ID: in.AnonymousID},
+		Verdict: verdict, Signals: in.Consent, At: now, Source: "consent", ID: newIDs(1).at(0),
+	}
+	receipts, err := c.book.Decide(r.Context(), change)
+	if err != nil {
 		return c.notRecorded(err)
 	}
-	if verdict.State.Allows(event.Partial) {
-		c.keepCookie(ec, verdict, in.AnonymousID)
-	} else {
-		dropCookie(ec)
+	task := consent.Task{Receipts: receipts}
+	if !verdict.State.Allows(event.Partial) {
+		task.Forget = change.Visitor
+	}
+	if err := c.followUp(task); err != nil {
+		return err
+	}
+	c.settle(ec, verdict, in.AnonymousID)
+	if in.State == event.None {
+		return ec.JSON(http.StatusAccepted, consentAnswer{State: event.None})
 	}
 	return ec.JSON(http.StatusAccepted, consentAnswer{verdict.State, verdict.Reason})
 }

@@ -74,7 +74,7 @@ func (r *recording) check(t *testing.T) (accepted int) {
 func fuzzed(f *testing.F, q queue.Pusher) (*Collector, *bytes.Buffer) {
 	var said bytes.Buffer
 	c, err := New(Options{
-		Config: config.Default().Collector, Pixels: somePixels(), Queue: q, Consent: consent.New(consent.Options{}),
+		Config: config.Default().Collector, Pixels: somePixels(), Queue: q, Consent: consent.New(consent.Options{}), Book: strangers(),
 		Salt: func(string) []byte { return []byte("salt") },
 		Log:  slog.New(slog.NewTextHandler(&said, nil)),
 	})

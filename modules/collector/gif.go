@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v5"
 
+	"github.com/miq/pixel/modules/consent"
 	"github.com/miq/pixel/modules/event"
 	"github.com/miq/pixel/modules/httpserver"
 )
@@ -83,7 +84,10 @@ func (c *Collector) take(ec *echo.Context) {
 		}
 		return
 	}
-	c.keepCookie(ec, answer.verdict, env.Identity.AnonymousID)
+	if answer.verdict.State.Allows(event.Partial) || consent.Stated(answer.verdict, env.Consent) {
+		// An image in a page of old says nothing of consent, and takes nothing back.
+		c.settle(ec, answer.verdict, env.Identity.AnonymousID)
+	}
 }
 
 // fromQuery reads the image's parameters as if they were an envelope. The tag's own

@@ -15,7 +15,6 @@ import (
 	"github.com/miq/pixel/modules/queue"
 	"github.com/miq/pixel/modules/secret"
 	"github.com/miq/pixel/modules/settings"
-	"github.com/miq/pixel/modules/state"
 	"github.com/miq/pixel/sdk"
 )
 
@@ -32,8 +31,8 @@ type Params struct {
 	Who       config.Consent
 	Settings  *settings.Store
 	Queue     queue.Pusher
-	Keys      state.Keys
 	Consent   *consent.Decider
+	Book      *consent.Book
 	Box       *secret.Box
 	Log       *slog.Logger
 	Metrics   prometheus.Registerer
@@ -45,7 +44,7 @@ type Params struct {
 func provide(p Params) (*Collector, error) {
 	c, err := New(Options{
 		Config: p.Config, VendorID: p.Who.VendorID,
-		Pixels: p.Settings, Queue: p.Queue, Keys: p.Keys, Consent: p.Consent,
+		Pixels: p.Settings, Queue: p.Queue, Consent: p.Consent, Book: p.Book,
 		Salt: salts(p.Box),
 		Tag:  Tag{Version: sdk.Version, Script: sdk.Script(), Module: sdk.Module(), Types: sdk.Types(), Parts: sdk.Parts()},
 		Log:  p.Log.With("component", "collector"), Metrics: p.Metrics,

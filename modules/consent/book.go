@@ -53,7 +53,8 @@ const (
 	decided                // somebody says so: even of a stranger
 )
 
-// Record keeps what events say. It costs one round trip where nothing changed, and
+// Record keeps what events say; where they say nothing (see Stated), that is the first
+// sight of a visitor and no more. It costs one round trip where nothing changed, and
 // two for new visitors. A visitor of whom nothing is known and who allows nothing
 // leaves no trace; one who is known and allows nothing has withdrawn.
 func (b *Book) Record(ctx context.Context, changes ...Change) ([]event.ConsentReceipt, error) {
@@ -63,6 +64,9 @@ func (b *Book) Record(ctx context.Context, changes ...Change) ([]event.ConsentRe
 // Withdraw keeps what an event says if it allows less than is known of the visitor;
 // it reports whether that was a withdrawal of everything.
 func (b *Book) Withdraw(ctx context.Context, c Change) (receipts []event.ConsentReceipt, revoked bool, err error) {
+	if !Stated(c.Verdict, c.Signals) {
+		return nil, false, nil
+	}
 	list, err := Load(ctx, b.keys, c.Visitor)
 	if err != nil || list[0] == nil || c.Verdict.State.Allows(list[0].Verdict.State) {
 		return nil, false, err
@@ -153,6 +157,8 @@ func (b *Book) next(e *entry) (*Newest, []event.ConsentReceipt, error) {
 		switch {
 		case n == nil && e.mode == acquainted, n == nil && e.mode == seen && !c.Verdict.State.Allows(event.Partial):
 			continue
+		case n != nil && e.mode != decided && !Stated(c.Verdict, c.Signals):
+			continue // what was said stands
 		}
 		next, what := merge(n, c)
 		switch {

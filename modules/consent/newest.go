@@ -15,7 +15,20 @@ import (
 )
 
 // Visitor names a visitor of one pixel, by the first-party id.
-type Visitor struct{ PixelID, ID string }
+type Visitor struct {
+	PixelID string `json:"pixel_id"`
+	ID      string `json:"id"`
+}
+
+// VisitorOf names whose consent counts for an event: the browser's, or for an event
+// without one the visitor it was linked to.
+func VisitorOf(e *event.Event) Visitor {
+	id := e.Subject.AnonymousID
+	if id == "" {
+		id = e.Subject.VisitorID
+	}
+	return Visitor{PixelID: e.PixelID, ID: id}
+}
 
 // Newest is the last that a visitor of a pixel decided. It outlives the events,
 // so that a withdrawal reaches those which still wait to be sent.

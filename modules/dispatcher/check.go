@@ -85,7 +85,7 @@ func (a *attempt) permit(ctx context.Context, jobs []*job, now time.Time) ([]*jo
 	}
 	visitors := make([]consent.Visitor, len(jobs))
 	for i, j := range jobs {
-		visitors[i] = visitor(j.delivery.Event)
+		visitors[i] = consent.VisitorOf(&j.delivery.Event)
 	}
 	newest, err := consent.Load(ctx, a.lane.keys, visitors...)
 	if err != nil {
@@ -150,14 +150,4 @@ func (a *attempt) rehearse(ctx context.Context, j *job, where string) {
 		j.result.Answer = x.Method + " " + x.URL
 	}
 	a.settled = append(a.settled, j)
-}
-
-// visitor names whose consent counts: the browser's, or for an event without one
-// the visitor it was linked to.
-func visitor(e event.Event) consent.Visitor {
-	id := e.Subject.AnonymousID
-	if id == "" {
-		id = e.Subject.VisitorID
-	}
-	return consent.Visitor{PixelID: e.PixelID, ID: id}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/miq/pixel/modules/partner"
 	"github.com/miq/pixel/modules/queue"
 	"github.com/miq/pixel/modules/settings"
+	"github.com/miq/pixel/modules/state"
 )
 
 type answers = func(w http.ResponseWriter, r *http.Request, ids []string) bool
@@ -327,7 +328,7 @@ func TestConsentWithdrawnWhileQueued(t *testing.T) {
 		d.Event.Subject = event.Subject{VisitorID: "visitor-1"}
 	}))
 	w.start()
-	if err := consent.Revoke(t.Context(), w.keys, time.Now(), consent.Visitor{PixelID: "px", ID: "visitor-1"}); err != nil {
+	if err := withdraw(t.Context(), w.keys, "visitor-1"); err != nil {
 		t.Fatal(err)
 	}
 	w.site.mode("acme", settings.On)
@@ -346,7 +347,7 @@ func TestConsentWithdrawnBetweenAttempts(t *testing.T) {
 	w.push(purchase("1"))
 	w.start()
 	w.until("the first attempt", func() bool { return w.syncs.story("1") != "" })
-	if err := consent.Revoke(t.Context(), w.keys, time.Now(), consent.Visitor{PixelID: "px", ID: "visitor-1"}); err != nil {
+	if err := withdraw(t.Context(), w.keys, "visitor-1"); err != nil {
 		t.Fatal(err)
 	}
 	w.done()
@@ -568,4 +569,13 @@ func TestStopCutsShortWhatTakesTooLong(t *testing.T) {
 	if s := w.stats()["s2s:acme"]; s.Ready != 1 {
 		t.Errorf("after the stop: %+v", s)
 	}
+}
+
+// withdraw is what POST /consent does when a visitor withdraws.
+func withdraw(ctx context.Context, keys state.Keys, visitor string) error {
+	book := consent.NewBook(keys, consent.New(consent.Options{}), []byte("seal"))
+	_, err := book.Decide(ctx, consent.Change{
+		Visitor: consent.Visitor{PixelID: "px", ID: visitor}, Verdict: consent.Revoked(), At: time.Now(),
+	})
+	return err
 }

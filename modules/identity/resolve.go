@@ -78,6 +78,37 @@ func appendClaims(entries []state.Entry, e *event.Event) []state.Entry {
 	return entries
 }
 
+// Forget removes what leads from other identifiers to a visitor, which subjects of
+// the visitor's own events name. Where one leads to somebody else by now it stays.
+func Forget(ctx context.Context, keys state.Keys, visitor string, events ...*event.Event) error {
+	var entries []state.Entry
+	for _, e := range events {
+		entries = appendClaims(entries, e)
+	}
+	entries, _ = distinct(entries)
+	names := make([]string, len(entries))
+	for i, e := range entries {
+		names[i] = e.Key
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	standing, err := keys.Get(ctx, names...)
+	if err != nil {
+		return fmt.Errorf("look up a visitor's identifiers: %w", err)
+	}
+	var theirs []string
+	for i, v := range standing {
+		if string(v) == visitor {
+			theirs = append(theirs, names[i])
+		}
+	}
+	if err := keys.Delete(ctx, theirs...); err != nil {
+		return fmt.Errorf("forget a visitor's identifiers: %w", err)
+	}
+	return nil
+}
+
 // distinct leaves the first entry of each key, and says for each entry which one
 // that is: of two events in a batch the earlier is the first comer.
 func distinct(entries []state.Entry) (unique []state.Entry, at []int) {

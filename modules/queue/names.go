@@ -10,6 +10,10 @@ import (
 // be processed.
 const Validation = "dlq:validation"
 
+// Consent is where changes of consent leave what is to be done after them: receipts
+// to store, and visitors to forget (consent.Task).
+const Consent = "consent"
+
 // Ingest is the queue for accepted events of a priority.
 func Ingest(p event.Priority) string {
 	switch p { // spares an allocation an event

@@ -62,6 +62,10 @@ type ConsentOptions struct {
 	LimitedUse            bool     `json:"us_limited_use,omitempty"`            // US partial: send with the limited-use flag
 	Default               string   `json:"default,omitempty"`                   // state where no regime applies; empty: none
 	PartnersWithoutVendor []string `json:"partners_without_vendor,omitempty"`
+	// Categories say what the categories of a Segment client's consent stand for: each
+	// a list of Consent Mode's signals (analytics_storage, ad_storage, ad_user_data,
+	// ad_personalization). Empty: the usual names of such categories.
+	Categories map[string][]string `json:"segment_categories,omitempty"`
 }
 
 // BannerOptions are our banner's. The zero value is a banner in the page's own

@@ -84,6 +84,13 @@ func (p Pixel) Validate() error {
 	default:
 		v.add("consent.default", "must be one of none, partial, full")
 	}
+	for category, signals := range p.Consent.Categories {
+		for _, s := range signals {
+			if !slices.Contains(consentSignals, s) {
+				v.add("consent.segment_categories."+category, "must be a list of %s", strings.Join(consentSignals, ", "))
+			}
+		}
+	}
 	for i, r := range p.Routes {
 		if r.Partner == "" {
 			v.add(fmt.Sprintf("routes[%d].partner", i), "is missing")

@@ -43,6 +43,7 @@ func (nothing) Read(context.Context, archive.Filter) iter.Seq2[archive.Record, e
 func (nothing) WriteEvents(context.Context, ...event.Event) error                     { return nil }
 func (nothing) WriteMatches(context.Context, ...event.Match) error                    { return nil }
 func (nothing) WriteSyncs(context.Context, ...event.Sync) error                       { return nil }
+func (nothing) WriteReceipts(context.Context, ...event.ConsentReceipt) error          { return nil }
 func (nothing) Claim(_ context.Context, entries ...state.Entry) ([][]byte, error) {
 	out := make([][]byte, len(entries))
 	for i, e := range entries {
@@ -60,6 +61,7 @@ func BenchmarkSteps(b *testing.B) {
 	}
 	w, err := New(Deps{
 		Config: config.Worker{DedupeTTL: time.Hour}, Queue: nothing{}, Keys: nothing{}, Archive: nothing{}, Writer: nothing{},
+		Receipts: nothing{}, Book: consent.NewBook(nothing{}, consent.New(consent.Options{}), []byte("seal")),
 		Settings: &site{partners: map[string]settings.Mode{}, pixels: map[string]settings.Pixel{"px": {
 			ID: "px", ConsentMode: settings.Implied, Routes: []settings.Route{{Partner: "acme", Event: "purchase", Enabled: true}},
 		}}},

@@ -28,6 +28,7 @@ import (
 	"github.com/miq/pixel/modules/event"
 	"github.com/miq/pixel/modules/ledger"
 	"github.com/miq/pixel/modules/partner"
+	"github.com/miq/pixel/modules/purge"
 	"github.com/miq/pixel/modules/queue"
 	"github.com/miq/pixel/modules/queue/sqlitequeue"
 	"github.com/miq/pixel/modules/settings"
@@ -180,7 +181,9 @@ func setup(t *testing.T, change ...func(*Deps)) *world {
 	x.deps = Deps{
 		Config: config.Worker{Concurrency: 2, Batch: 64, DedupeTTL: time.Hour},
 		Limits: config.Queue{Lease: lease, MaxDeliveries: 2},
-		Queue:  q, Keys: keys, Archive: x.shelf, Writer: store, Settings: x.site, Decider: consent.New(consent.Options{}),
+		Queue:  q, Keys: keys, Archive: x.shelf, Writer: store, Receipts: store, Events: store,
+		Book:    consent.NewBook(keys, consent.New(consent.Options{}), []byte("seal")),
+		Sweeper: &purge.Sweeper{Queues: q, Keys: keys, Syncs: store, Now: time.Now}, Settings: x.site, Decider: consent.New(consent.Options{}),
 		Adapters: []partner.Adapter{acme{"acme"}, acme{"off"}}, Log: slog.New(slog.DiscardHandler), Metrics: m,
 		Tracer: noop.NewTracerProvider().Tracer(""),
 	}
@@ -188,6 +191,23 @@ func setup(t *testing.T, change ...func(*Deps)) *world {
 		c(&x.deps)
 	}
 	return x
+}
+
+// withdraw is what POST /consent does when a visitor withdraws.
+func (x *world) withdraw(visitor string) {
+	x.t.Helper()
+	v := consent.Visitor{PixelID: "px", ID: visitor}
+	receipts, err := x.deps.Book.Decide(x.t.Context(), consent.Change{Visitor: v, Verdict: consent.Revoked(), At: time.Now(), Source: "consent", ID: "request"})
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	body, err := consent.Task{Receipts: receipts, Forget: v}.Encode()
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	if err := x.queue.Push(x.t.Context(), queue.Item{Queue: queue.Consent, Body: body}); err != nil {
+		x.t.Fatal(err)
+	}
 }
 
 // make builds the worker, so that a test may change its steps before it starts.

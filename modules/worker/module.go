@@ -2,6 +2,7 @@ package worker
 
 import (
 	"log/slog"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
@@ -12,6 +13,7 @@ import (
 	"github.com/miq/pixel/modules/archive"
 	"github.com/miq/pixel/modules/consent"
 	"github.com/miq/pixel/modules/partner"
+	"github.com/miq/pixel/modules/purge"
 	"github.com/miq/pixel/modules/queue"
 	"github.com/miq/pixel/modules/settings"
 	"github.com/miq/pixel/modules/state"
@@ -31,6 +33,10 @@ type Params struct {
 	Keys       state.Keys
 	Archive    archive.Archive
 	Writer     analytics.Writer
+	Receipts   analytics.ReceiptWriter
+	Events     analytics.Reader
+	Book       *consent.Book
+	Queues     queue.Inspector
 	Settings   *settings.Store
 	Decider    *consent.Decider
 	Adapters   []partner.Adapter `group:"adapters"`
@@ -46,6 +52,8 @@ func run(p Params) error {
 	}
 	w, err := New(Deps{
 		Config: p.Config, Limits: p.Limits, Queue: p.Queue, Keys: p.Keys, Archive: p.Archive, Writer: p.Writer,
+		Receipts: p.Receipts, Events: p.Events, Book: p.Book,
+		Sweeper:  &purge.Sweeper{Queues: p.Queues, Keys: p.Keys, Syncs: p.Writer, Now: time.Now},
 		Settings: p.Settings, Decider: p.Decider, Adapters: p.Adapters,
 		Log: p.Log.With("component", "worker"), Metrics: m, Tracer: p.Tracer.Tracer("worker"),
 	})

@@ -127,8 +127,20 @@ func (w *Worker) consent(ctx context.Context, b *batch) error {
 		return err
 	}
 	now := w.now()
+	changes := make([]consent.Change, len(b.items))
 	for i, it := range b.items {
 		it.newest = newest[i]
+		e := &it.event
+		changes[i] = consent.Change{Visitor: visitors[i], Verdict: e.Verdict, Signals: e.Consent, At: e.ReceivedAt, Source: e.Source, ID: e.ID}
+	}
+	// Before anything goes on, so that what this batch says holds for what already
+	// waits at the partners.
+	receipts, err := w.book.Record(ctx, changes...)
+	if err != nil {
+		return err
+	}
+	if err := w.receipts.WriteReceipts(ctx, receipts...); err != nil {
+		return err
 	}
 	b.sort(func(it *item) string {
 		if it.newest.Drops(&it.event) {

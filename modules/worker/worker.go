@@ -45,6 +45,10 @@ type Worker struct {
 	keys     state.Keys
 	store    archive.Archive
 	writer   analytics.Writer
+	receipts analytics.ReceiptWriter
+	events   analytics.Reader
+	book     *consent.Book
+	sweeper  sweeper
 	settings sites
 	decider  *consent.Decider
 	enricher *enrich.Enricher
@@ -56,6 +60,7 @@ type Worker struct {
 
 	steps []step
 	turns *turns
+	due   chan struct{} // says that a sweep is due
 
 	stopPull, stopRun context.CancelFunc
 	pulling           context.Context // ends first: nothing more is begun
@@ -71,6 +76,10 @@ type Deps struct {
 	Keys     state.Keys
 	Archive  archive.Archive
 	Writer   analytics.Writer
+	Receipts analytics.ReceiptWriter
+	Events   analytics.Reader
+	Book     *consent.Book
+	Sweeper  sweeper // goes through the queues after a withdrawal
 	Settings sites
 	Decider  *consent.Decider
 	Adapters []partner.Adapter
@@ -88,8 +97,10 @@ func New(d Deps) (*Worker, error) {
 	}
 	w := &Worker{
 		config: d.Config, limits: d.Limits, queue: d.Queue, keys: d.Keys, store: d.Archive, writer: d.Writer,
+		receipts: d.Receipts, events: d.Events, book: d.Book, sweeper: d.Sweeper,
 		settings: d.Settings, decider: d.Decider, enricher: enricher, partners: map[string]partner.Spec{},
 		log: d.Log, metrics: d.Metrics, trace: tracing{d.Tracer}, now: d.Now, turns: newTurns(d.Config.Concurrency),
+		due: make(chan struct{}, 1),
 	}
 	if w.now == nil {
 		w.now = time.Now
@@ -126,6 +137,8 @@ func (w *Worker) Start(context.Context) error {
 	for range max(w.config.Concurrency, 1) {
 		w.done.Go(w.work)
 	}
+	w.done.Go(w.followUp)
+	w.done.Go(w.sweep)
 	return nil
 }
 

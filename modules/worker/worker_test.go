@@ -15,7 +15,6 @@ import (
 
 	"github.com/go-json-experiment/json"
 
-	"github.com/miq/pixel/modules/consent"
 	"github.com/miq/pixel/modules/event"
 	"github.com/miq/pixel/modules/ledger"
 	"github.com/miq/pixel/modules/queue"
@@ -135,9 +134,7 @@ func TestDuplicates(t *testing.T) {
 
 func TestConsent(t *testing.T) {
 	revoke := func(x *world) {
-		if err := consent.Revoke(x.t.Context(), x.keys, time.Now(), consent.Visitor{PixelID: "px", ID: "visitor-1"}); err != nil {
-			x.t.Fatal(err)
-		}
+		x.withdraw("visitor-1")
 	}
 	partial := func(e *event.Event) {
 		e.Verdict.State = event.Partial

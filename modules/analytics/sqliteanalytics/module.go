@@ -22,10 +22,12 @@ type Params struct {
 type Result struct {
 	fx.Out
 
-	Store  analytics.Store
-	Writer analytics.Writer
-	Reader analytics.Reader
-	Health health.Check `group:"health"`
+	Store         analytics.Store
+	Writer        analytics.Writer
+	Reader        analytics.Reader
+	ReceiptWriter analytics.ReceiptWriter
+	ReceiptReader analytics.ReceiptReader
+	Health        health.Check `group:"health"`
 }
 
 func provide(p Params) (Result, error) {
@@ -33,5 +35,5 @@ func provide(p Params) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	return Result{Store: s, Writer: s, Reader: s, Health: health.Check{Name: "analytics", Check: s.Check}}, nil
+	return Result{Store: s, Writer: s, Reader: s, ReceiptWriter: s, ReceiptReader: s, Health: health.Check{Name: "analytics", Check: s.Check}}, nil
 }

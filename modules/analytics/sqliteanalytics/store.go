@@ -28,6 +28,13 @@ type Store struct {
 	putSync   *sql.Stmt
 	putMatch  *sql.Stmt
 	dimension []string
+	db         *sqlitedb.DB
+	bodies     *codec
+	putEvent   *sql.Stmt
+	putBody    *sql.Stmt
+	putSync    *sql.Stmt
+	putReceipt *sql.Stmt
+	dimension  []string
 }
 
 var _ analytics.Store = (*Store)(nil)
@@ -58,6 +65,7 @@ func New(db *sqlitedb.DB) (*Store, error) {
 		{&s.putBody, `INSERT INTO event_bodies (seq, codec, body) VALUES (?, ?, ?)`},
 		{&s.putSync, insertSync},
 		{&s.putMatch, insertMatch},
+		{&s.putReceipt, insertReceipt},
 	} {
 		if *p.stmt, err = db.Durable.PrepareContext(ctx, p.text); err != nil {
 			return nil, fmt.Errorf("prepare to write to the analytics store: %w", err)

@@ -1,0 +1,68 @@
+package collector
+
+import (
+	"context"
+
+	"github.com/labstack/echo/v5"
+
+	"github.com/miq/pixel/modules/consent"
+	"github.com/miq/pixel/modules/event"
+	"github.com/miq/pixel/modules/queue"
+	"github.com/miq/pixel/modules/settings"
+)
+
+// withdrawn looks whether what came allows less than is known of its visitor: then it
+// is a withdrawal, as good as POST /consent, and holds before the answer is sent. Full
+// consent withdraws nothing, so that the usual event does not pay for this. An error
+// means that the change is not recorded, and that it must come again.
+func (c *Collector) withdrawn(ec *echo.Context, p *settings.Pixel, env *event.Envelope, change consent.Change) error {
+	if change.Verdict.State == event.Full {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), pushTimeout)
+	defer cancel()
+	ids := [...]string{env.Identity.AnonymousID, cookieID(ec)}
+	if ids[0] == ids[1] {
+		ids[1] = ""
+	}
+	change.ID, change.Signals = newIDs(1).at(0), env.Consent
+	for _, id := range ids {
+		if id == "" {
+			continue
+		}
+		change.Visitor = consent.Visitor{PixelID: p.ID, ID: id}
+		receipts, revoked, err := c.book.Withdraw(ctx, change)
+		if err != nil {
+			return c.notRecorded(err)
+		}
+		task := consent.Task{Receipts: receipts}
+		if revoked {
+			task.Forget = change.Visitor
+		}
+		if err := c.followUp(task); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// followUp leaves to the worker what a change of consent has to be followed by.
+func (c *Collector) followUp(t consent.Task) error {
+	if len(t.Receipts) == 0 && t.Forget.ID == "" {
+		return nil
+	}
+	body, err := t.Encode()
+	if err != nil {
+		return err
+	}
+	return c.push([]queue.Item{{Queue: queue.Consent, Body: body}}, true)
+}
+
+// settle brings the browser's cookie in line with what was decided.
+func (c *Collector) settle(ec *echo.Context, v event.Verdict, id string) {
+	if v.State.Allows(event.Partial) {
+		c.keepCookie(ec, v, id)
+		return
+	}
+	dropCookie(ec)
+}

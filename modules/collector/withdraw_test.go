@@ -1,0 +1,110 @@
+package collector
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/miq/pixel/modules/consent"
+	"github.com/miq/pixel/modules/event"
+	"github.com/miq/pixel/modules/queue"
+)
+
+// tasks are what changes of consent left to do, which it takes out of the queue.
+func (f *fixture) tasks() []consent.Task {
+	f.t.Helper()
+	var out []consent.Task
+	for _, m := range f.messages(queue.Consent) {
+		task, err := consent.DecodeTask(m.Body)
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		out = append(out, task)
+	}
+	return out
+}
+
+func (f *fixture) newest(visitor string) *consent.Newest {
+	f.t.Helper()
+	n, err := consent.Load(f.t.Context(), f.keys, consent.Visitor{PixelID: "px_demo", ID: visitor})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return n[0]
+}
+
+// TestAnEventThatAllowsLessIsAWithdrawal goes through the doors and what they may say
+// of a visitor who allowed everything before.
+func TestAnEventThatAllowsLessIsAWithdrawal(t *testing.T) {
+	collect := func(consent string) func(f *fixture) http.Header {
+		return func(f *fixture) http.Header {
+			return f.post(`{"pixel_id":"px_demo","identity":{"anonymous_id":"anon-1"},"consent":{`+consent+`},"events":[{"name":"page_view"}]}`, "Cookie", "_miq_id=anon-1").Header()
+		}
+	}
+	image := func(query string) func(f *fixture) http.Header {
+		return func(f *fixture) http.Header {
+			return f.image("pid=px_demo&e=page_view"+query, "Cookie", "_miq_id=anon-1").Header()
+		}
+	}
+	for name, c := range map[string]struct {
+		send    func(f *fixture) http.Header
+		state   event.State // known afterwards
+		revoked bool
+	}{
+		"the tag says none":                       {collect(`"state":"none"`), event.None, true},
+		"a TC string that refuses":                {collect(`"gdpr_applies":true,"tcf":"` + refusing + `"`), event.None, true},
+		"the tag says partial":                    {collect(`"state":"partial"`), event.Partial, false},
+		"an opt-out of sale":                      {collect(`"us_privacy":"1YYN"`), event.Partial, false},
+		"full again":                              {collect(`"state":"full"`), event.Full, false},
+		"GDPR and nothing else is no refusal":     {collect(`"gdpr_applies":true`), event.Full, false},
+		"nor is a macro that was never filled in": {collect(`"gdpr_applies":true,"tcf":"${GDPR_CONSENT_101}"`), event.Full, false},
+		"an image with a TC string that refuses":  {image("&gdpr=1&gdpr_consent=" + refusing), event.None, true},
+		"an image with an opt-out":                {image("&us_privacy=1YYN"), event.Partial, false},
+		"an image with a GPP opt-out":             {image("&gpp=DBABLA~BkaVACQIiaA.YA&gpp_sid=7"), event.Partial, false},
+		"an image that says nothing, under GDPR":  {image("&gdpr=1"), event.Full, false},
+		"an image by somebody else's cookie alone": {func(f *fixture) http.Header {
+			return f.image("pid=px_demo&e=page_view&cid=other&gdpr=1&gdpr_consent=" + refusing).Header()
+		}, event.Full, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			w := f.do("POST", "/consent", strings.NewReader(`{"pixel_id":"px_demo","anonymous_id":"anon-1","state":"full"}`))
+			if w.Code != http.StatusAccepted {
+				t.Fatalf("%d %s", w.Code, w.Body)
+			}
+			f.tasks()
+			header := c.send(f)
+			n := f.newest("anon-1")
+			if n.Verdict.State != c.state || !n.Revoked.IsZero() != c.revoked {
+				t.Errorf("known afterwards: %+v", n.Verdict)
+			}
+			taken := strings.Contains(header.Get("Set-Cookie"), "_miq_id=; Path=/; Max-Age=0")
+			if taken != c.revoked && !strings.Contains(name, "GDPR and nothing") && !strings.Contains(name, "macro") {
+				t.Errorf("Set-Cookie %q", header.Get("Set-Cookie"))
+			}
+			var forgotten, receipts int
+			for _, task := range f.tasks() {
+				receipts += len(task.Receipts)
+				if task.Forget.ID == "anon-1" {
+					forgotten++
+				}
+			}
+			if (forgotten == 1) != c.revoked || (receipts > 0) != (c.state != event.Full) {
+				t.Errorf("%d to forget, %d receipts", forgotten, receipts)
+			}
+		})
+	}
+}
+
+// TestAWithdrawalThatCannotBeRecordedIsAskedForAgain: otherwise it would be lost.
+func TestAWithdrawalThatCannotBeRecordedIsAskedForAgain(t *testing.T) {
+	f := newFixture(t)
+	f.keys.Close()
+	w := f.post(`{"pixel_id":"px_demo","identity":{"anonymous_id":"anon-1"},"consent":{"state":"none"},"events":[{"name":"page_view"}]}`)
+	if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
+// refusing is a TC string of November 2026 by which the visitor refused everything.
+const refusing = "CQtAQoAQtAQoAB7ABBENCWFgAAAAAAAAAAYgAAAAAAAA.IGMgAACIAAAAAAAAAAAAgAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAgAAAAAI"
