@@ -21,6 +21,7 @@ import (
 
 	"github.com/miq/pixel/config"
 	"github.com/miq/pixel/modules/analytics"
+	"github.com/miq/pixel/modules/consent"
 	"github.com/miq/pixel/modules/delivery"
 	"github.com/miq/pixel/modules/health"
 	"github.com/miq/pixel/modules/httpserver"
@@ -40,6 +41,8 @@ type Options struct {
 	Vault     *delivery.Vault // nil: tokens are this process's own
 	State     state.Store
 	Events    analytics.Reader
+	Receipts  analytics.ReceiptReader
+	Book      *consent.Book
 	Queues    queue.Inspector
 	// Push puts a dead letter that was edited back into its queue.
 	Push     func(ctx context.Context, items ...queue.Item) error

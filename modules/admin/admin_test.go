@@ -17,6 +17,7 @@ import (
 
 	"github.com/miq/pixel/config"
 	"github.com/miq/pixel/modules/analytics/sqliteanalytics"
+	"github.com/miq/pixel/modules/consent"
 	"github.com/miq/pixel/modules/ledger"
 	"github.com/miq/pixel/modules/partner"
 	"github.com/miq/pixel/modules/partner/amazon"
@@ -71,7 +72,7 @@ func open(t *testing.T, change ...func(*Options)) *bench {
 	o := Options{
 		Config:    config.Admin{Addr: "127.0.0.1:0", Token: adminToken},
 		Collector: config.Collector{PublicURL: "https://px.example.com"},
-		Settings:  s, State: b.state, Events: b.store, Queues: b.queue, Push: b.queue.Push, Ledger: keeper,
+		Settings:  s, State: b.state, Events: b.store, Receipts: b.store, Book: consent.NewBook(b.state, consent.New(consent.Options{}), []byte("seal")), Queues: b.queue, Push: b.queue.Push, Ledger: keeper,
 		Adapters: []partner.Adapter{ttd.New(), amazon.New()},
 		Log:      log, Out: b.out,
 	}

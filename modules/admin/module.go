@@ -10,6 +10,7 @@ import (
 
 	"github.com/miq/pixel/config"
 	"github.com/miq/pixel/modules/analytics"
+	"github.com/miq/pixel/modules/consent"
 	"github.com/miq/pixel/modules/delivery"
 	"github.com/miq/pixel/modules/health"
 	"github.com/miq/pixel/modules/ledger"
@@ -34,6 +35,8 @@ type Params struct {
 	Vault     *delivery.Vault
 	State     state.Store
 	Events    analytics.Reader
+	Receipts  analytics.ReceiptReader
+	Book      *consent.Book
 	Queues    queue.Inspector
 	Queue     queue.Queue
 	Ledger    *ledger.Keeper
@@ -49,7 +52,7 @@ type Params struct {
 func provide(p Params) (*Admin, error) {
 	a, err := New(Options{
 		Config: p.Config, Collector: p.Collector, Partners: p.Partners,
-		Settings: p.Settings, Vault: p.Vault, State: p.State, Events: p.Events, Queues: p.Queues, Push: p.Queue.Push, Ledger: p.Ledger, Adapters: p.Adapters,
+		Settings: p.Settings, Vault: p.Vault, State: p.State, Events: p.Events, Receipts: p.Receipts, Book: p.Book, Queues: p.Queues, Push: p.Queue.Push, Ledger: p.Ledger, Adapters: p.Adapters,
 		Checks: p.Checks, Tracer: p.Tracing.Tracer("admin"), Metrics: p.Metrics, Log: p.Log,
 		Out: p.Out,
 	})

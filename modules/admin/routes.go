@@ -76,6 +76,9 @@ func (a *Admin) pages() []route {
 		{post, "/dead/:queue/replay", Administrator, a.replayForm},
 		{post, "/dead/:queue/drop", Administrator, a.dropForm},
 
+		{get, "/privacy/receipts", Administrator, a.receiptsPage},
+		{get, "/privacy/receipts/export", Administrator, a.exportReceipts},
+
 		{get, "/account", Viewer, a.accountPage},
 		{post, "/account/password", Viewer, a.passwordForm},
 		{get, "/people", Administrator, a.peoplePage},
@@ -130,6 +133,7 @@ func (a *Admin) api() []route {
 		{get, base + "/reports/match-readiness", Viewer, a.readinessReport},
 		{get, base + "/reports/ledger", Viewer, a.ledgerReport},
 
+		{get, base + "/consent/receipts", Administrator, a.listReceipts},
 		{get, base + "/audit", Administrator, a.listAudit},
 		{get, base + "/users", Administrator, a.listUsers},
 		{post, base + "/users", Administrator, a.createUser},

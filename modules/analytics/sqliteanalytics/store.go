@@ -21,18 +21,12 @@ import (
 
 // Store is an analytics.Store.
 type Store struct {
-	db        *sqlitedb.DB
-	bodies    *codec
-	putEvent  *sql.Stmt
-	putBody   *sql.Stmt
-	putSync   *sql.Stmt
-	putMatch  *sql.Stmt
-	dimension []string
 	db         *sqlitedb.DB
 	bodies     *codec
 	putEvent   *sql.Stmt
 	putBody    *sql.Stmt
 	putSync    *sql.Stmt
+	putMatch   *sql.Stmt
 	putReceipt *sql.Stmt
 	dimension  []string
 }
