@@ -49,8 +49,9 @@ type Group struct {
 	bytes      int64   // of all bodies not yet answered
 	committing bool
 	stuck      bool // the commit under way was given up
-	last       int  // pushers of the last commit, while nothing was idle
-	want       int  // pushers that end the linger; 0: nobody lingers
+	load       int  // pushers of a commit lately: the most, but less with each that had fewer
+	loadAt     time.Time
+	want       int // pushers that end the linger; 0: nobody lingers
 	enough     chan struct{}
 	closed     bool
 	idle       sync.Cond // nothing waits and nothing is committed
@@ -125,7 +126,7 @@ func (g *Group) enqueue(p *push) error {
 	g.bytes += p.bytes
 	g.waiting = append(g.waiting, p)
 	if !g.committing {
-		g.committing, g.last = true, 0
+		g.committing = true
 		go g.run()
 	}
 	if g.want > 0 && len(g.waiting) >= g.want {
@@ -135,19 +136,25 @@ func (g *Group) enqueue(p *push) error {
 	return nil
 }
 
+// lately is how long a load is remembered that nothing was heard of since.
+const lately = 10 * time.Millisecond
+
 const (
 	// fewPushers is what it is not worth to wait for, and manyPushers what is
 	// waited for as long as may be.
 	fewPushers, manyPushers = 4, 64
 )
 
-// linger lets a commit grow that follows one of many pushers, since what it costs
-// the store is shared by all who are in it. How long depends on how many there
-// were: where there were few it is no time at all, so that a slow site has no
-// slower answers; and no longer than until as many wait again.
+// linger lets a commit grow that follows those of many pushers, since what it
+// costs the store is shared by all who are in it. How long depends on how many
+// there were: where there were few it is no time at all, so that a slow site has
+// no slower answers; and no longer than until as many wait again.
 func (g *Group) linger() {
 	g.mu.Lock()
-	n := g.last
+	if time.Since(g.loadAt) > lately {
+		g.load = 0
+	}
+	n := g.load
 	wait := g.MaxLinger * time.Duration(min(n, manyPushers)) / manyPushers
 	if n < fewPushers || wait == 0 || len(g.waiting) >= n || g.closed {
 		g.mu.Unlock()
@@ -276,7 +283,7 @@ func (g *Group) next() []*push {
 		total += len(g.waiting[n].items)
 		n++
 	}
-	g.last = n
+	g.load, g.loadAt = max(n, g.load*3/4), time.Now()
 	batch, rest := g.waiting[:n], g.waiting[n:]
 	g.waiting, g.spare = append(g.spare[:0], rest...), batch
 	return batch
