@@ -63,10 +63,14 @@ type RedisAddress struct {
 	DB                 int
 }
 
-// Address reads the URL, which may have several hosts with commas between.
+// Address reads the URL, which may have several hosts with commas between; hosts
+// alone, as clusters and sentinels are often written, are redis://.
 func (r Redis) Address() (RedisAddress, error) {
 	a := RedisAddress{Network: "tcp"}
-	scheme, rest, _ := strings.Cut(r.URL, "://")
+	scheme, rest, found := strings.Cut(r.URL, "://")
+	if !found {
+		scheme, rest = "redis", r.URL
+	}
 	switch scheme {
 	case "redis":
 	case "rediss":

@@ -98,6 +98,9 @@ const (
 	patient patience = "3600000" // never sends because of its timer
 )
 
+// behindPath is a path under which an edge worker may serve everything.
+const behindPath = "/a8f3"
+
 // newSite serves the page at every path of the shop, with {origin} replaced by
 // the collector's, which knows the one pixel px_demo.
 func newSite(t *testing.T, p settings.Pixel, wait patience, page string, headers ...string) *site {
@@ -170,8 +173,9 @@ func startCollector(t *testing.T, s *site, p settings.Pixel) *url.URL {
 	t.Cleanup(func() { keys.Close() })
 	cfg := config.Default().Collector
 	cfg.Addr, cfg.TrustedProxies = "127.0.0.1:0", []string{"127.0.0.1/32"}
+	decider := consent.New(consent.Options{})
 	c, err := collector.New(collector.Options{
-		Config: cfg, VendorID: 101, Pixels: pixels{p.ID: p}, Queue: s.queue, Keys: keys, Consent: consent.New(consent.Options{}),
+		Config: cfg, VendorID: 101, Pixels: pixels{p.ID: p}, Queue: s.queue, Consent: decider, Book: consent.NewBook(keys, decider, []byte("seal")),
 		Tag: collector.Tag{Version: sdk.Version, Script: sdk.Script(), Module: sdk.Module(), Types: sdk.Types(), Parts: sdk.Parts()},
 		Log: slog.New(slog.DiscardHandler),
 	})
@@ -217,7 +221,7 @@ func (s *site) pass(w http.ResponseWriter, r *http.Request, to http.Handler) {
 	s.mu.Lock()
 	s.all = append(s.all, a)
 	s.mu.Unlock()
-	switch r.URL.Path {
+	switch strings.TrimPrefix(r.URL.Path, behindPath) {
 	case "/collect", "/consent", "/pixel.gif":
 		if r.Method != http.MethodOptions {
 			s.came <- a

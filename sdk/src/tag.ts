@@ -18,7 +18,8 @@ const before: Partial<Miq> = window.miq || {};
 // A second copy of the tag, say from a tag manager, would count everything twice.
 if (!before.version) {
   if (script) {
-    home.origin = new URL(script.src).origin;
+    // All else lies beside the script, on an advertiser's own host under a path.
+    home.origin = new URL(".", script.src).href.replace(/\/(sdk\/)?$/, "");
     home.nonce = script.nonce || "";
   }
   window.miq = Object.assign(command, { version }) as typeof window.miq;
