@@ -216,6 +216,9 @@ func (s *site) pass(w http.ResponseWriter, r *http.Request, to http.Handler) {
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	rec := &recorder{ResponseWriter: w, status: http.StatusOK}
+	if strings.HasPrefix(r.URL.Path, behindPath+"/") {
+		to = http.StripPrefix(behindPath, to)
+	}
 	to.ServeHTTP(rec, r)
 	a.Status, a.SetCookie = rec.status, w.Header().Values("Set-Cookie")
 	s.mu.Lock()
