@@ -328,7 +328,7 @@ func TestConsentWithdrawnWhileQueued(t *testing.T) {
 		d.Event.Subject = event.Subject{VisitorID: "visitor-1"}
 	}))
 	w.start()
-	if err := withdraw(t.Context(), w.keys, "visitor-1"); err != nil {
+	if err := withdraw(t.Context(), w.keys, consent.Visitor{PixelID: "px", ID: "visitor-1"}); err != nil {
 		t.Fatal(err)
 	}
 	w.site.mode("acme", settings.On)
@@ -347,7 +347,7 @@ func TestConsentWithdrawnBetweenAttempts(t *testing.T) {
 	w.push(purchase("1"))
 	w.start()
 	w.until("the first attempt", func() bool { return w.syncs.story("1") != "" })
-	if err := withdraw(t.Context(), w.keys, "visitor-1"); err != nil {
+	if err := withdraw(t.Context(), w.keys, consent.Visitor{PixelID: "px", ID: "visitor-1"}); err != nil {
 		t.Fatal(err)
 	}
 	w.done()
@@ -572,10 +572,10 @@ func TestStopCutsShortWhatTakesTooLong(t *testing.T) {
 }
 
 // withdraw is what POST /consent does when a visitor withdraws.
-func withdraw(ctx context.Context, keys state.Keys, visitor string) error {
+func withdraw(ctx context.Context, keys state.Keys, visitor consent.Visitor) error {
 	book := consent.NewBook(keys, consent.New(consent.Options{}), []byte("seal"))
 	_, err := book.Decide(ctx, consent.Change{
-		Visitor: consent.Visitor{PixelID: "px", ID: visitor}, Verdict: consent.Revoked(), At: time.Now(),
+		Visitor: visitor, Verdict: consent.Revoked(), At: time.Now(),
 	})
 	return err
 }

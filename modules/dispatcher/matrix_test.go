@@ -85,7 +85,7 @@ func TestTheConsentMatrix(t *testing.T) {
 	revoke := func(visitors []consent.Visitor) (asked int) {
 		t.Helper()
 		for _, v := range visitors {
-			if err := withdraw(t.Context(), w.keys, v.ID); err != nil {
+			if err := withdraw(t.Context(), w.keys, v); err != nil {
 				t.Fatal(err)
 			}
 		}

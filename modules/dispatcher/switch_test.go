@@ -12,6 +12,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/miq/pixel/config"
+	"github.com/miq/pixel/modules/consent"
 	"github.com/miq/pixel/modules/event"
 	"github.com/miq/pixel/modules/lanestatus"
 	"github.com/miq/pixel/modules/partner"
@@ -33,7 +34,7 @@ func TestARouteOnHoldParksItsOwnAndDelaysNoOther(t *testing.T) {
 	w.until("the others", func() bool { return len(w.server.got()) == 20 })
 	w.until("the parked", func() bool { return w.stats()["hold:acme"].Ready == 20 })
 	// A visitor withdraws meanwhile.
-	if err := withdraw(t.Context(), w.keys, "visitor-held-3"); err != nil {
+	if err := withdraw(t.Context(), w.keys, consent.Visitor{PixelID: "px", ID: "visitor-held-3"}); err != nil {
 		t.Fatal(err)
 	}
 	start := time.Now()
