@@ -61,6 +61,8 @@ admin    POST   /people/:id/delete
 admin    POST   /people/tokens
 admin    POST   /people/tokens/:id/revoke
 admin    GET    /audit
+admin    GET    /privacy/receipts
+admin    GET    /privacy/receipts/export
 public   GET    /api/openapi.yaml
 viewer   GET    /api/v1/pixels
 marketer POST   /api/v1/pixels
@@ -78,6 +80,7 @@ viewer   GET    /api/v1/events
 viewer   GET    /api/v1/events/live
 viewer   GET    /api/v1/events/:id
 viewer   GET    /api/v1/syncs
+admin    GET    /api/v1/consent/receipts
 viewer   GET    /api/v1/queues
 viewer   GET    /api/v1/queues/:queue/messages
 admin    POST   /api/v1/queues/:queue/skip
