@@ -60,6 +60,12 @@ func (a *Admin) atRisk(c *echo.Context) error {
 	return c.JSON(http.StatusOK, r)
 }
 
+// riskData is what the page of the money at risk shows.
+type riskData struct {
+	atrisk.Report
+	Titles map[string]string
+}
+
 func (a *Admin) atRiskPage(c *echo.Context) error {
 	ctx, cancel := a.bounded(c)
 	defer cancel()
@@ -67,5 +73,9 @@ func (a *Admin) atRiskPage(c *echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return a.show(c, http.StatusOK, "atrisk", view{Title: "Money at risk", Nav: "queues", Data: r})
+	titles := map[string]string{}
+	for _, spec := range a.partners.built() {
+		titles[spec.Name] = spec.Title
+	}
+	return a.show(c, http.StatusOK, "atrisk", view{Title: "Money at risk", Nav: "queues", Data: riskData{Report: r, Titles: titles}})
 }

@@ -8,8 +8,9 @@ import (
 )
 
 func TestEveryPageAnswers(t *testing.T) {
-	b := open(t)
+	b := open(t, allPartners)
 	seed(t, b, time.Now())
+	seedProof(t, b, time.Now())
 	w := b.as(Administrator)
 	for _, p := range everyPage {
 		t.Run(p.name, func(t *testing.T) {

@@ -13,6 +13,13 @@ import (
 	"github.com/chromedp/cdproto/cdp"
 	cdppage "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
+
+	"github.com/miq/pixel/modules/consent"
+	"github.com/miq/pixel/modules/event"
+	"github.com/miq/pixel/modules/ledger"
+	"github.com/miq/pixel/modules/partner/dv360"
+	"github.com/miq/pixel/modules/partner/yahoo"
+	"github.com/miq/pixel/modules/queue"
 )
 
 var screenshots = flag.String("screenshots", "", "folder to save a picture of every page in")
@@ -76,10 +83,34 @@ var everyPage = []struct{ name, path string }{
 	{"overview", "/"}, {"overview-7d", "/?range=7d"}, {"live", "/live"}, {"events", "/events"}, {"events-search", "/events?q=checkout&name=purchase"}, {"events-none", "/events?q=nothing-like-it"},
 	{"event", "/events/0193f2bb-story-purchase?pixel_id=px_shop"}, {"event-waiting", "/events/0193f2cc-story-waiting?pixel_id=px_shop"},
 	{"pixels", "/pixels"}, {"pixel-new", "/pixels/new"}, {"pixel", "/pixels/px_shop"}, {"pixel-waiting", "/pixels/px_old"},
-	{"route-choose", "/pixels/px_shop/routes/new"}, {"route-ttd", "/pixels/px_shop/routes/new?partner=ttd"}, {"route-amazon", "/pixels/px_shop/routes/2"},
-	{"partners", "/partners"}, {"partner-ttd", "/partners/ttd"}, {"partner-amazon", "/partners/amazon"},
-	{"queues", "/queues"}, {"ledger", "/ledger"}, {"dead-ttd", "/dead/ttd"}, {"dead-validation", "/dead/validation"}, {"dead-empty", "/dead/amazon"},
+	{"route-choose", "/pixels/px_shop/routes/new"}, {"route-ttd", "/pixels/px_shop/routes/new?partner=ttd"}, {"route-amazon", "/pixels/px_shop/routes/2"}, {"route-dv360", "/pixels/px_shop/routes/new?partner=dv360"}, {"route-yahoo", "/pixels/px_shop/routes/new?partner=yahoo"},
+	{"partners", "/partners"}, {"partner-ttd", "/partners/ttd"}, {"partner-amazon", "/partners/amazon"}, {"partner-dv360", "/partners/dv360"}, {"partner-yahoo", "/partners/yahoo"},
+	{"receipts", "/privacy/receipts"}, {"receipts-visitor", "/privacy/receipts?visitor_id=visitor-1"}, {"queues", "/queues"}, {"ledger", "/ledger"}, {"at-risk", "/at-risk"}, {"dead-ttd", "/dead/ttd"}, {"dead-validation", "/dead/validation"}, {"dead-empty", "/dead/amazon"},
 	{"people", "/people"}, {"audit", "/audit"}, {"account", "/account"}, {"missing", "/nowhere"},
+}
+
+func allPartners(o *Options) { o.Adapters = append(o.Adapters, dv360.New(), yahoo.New()) }
+
+// seedProof fills what is kept beside the events: a visitor's receipts, how well
+// partners could match a purchase, and books that do not balance.
+func seedProof(t *testing.T, b *bench, now time.Time) {
+	ctx := t.Context()
+	for i, s := range []event.State{event.Full, event.Partial, event.None} {
+		receipts, err := b.o.Book.Decide(ctx, consent.Change{
+			Visitor: consent.Visitor{PixelID: "px_shop", ID: "visitor-1"}, At: now.Add(time.Duration(i-9) * time.Hour),
+			Verdict: event.Verdict{State: s, Regime: "gdpr", Rule: "R1/G5", Reason: "the visitor agreed to some of the purposes we need"},
+			Signals: event.Consent{TCF: "CPexampleCPexampleCPexampleCPexampleCPexampleCPexample", State: s}, Source: "web", ID: "e",
+		})
+		must(t, err)
+		must(t, b.store.WriteReceipts(ctx, receipts...))
+	}
+	for _, p := range []string{"ttd", "amazon"} {
+		must(t, b.store.WriteMatches(ctx, event.Match{EventID: "0193f2bb-story-purchase", PixelID: "px_shop", Partner: p, Name: "purchase", ReceivedAt: now,
+			Grade: event.MediumMatch, Keys: []string{"email"}, Missing: []string{"phone", "ip"}}))
+	}
+	a := queue.AccountOf("px_shop", now.UTC())
+	must(t, b.queue.Push(ctx, queue.Item{Queue: queue.Ingest(event.High), Body: []byte("1"), Account: a, Stage: ledger.Received, N: 12480},
+		queue.Item{Queue: queue.Ingest(event.High), Account: a, Stage: ledger.Suppressed, N: 1317}))
 }
 
 // TestScreenshots saves pictures of every page, wide and narrow, light and
@@ -89,8 +120,9 @@ func TestScreenshots(t *testing.T) {
 		t.Skip("only with -screenshots=DIR")
 	}
 	must(t, os.MkdirAll(*screenshots, 0o755))
-	b := open(t)
+	b := open(t, allPartners)
 	seed(t, b, time.Now())
+	seedProof(t, b, time.Now())
 	for _, name := range []string{"grace@example.com", "linus@example.com"} {
 		_, err := b.invite(t.Context(), principal{Kind: "user", ID: "usr_1", Name: "ada@example.com", Role: Administrator}, name, Viewer)
 		must(t, err)
@@ -117,6 +149,8 @@ func TestScreenshots(t *testing.T) {
 				}
 				drive(t, ctx, chromedp.Navigate(b.server.URL+p.path), chromedp.Sleep(150*time.Millisecond))
 				healthy(t, ctx, p.path)
+				// What is folded away is looked at too.
+				eval[bool](t, ctx, `document.querySelectorAll("main details").forEach((d) => d.open = true), true`)
 				if eval[bool](t, ctx, `!!document.querySelector(".status")`) != (p.name == "missing") {
 					t.Errorf("%s: an error page", p.path)
 				}

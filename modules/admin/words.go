@@ -103,6 +103,8 @@ func money(v any, currency string) string {
 	switch n := v.(type) {
 	case event.Amount:
 		text = grouped(n.Fixed())
+	case string:
+		text = grouped(event.Amount(n).Fixed())
 	case float64:
 		text = grouped(strconv.FormatFloat(n, 'f', 2, 64))
 	}
