@@ -299,7 +299,9 @@ func TestALonePusherWaitsForNobodyAndManyWaitForEachOther(t *testing.T) {
 				t.Fatalf("alone it took %s: %v", time.Since(start), err)
 			}
 		}
-		// Pushers that come back at different times after each answer, as clients do.
+		// Pushers that come at once, and come back at different times after each answer,
+		// as clients do. If they came one by one, the scheduler would decide how many
+		// were ever together, and so the figures.
 		const pushers, rounds = 64, 50
 		busy := func(g *queue.Group) (commits int, worst time.Duration) {
 			var all sync.WaitGroup
@@ -307,7 +309,6 @@ func TestALonePusherWaitsForNobodyAndManyWaitForEachOther(t *testing.T) {
 			for i := range pushers {
 				all.Go(func() {
 					for range rounds {
-						time.Sleep(time.Duration(i) * 10 * time.Microsecond)
 						start := time.Now()
 						if err := g.Push(t.Context(), item("x")); err != nil {
 							t.Error(err)
@@ -315,6 +316,7 @@ func TestALonePusherWaitsForNobodyAndManyWaitForEachOther(t *testing.T) {
 						q.mu.Lock()
 						worst = max(worst, time.Since(start))
 						q.mu.Unlock()
+						time.Sleep(time.Duration(i) * 10 * time.Microsecond)
 					}
 				})
 			}
