@@ -60,6 +60,8 @@ func Run(t *testing.T, open Open) {
 		{"a released delivery does not count", patient, released},
 		{"settling what is not held is no error and changes nothing", patient, unknown},
 		{"a poison message is buried alone", quick, poison},
+		{"what is always pulled with poison is delivered, whose leases end each time", quick, matesOverLeases},
+		{"what is always pulled with poison is delivered, whose process dies each time", quick, matesOverReopens},
 		{"a message that is retried for ever is buried too", patient, retriedTooOften},
 		{"bury keeps reason, origin, deliveries and body", patient, bury},
 		{"refused input goes straight to the dead letters, without an origin", patient, refused},

@@ -30,6 +30,7 @@ type partition struct {
 	fixed   [8]string // the keys that each script is given
 	down    atomic.Bool
 	waiting atomic.Bool // somebody waits for its first message
+	suspect atomic.Bool // its first message may be poison
 }
 
 func newPartition(tag string) *partition {

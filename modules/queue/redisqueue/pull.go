@@ -60,10 +60,14 @@ func (q *Queue) Pull(ctx context.Context, name string, max int) ([]queue.Message
 }
 
 // claimAll takes from all partitions an equal share, and then what is missing
-// from those that gave theirs; next is as claim's.
+// from those that gave theirs; next is as claim's. A partition whose first message
+// may be poison is asked alone, so that nobody else's are with it.
 func (q *Queue) claimAll(ctx context.Context, name string, ps []*partition, max int) (msgs []queue.Message, next time.Duration, err error) {
 	if len(ps) == 1 {
-		return q.claim(ctx, name, ps[0], max)
+		return q.claim(ctx, name, ps[0], max, true)
+	}
+	if msgs, next, err = q.claimSuspect(ctx, name, ps); len(msgs) > 0 {
+		return msgs, next, nil
 	}
 	type answer struct {
 		at   int
@@ -80,7 +84,7 @@ func (q *Queue) claimAll(ctx context.Context, name string, ps []*partition, max 
 		at := (start + i) % len(ps)
 		go func() {
 			a := answer{at: at}
-			a.msgs, a.next, a.err = q.claim(ctx, name, ps[at], min(share, max-i*share+share))
+			a.msgs, a.next, a.err = q.claim(ctx, name, ps[at], min(share, max-i*share+share), false)
 			answers <- a
 		}()
 	}
@@ -114,7 +118,7 @@ func (q *Queue) claimAll(ctx context.Context, name string, ps []*partition, max 
 		if len(msgs) >= max {
 			break
 		}
-		more, again, err := q.claim(ctx, name, ps[full[(start+i)%len(full)]], max-len(msgs))
+		more, again, err := q.claim(ctx, name, ps[full[(start+i)%len(full)]], max-len(msgs), false)
 		if err != nil {
 			continue // what was claimed must be handed out
 		}
@@ -123,21 +127,43 @@ func (q *Queue) claimAll(ctx context.Context, name string, ps []*partition, max 
 			next = again
 		}
 	}
+	if len(msgs) == 0 && slices.ContainsFunc(ps, func(p *partition) bool { return p.suspect.Load() }) {
+		return q.claimSuspect(ctx, name, ps)
+	}
 	return msgs, next, nil
 }
 
+// claimSuspect takes from the first partition that had a suspect and still has
+// something.
+func (q *Queue) claimSuspect(ctx context.Context, name string, ps []*partition) (msgs []queue.Message, next time.Duration, err error) {
+	for _, p := range ps {
+		if !p.suspect.Swap(false) {
+			continue
+		}
+		if msgs, next, err = q.claim(ctx, name, p, 1, true); len(msgs) > 0 || err != nil {
+			return msgs, next, err
+		}
+	}
+	return nil, 0, nil // somebody else took it; look again
+}
+
 // claim takes what is there in a partition; next is when something comes back by
-// itself, and negative if nothing does.
-func (q *Queue) claim(ctx context.Context, name string, p *partition, max int) (msgs []queue.Message, next time.Duration, err error) {
+// itself, and negative if nothing does. Suspects are handed out one at a time, and
+// none if others are claimed beside them.
+func (q *Queue) claim(ctx context.Context, name string, p *partition, max int, suspects bool) (msgs []queue.Message, next time.Duration, err error) {
 	if max < 1 {
 		return nil, -1, nil
 	}
-	cmd, err := q.run(ctx, p, claimScript, nil, []any{max, q.opts.Lease.Milliseconds(), min(q.opts.MaxDeliveries, 255)})
+	which := ""
+	if suspects {
+		which = "a"
+	}
+	cmd, err := q.run(ctx, p, claimScript, nil, []any{max, q.opts.Lease.Milliseconds(), min(q.opts.MaxDeliveries, 255), which})
 	if err != nil {
 		return nil, 0, err
 	}
 	answer, err := cmd.Slice()
-	if err != nil || len(answer) != 3 {
+	if err != nil || len(answer) != 4 {
 		return nil, 0, fmt.Errorf("the claim script answered %d values, %w", len(answer), err)
 	}
 	parts, err := decodeParts(answer[0])
@@ -158,6 +184,9 @@ func (q *Queue) claim(ctx context.Context, name string, p *partition, max int) (
 		return nil, 0, err
 	}
 	wait, _ := answer[2].(int64)
+	if first, _ := answer[3].(int64); first == 1 {
+		p.suspect.Store(true)
+	}
 	if len(poison) > 0 {
 		if err := q.isolate(ctx, name, p, poison); err != nil && len(msgs) == 0 {
 			return nil, 0, err // else it is buried when its lease ends

@@ -161,7 +161,7 @@ func (q *Queue) exhumeOne(x *tx, dead *table, letter int64, revive bool) (bool, 
 		x.count(dead, e.account, queue.Dropped, 1)
 	} else {
 		t := q.known(origin)
-		if err := t.putAside(id, pushed, 0, x.now, e); err != nil {
+		if err := t.putAside(id, pushed, untried, x.now, e); err != nil {
 			return false, err
 		}
 		f := x.of(t)

@@ -63,7 +63,8 @@ CREATE TABLE IF NOT EXISTS r%[1]d ( -- messages that were handed back
 	due        INTEGER,             -- when it may be delivered again; NULL while held
 	pixel      TEXT NOT NULL,
 	hour       INTEGER NOT NULL,
-	body       BLOB NOT NULL
+	body       BLOB NOT NULL,
+	died       INTEGER NOT NULL DEFAULT 0 -- how often in a row its holder died of it, or of another
 );
 CREATE INDEX IF NOT EXISTS r%[1]d_due ON r%[1]d (due) WHERE due IS NOT NULL;`
 
@@ -101,6 +102,9 @@ func (q *Queue) load(ctx context.Context) error {
 	for _, t := range q.tables {
 		if queue.IsDead(t.name) {
 			continue
+		}
+		if err := q.addColumn(ctx, fmt.Sprintf("r%d", t.no), "died", "INTEGER NOT NULL DEFAULT 0"); err != nil {
+			return err
 		}
 		if err := t.prepare(ctx, q.db); err != nil {
 			return err
@@ -152,7 +156,7 @@ func (q *Queue) takeBack(ctx context.Context, t *table) error {
 				if c.done.has(int(id - c.first)) {
 					continue
 				}
-				if err := t.putAside(id, c.pushedAt, 1, x.now, c.at(id)); err != nil {
+				if err := t.putAside(id, c.pushedAt, abandoned, x.now, c.at(id)); err != nil {
 					return err
 				}
 				x.leave(t, c.segment, id)
@@ -168,7 +172,7 @@ func (q *Queue) takeBack(ctx context.Context, t *table) error {
 	}
 	return q.commit(ctx, sqlitedb.Lazy, func(x *tx) error {
 		conn := q.db.Conn()
-		if _, err := conn.ExecContext(ctx, fmt.Sprintf(`UPDATE r%d SET due = ? WHERE due IS NULL`, t.no), time.Now().UnixNano()); err != nil {
+		if _, err := conn.ExecContext(ctx, fmt.Sprintf(`UPDATE r%d SET due = ?, died = died + 1 WHERE due IS NULL`, t.no), time.Now().UnixNano()); err != nil {
 			return err
 		}
 		return conn.QueryRowContext(ctx, fmt.Sprintf(`SELECT COUNT(*) FROM r%d`, t.no)).Scan(&x.of(t).back)

@@ -44,7 +44,7 @@ func (q *Queue) Peek(ctx context.Context, name, cursor string, limit int) ([]que
 	}
 	now := time.Now()
 	if ids := t.expired(now); len(ids) > 0 {
-		if err := q.handBack(ctx, t, now, false, ids); err != nil {
+		if err := q.handBack(ctx, t, now, abandoned, ids); err != nil {
 			return nil, "", fmt.Errorf("peek into %s: %w", name, err)
 		}
 	}
@@ -149,7 +149,7 @@ func (t *table) fresh(id int64, limit int) ([]spot, error) {
 	for ; c != nil && err == nil && len(out) < limit; c, err = t.after(c.first) {
 		for i := max(id+1, c.first); i <= c.last() && len(out) < limit; i++ {
 			if !c.done.has(int(i - c.first)) {
-				out = append(out, spot{row: row{c.message(i, 0), i}, in: c.segment})
+				out = append(out, spot{row: row{Message: c.message(i, 0), id: i}, in: c.segment})
 			}
 		}
 	}
@@ -248,7 +248,7 @@ func (q *Queue) takeOut(ctx context.Context, doing, name, reason string, bury bo
 	}
 	now := time.Now()
 	if ids := t.expired(now); len(ids) > 0 {
-		if err := q.handBack(ctx, t, now, false, ids); err != nil {
+		if err := q.handBack(ctx, t, now, abandoned, ids); err != nil {
 			return 0, fmt.Errorf("%s %s: %w", doing, name, err)
 		}
 	}

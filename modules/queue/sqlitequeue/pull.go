@@ -58,7 +58,7 @@ func (q *Queue) claim(ctx context.Context, name string, max int) (msgs []queue.M
 	for {
 		now := time.Now()
 		if ids := t.expired(now); len(ids) > 0 {
-			if err := q.handBack(ctx, t, now, false, ids); err != nil {
+			if err := q.handBack(ctx, t, now, abandoned, ids); err != nil {
 				return nil, nil, next, err
 			}
 		}
@@ -87,7 +87,8 @@ func (q *Queue) claim(ctx context.Context, name string, max int) (msgs []queue.M
 }
 
 // takeUp claims messages whose time has come again, which are older, and then
-// fresh ones, and buries those that were delivered too often.
+// fresh ones, and buries those that were delivered too often. What may be poison
+// is handed out alone: then it cannot take others with it.
 func (q *Queue) takeUp(ctx context.Context, t *table, max int) (msgs []queue.Message, poison int, err error) {
 	dead, err := q.table(ctx, queue.DeadLetters(t.name))
 	if err != nil {
@@ -97,12 +98,17 @@ func (q *Queue) takeUp(ctx context.Context, t *table, max int) (msgs []queue.Mes
 		f := x.of(t)
 		var ids []int64
 		var in []*segment
+		var alone bool
 		if f.back > 0 {
 			returned, err := scan(t.due.Query(x.now.UnixNano(), max))
 			if err != nil {
 				return err
 			}
 			for _, m := range returned {
+				if alone = q.suspect(m); alone && len(msgs) > 0 {
+					alone = false // it is first in the next pull
+					break
+				}
 				f.back--
 				if m.Deliveries >= q.opts.MaxDeliveries {
 					poison++
@@ -116,10 +122,13 @@ func (q *Queue) takeUp(ctx context.Context, t *table, max int) (msgs []queue.Mes
 				}
 				m.Deliveries++
 				ids, in, msgs = append(ids, m.id), append(in, nil), append(msgs, m.Message)
+				if alone {
+					break
+				}
 			}
 		}
 		c := t.ahead
-		for len(msgs) < max && f.cursor < f.last {
+		for !alone && len(msgs) < max && f.cursor < f.last {
 			if c == nil || c.last() <= f.cursor {
 				var err error
 				if c, err = t.after(f.cursor); err != nil {
@@ -159,6 +168,14 @@ func (c *contents) message(id int64, deliveries int) queue.Message {
 	return queue.Message{ID: formatID(id), Body: e.body, Deliveries: deliveries, PushedAt: time.Unix(0, c.pushedAt), Account: e.account}
 }
 
+// suspect reports whether a message may be what its holders died of: they did
+// twice in a row, or it has but one delivery left to show that it is not. One that
+// has none left is not suspect any more.
+func (q *Queue) suspect(m row) bool {
+	left := q.opts.MaxDeliveries - m.Deliveries
+	return m.died >= 2 && left > 0 || m.died == 1 && left == 1
+}
+
 // isolate buries a message that never came to an end.
 func (q *Queue) isolate(x *tx, t, dead *table, m row) error {
 	x.of(t).total--
@@ -172,7 +189,8 @@ func (q *Queue) isolate(x *tx, t, dead *table, m row) error {
 // row is a message with its id as the tables have it.
 type row struct {
 	queue.Message
-	id int64
+	id   int64
+	died int // how often in a row its holder did
 }
 
 func formatID(id int64) string { return strconv.FormatInt(id, 10) }
@@ -187,7 +205,7 @@ func scan(rows *sql.Rows, err error) ([]row, error) {
 	for rows.Next() {
 		var m row
 		var pushed int64
-		if err := rows.Scan(&m.id, &pushed, &m.Deliveries, &m.Account.Pixel, &m.Account.Hour, &m.Body); err != nil {
+		if err := rows.Scan(&m.id, &pushed, &m.Deliveries, &m.died, &m.Account.Pixel, &m.Account.Hour, &m.Body); err != nil {
 			return nil, err
 		}
 		m.ID, m.PushedAt = formatID(m.id), time.Unix(0, pushed)

@@ -54,15 +54,15 @@ func (q *Queue) Settle(ctx context.Context, name string, ends ...queue.End) erro
 // Retry hands messages back for a time. Those that are no longer held are left
 // as they are.
 func (q *Queue) Retry(ctx context.Context, name string, at time.Time, ids ...string) error {
-	return q.giveBack(ctx, "retry in", name, at, false, ids)
+	return q.giveBack(ctx, "retry in", name, at, tried, ids)
 }
 
 // Release hands messages back untried.
 func (q *Queue) Release(ctx context.Context, name string, ids ...string) error {
-	return q.giveBack(ctx, "release in", name, time.Now(), true, ids)
+	return q.giveBack(ctx, "release in", name, time.Now(), untried, ids)
 }
 
-func (q *Queue) giveBack(ctx context.Context, doing, name string, at time.Time, untried bool, ids []string) error {
+func (q *Queue) giveBack(ctx context.Context, doing, name string, at time.Time, how handing, ids []string) error {
 	nums, err := parse(ids)
 	if err != nil {
 		return fmt.Errorf("%s %s: %w", doing, name, err)
@@ -77,25 +77,30 @@ func (q *Queue) giveBack(ctx context.Context, doing, name string, at time.Time, 
 	if len(nums) == 0 {
 		return ctx.Err()
 	}
-	if err := q.handBack(ctx, t, at, untried, nums); err != nil {
+	if err := q.handBack(ctx, t, at, how, nums); err != nil {
 		return fmt.Errorf("%s %s: %w", doing, name, err)
 	}
 	return nil
 }
 
+// handing is how a message comes back: what of its delivery counts.
+type handing struct{ deliveries, died int }
+
+var (
+	tried     = handing{deliveries: 1}
+	untried   = handing{}
+	abandoned = handing{deliveries: 1, died: 1} // its lease ended, or its holder's process
+)
+
 // handBack makes held messages wait until a time. Those of a segment leave it,
 // so that it need not be kept for them.
-func (q *Queue) handBack(ctx context.Context, t *table, at time.Time, untried bool, ids []int64) error {
+func (q *Queue) handBack(ctx context.Context, t *table, at time.Time, how handing, ids []int64) error {
 	return q.commit(ctx, sqlitedb.Lazy, func(x *tx) error {
-		deliveries, off := 1, 0
-		if untried {
-			deliveries, off = 0, 1
-		}
 		var c *contents
 		for _, id := range ids {
 			s := t.held[id].in
 			if s == nil {
-				if _, err := t.giveBack.Exec(at.UnixNano(), off, id); err != nil {
+				if _, err := t.giveBack.Exec(at.UnixNano(), 1-how.deliveries, how.died, id); err != nil {
 					return err
 				}
 				continue
@@ -106,7 +111,7 @@ func (q *Queue) handBack(ctx context.Context, t *table, at time.Time, untried bo
 					return err
 				}
 			}
-			if err := t.putAside(id, c.pushedAt, deliveries, at, c.at(id)); err != nil {
+			if err := t.putAside(id, c.pushedAt, how, at, c.at(id)); err != nil {
 				return err
 			}
 			x.leave(t, s, id)
@@ -121,8 +126,8 @@ func (q *Queue) handBack(ctx context.Context, t *table, at time.Time, untried bo
 }
 
 // putAside stores a message by itself.
-func (t *table) putAside(id, pushedAt int64, deliveries int, due time.Time, e entry) error {
-	_, err := t.putBack.Exec(id, pushedAt, deliveries, due.UnixNano(), e.account.Pixel, e.account.Hour, notNil(e.body))
+func (t *table) putAside(id, pushedAt int64, how handing, due time.Time, e entry) error {
+	_, err := t.putBack.Exec(id, pushedAt, how.deliveries, how.died, due.UnixNano(), e.account.Pixel, e.account.Hour, notNil(e.body))
 	return err
 }
 
@@ -179,7 +184,7 @@ func (t *table) find(id int64) (*row, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &row{c.message(id, 1), id}, nil
+		return &row{Message: c.message(id, 1), id: id}, nil
 	}
 	if !held && t.back == 0 {
 		return nil, nil

@@ -118,13 +118,13 @@ func (t *table) prepare(ctx context.Context, db *sqlitedb.Writer) error {
 		{&t.drop, `DELETE FROM s%[1]d WHERE first = ?`},
 		{&t.mark, `INSERT INTO d%[1]d (first, done) VALUES (?, ?) ON CONFLICT (first) DO UPDATE SET done = excluded.done`},
 		{&t.unmark, `DELETE FROM d%[1]d WHERE first = ?`},
-		{&t.putBack, `INSERT INTO r%[1]d (id, pushed_at, deliveries, due, pixel, hour, body) VALUES (?, ?, ?, ?, ?, ?, ?)`},
+		{&t.putBack, `INSERT INTO r%[1]d (id, pushed_at, deliveries, died, due, pixel, hour, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`},
 		// now, max → messages whose time has come again
-		{&t.due, `SELECT id, pushed_at, deliveries, pixel, hour, body FROM r%[1]d WHERE due <= ? ORDER BY due, id LIMIT ?`},
+		{&t.due, `SELECT id, pushed_at, deliveries, died, pixel, hour, body FROM r%[1]d WHERE due <= ? ORDER BY due, id LIMIT ?`},
 		{&t.nextDue, `SELECT due FROM r%[1]d WHERE due IS NOT NULL ORDER BY due LIMIT 1`},
 		{&t.again, `UPDATE r%[1]d SET due = NULL, deliveries = deliveries + 1 WHERE id = ?`},
-		// when, deliveries that do not count, id: a held message goes back
-		{&t.giveBack, `UPDATE r%[1]d SET due = ?, deliveries = deliveries - ? WHERE id = ? AND due IS NULL`},
+		// when, deliveries that do not count, 1 if its holder died (else 0), id: a held message goes back
+		{&t.giveBack, `UPDATE r%[1]d SET due = ?, deliveries = deliveries - ?, died = (died + 1) * ? WHERE id = ? AND due IS NULL`},
 		{&t.get, `SELECT pushed_at, deliveries, pixel, hour, body FROM r%[1]d WHERE id = ?`},
 		// id: one that waits is taken out
 		{&t.take, `DELETE FROM r%[1]d WHERE id = ? AND due IS NOT NULL`},

@@ -54,3 +54,27 @@ func TestWhatTheFirstVersionKeptIsDelivered(t *testing.T) {
 		t.Errorf("stats are %+v, %v", s, err)
 	}
 }
+
+func TestWhatWasHandedBackBeforeDeathsWereCountedIsDelivered(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "queue.db")
+	q, closeAll := open(t, path, queue.Defaults)
+	if err := q.Push(t.Context(), queue.Item{Queue: "ingest:high", Body: []byte("back")}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := q.Pull(t.Context(), "ingest:high", 1); err != nil {
+		t.Fatal(err)
+	}
+	closeAll()
+	db, err := sqlitedb.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Durable.Exec(`ALTER TABLE r1 DROP COLUMN died`); err != nil {
+		t.Fatal(err)
+	}
+	db.Close()
+	q, _ = open(t, path, queue.Defaults)
+	if msgs, err := q.Pull(t.Context(), "ingest:high", 1); err != nil || len(msgs) != 1 || msgs[0].Deliveries != 2 {
+		t.Errorf("pulled %+v, %v", msgs, err)
+	}
+}

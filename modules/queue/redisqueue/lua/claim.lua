@@ -1,7 +1,8 @@
 -- Hands out messages.
 --
---   ARGV  1 how many  2 lease in ms  3 most deliveries
---   →     {parts handed out, parts that are poison, ms until a message comes back by itself (-1: never)}
+--   ARGV  1 how many  2 lease in ms  3 most deliveries  4 a: suspects too (empty: stop before one)
+--   →     {parts handed out, parts that are poison, ms until a message comes back by itself (-1: never),
+--         1 if a suspect is next}
 --         a part is base (or message id, where the payload is its own), payload, and
 --         of each range: first index and count (2 bytes each) and deliveries (1)
 --
@@ -11,7 +12,8 @@
 -- Poison was handed out often enough; it is leased like the others and not handed
 -- out, for the caller to bury. What came back twice in a row because its holder
 -- died is suspect, and is handed out alone: then it cannot take others with it.
-local want, lease, most = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+-- So is what came back once and has but one delivery left.
+local want, lease, most, any = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4] == 'a'
 for _, w in ipairs({DELAYED, HELD}) do
   local members = redis.call('ZRANGEBYSCORE', zsets[w], '-inf', now, 'LIMIT', 0, 200)
   local front = {}
@@ -31,7 +33,7 @@ for _, w in ipairs({DELAYED, HELD}) do
   each('ZREM', zsets[w], members)
 end
 
-local got, bad, tries, out, poison, leased, stop = 0, 0, 0, {}, {}, {}, false
+local got, bad, tries, out, poison, leased, stop, waits = 0, 0, 0, {}, {}, {}, false, 0
 -- part adds a range to what is returned.
 local function part(list, base, r, payload)
   local range = pack(r.f) .. pack(r.n) .. string.char(r.d)
@@ -70,8 +72,9 @@ while got < want and bad < want and tries < 100 and not stop do
       local more = {}
       for _, r in ipairs(list) do
         if r.w == READY and r.f >= first and r.f < first + count then
-          local suspect, n = r.l >= 2, r.n
-          if stop or got >= want or suspect and got > 0 then
+          local suspect, n = r.d < most and (r.l >= 2 or r.l == 1 and r.d + 1 == most), r.n
+          if suspect and (got > 0 or not any) then waits = 1 end
+          if stop or got >= want or waits == 1 then
             rest, stop = rest or reference(base, r.f, first + count - r.f), true
             break
           end
@@ -106,8 +109,8 @@ while got < want and bad < want and tries < 100 and not stop do
 end
 each('ZADD', KEYS[4], leased)
 save()
-if #out > 0 or #poison > 0 then return {out, poison, -1} end
-if tries == 100 then return {out, poison, 0} end
+if #out > 0 or #poison > 0 then return {out, poison, -1, waits} end
+if tries == 100 then return {out, poison, 0, waits} end
 local next = -1
 for _, set in pairs(zsets) do
   local first = redis.call('ZRANGE', set, 0, 0, 'WITHSCORES')
@@ -116,4 +119,4 @@ for _, set in pairs(zsets) do
     if next < 0 or wait < next then next = wait end
   end
 end
-return {out, poison, next}
+return {out, poison, next, waits}
