@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/miq/pixel/modules/queue"
 	"github.com/miq/pixel/modules/queue/sqlitequeue"
 	"github.com/miq/pixel/modules/sqlitedb"
@@ -24,7 +26,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, pushForEver(path))
 		os.Exit(1)
 	}
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(m)
 }
 
 // pushForEver pushes from several goroutines through a Group, and pulls and acks
