@@ -1,6 +1,7 @@
 package collector
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"time"
@@ -75,7 +76,10 @@ func (c *Collector) changeConsent(ec *echo.Context) error {
 		Visitor: consent.Visitor{PixelID: p.ID, ID: in.AnonymousID},
 		Verdict: verdict, Signals: in.Consent, At: now, Source: "consent", ID: newIDs(1).at(0),
 	}
-	receipts, err := c.book.Decide(r.Context(), change)
+	// A page that closes does not take its visitor's choice back.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), pushTimeout)
+	defer cancel()
+	receipts, err := c.book.Decide(ctx, change)
 	if err != nil {
 		return c.notRecorded(err)
 	}

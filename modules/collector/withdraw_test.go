@@ -1,7 +1,9 @@
 package collector
 
 import (
+	"context"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -108,3 +110,19 @@ func TestAWithdrawalThatCannotBeRecordedIsAskedForAgain(t *testing.T) {
 
 // refusing is a TC string of November 2026 by which the visitor refused everything.
 const refusing = "CQtAQoAQtAQoAB7ABBENCWFgAAAAAAAAAAYgAAAAAAAA.IGMgAACIAAAAAAAAAAAAgAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAgAAAAAI"
+
+// TestAPageThatClosesStillWithdraws: its request is cancelled before the answer.
+func TestAPageThatClosesStillWithdraws(t *testing.T) {
+	f := newFixture(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	r := httptest.NewRequestWithContext(ctx, "POST", "/consent", strings.NewReader(`{"pixel_id":"px_demo","anonymous_id":"anon-1","state":"none"}`))
+	w := httptest.NewRecorder()
+	f.echo.ServeHTTP(w, r)
+	if n := f.newest("anon-1"); w.Code != http.StatusAccepted || n == nil || n.Revoked.IsZero() {
+		t.Errorf("%d %s; known afterwards: %+v", w.Code, w.Body, n)
+	}
+	if tasks := f.tasks(); len(tasks) != 1 || tasks[0].Forget.ID != "anon-1" {
+		t.Errorf("left to do: %+v", tasks)
+	}
+}

@@ -55,14 +55,15 @@ const reason = "consent: the visitor withdrew consent after the event"
 // messages it took out. Messages that wait are dead letters for a moment, as only those
 // can be dropped.
 func (s *Sweeper) Sweep(ctx context.Context) (int, error) {
-	stats, err := s.Queues.Stats(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("list the queues: %w", err)
-	}
 	n := 0
 	var failed []error
-	// Waiting ones first, so that whatever they become is found among the dead.
+	// Waiting ones first, so that whatever they become is found among the dead: by its
+	// visitor again, as a letter need not have its message's id.
 	for _, dead := range []bool{false, true} {
+		stats, err := s.Queues.Stats(ctx) // again, as the first letter makes its queue
+		if err != nil {
+			return n, errors.Join(append(failed, fmt.Errorf("list the queues: %w", err))...)
+		}
 		for _, q := range stats {
 			if queue.IsDead(q.Queue) != dead || !dead && !deliveries(q.Queue) {
 				continue
@@ -86,35 +87,30 @@ func deliveries(name string) bool {
 	return strings.HasPrefix(name, queue.Partner("")) || strings.HasPrefix(name, queue.Held(""))
 }
 
+// waiting makes dead letters of what waits. It returns 0: none of it is out yet.
 func (s *Sweeper) waiting(ctx context.Context, name string) (int, error) {
-	n, cursor := 0, ""
-	for {
+	for cursor := ""; ; {
 		messages, next, err := s.Queues.Peek(ctx, name, cursor, page)
 		if err != nil {
-			return n, err
+			return 0, err
 		}
-		bodies := make(map[string][]byte, len(messages))
+		found := make(map[string]body, len(messages))
 		for _, m := range messages {
 			if m.State != queue.InFlight { // whose holder asks by itself
-				bodies[m.ID] = m.Body
+				found[m.ID] = body{bytes: m.Body}
 			}
 		}
-		ids, err := s.withdrawn(ctx, bodies)
+		ids, err := s.withdrawn(ctx, found)
 		if err != nil {
-			return n, err
+			return 0, err
 		}
 		if len(ids) > 0 {
 			if _, err := s.Queues.Skip(ctx, name, reason, ids...); err != nil {
-				return n, err
-			}
-			took, err := s.Queues.Drop(ctx, queue.DeadLetters(name), ids...)
-			n += took
-			if err != nil {
-				return n, err
+				return 0, err
 			}
 		}
 		if cursor = next; cursor == "" {
-			return n, nil
+			return 0, nil
 		}
 	}
 }
@@ -126,11 +122,11 @@ func (s *Sweeper) dead(ctx context.Context, name string) (int, error) {
 		if err != nil {
 			return n, err
 		}
-		bodies := make(map[string][]byte, len(letters))
+		found := make(map[string]body, len(letters))
 		for _, l := range letters {
-			bodies[l.ID] = l.Body
+			found[l.ID] = body{l.Body, l.Reason == reason}
 		}
-		ids, err := s.withdrawn(ctx, bodies)
+		ids, err := s.withdrawn(ctx, found)
 		if err != nil {
 			return n, err
 		}
@@ -147,6 +143,12 @@ func (s *Sweeper) dead(ctx context.Context, name string) (int, error) {
 	}
 }
 
+// body is a message's.
+type body struct {
+	bytes []byte
+	told  bool // the sync log has its line: written before a sweep made a letter of it
+}
+
 // message is a delivery, or an event itself.
 type message struct {
 	event.Event `json:",embed"`
@@ -157,14 +159,14 @@ type message struct {
 
 // withdrawn are the messages whose visitor withdrew consent after the event. What
 // cannot be read names nobody. The sync log is written before they are gone.
-func (s *Sweeper) withdrawn(ctx context.Context, bodies map[string][]byte) ([]string, error) {
+func (s *Sweeper) withdrawn(ctx context.Context, found map[string]body) ([]string, error) {
 	var ids []string
 	var events []*event.Event
 	var partners []string
 	var visitors []consent.Visitor
-	for id, body := range bodies {
+	for id, b := range found {
 		var m message
-		if json.Unmarshal(body, &m, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) != nil {
+		if json.Unmarshal(b.bytes, &m, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) != nil {
 			continue
 		}
 		e := &m.Event
@@ -187,7 +189,7 @@ func (s *Sweeper) withdrawn(ctx context.Context, bodies map[string][]byte) ([]st
 			continue
 		}
 		out = append(out, ids[i])
-		if partners[i] != "" {
+		if partners[i] != "" && !found[ids[i]].told {
 			syncs = append(syncs, event.Sync{
 				EventID: e.ID, PixelID: e.PixelID, Partner: partners[i], At: now, OrderID: e.Order.ID,
 				Outcome: event.NotSent, Code: "consent", Message: "not sent: " + reason, // as routes and the dispatcher say it

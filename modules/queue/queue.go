@@ -140,6 +140,10 @@ type Stats struct {
 }
 
 // DeadLetter is a message that nobody will process by itself again.
+//
+// Its ID is the letter's own, which need not be the id of the message that it was made
+// of, and which may be that of another message: what was skipped or buried by an id must
+// not be looked for, revived or dropped by it.
 type DeadLetter struct {
 	ID         string    `json:"id"`
 	Body       []byte    `json:"-"`
