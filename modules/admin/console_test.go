@@ -76,10 +76,10 @@ func TestAPixelFromNothingToItsFirstRoute(t *testing.T) {
 	}
 	w.follow("/pixels/px_1/routes/0/delete", url.Values{"revision": {"4"}})
 
-	got = w.follow("/pixels/px_1", url.Values{"revision": {"5"}, "name": {"Store"}, "consent_mode": {"cmp"}, "us_limited_use": {"true"}})
+	got = w.follow("/pixels/px_1", url.Values{"revision": {"5"}, "name": {"Store"}, "consent_mode": {"cmp"}, "us_limited_use": {"true"}, "dry": {"true"}})
 	contains(t, got.body, "Saved.", "Store")
 	p, _ = b.o.Settings.Pixel("px_1")
-	if p.Enabled || !p.Consent.LimitedUse || len(p.Domains) != 0 {
+	if p.Enabled || !p.Dry || !p.Consent.LimitedUse || len(p.Domains) != 0 {
 		t.Errorf("%+v", p)
 	}
 	stale = w.post("/pixels/px_1", url.Values{"revision": {"5"}, "name": {"Other"}, "consent_mode": {"cmp"}})

@@ -337,6 +337,7 @@ func (a *Admin) updatePixelForm(c *echo.Context) error {
 	}
 	p, wrong := pixelFrom(c, before)
 	p.Enabled = c.FormValue("enabled") == "true"
+	p.Dry = c.FormValue("dry") == "true"
 	p.Consent.TrustGDPR0 = c.FormValue("trust_gdpr_0") == "true"
 	p.Consent.PartialWithoutSignal = c.FormValue("us_partial_without_signal") == "true"
 	p.Consent.LimitedUse = c.FormValue("us_limited_use") == "true"
