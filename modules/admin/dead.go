@@ -80,6 +80,11 @@ func (a *Admin) move(ctx context.Context, who principal, action, short string, s
 	}
 	o := s.options()
 	if len(s.Edit) > 0 {
+		if name == queue.Validation {
+			// Changed it would be a new message of a known event: a duplicate, which
+			// the worker ends.
+			return moved{}, settings.Invalid{{Field: "edit", Message: "only deliveries can be edited, which wait in a partner's dead letters; replay these as they are, or correct the cause at the source"}}
+		}
 		if err := editable(s.Edit); err != nil {
 			return moved{}, err
 		}

@@ -151,6 +151,24 @@ func TestADeadLetterIsEditedBeforeItGoesBack(t *testing.T) {
 	}
 }
 
+// What was refused at the door was known by its id: changed, it would end as a
+// duplicate, and the letter be gone.
+func TestALetterOfRefusedInputIsNotEdited(t *testing.T) {
+	b := open(t)
+	seedQueues(t, b, time.Now())
+	before, _, err := b.queue.Dead(t.Context(), "dlq:validation", "", 1000)
+	must(t, err)
+	got := b.call(adminToken, post, base+"/dlq/validation/replay", `{"ids":["`+before[0].ID+`"],"edit":{"event":{"name":"purchase"}}}`)
+	if got.status != 422 || !strings.Contains(got.body, `"pointer":"/edit"`) || !strings.Contains(got.body, "only deliveries can be edited") {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	after, _, err := b.queue.Dead(t.Context(), "dlq:validation", "", 1000)
+	must(t, err)
+	if len(after) != len(before) {
+		t.Errorf("%d letters, were %d", len(after), len(before))
+	}
+}
+
 func TestMoneyAtRiskIsShown(t *testing.T) {
 	b := open(t)
 	seedQueues(t, b, time.Now())

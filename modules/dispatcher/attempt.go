@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"go.opentelemetry.io/otel/codes"
@@ -24,6 +25,7 @@ type attempt struct {
 	partner  settings.Partner
 	age      time.Duration // of the oldest event that the partner takes
 	keep     time.Duration // of the records
+	pulled   time.Time     // when the lease began
 	deadline time.Time     // no request is begun after it
 	discard  bool          // what waits for the partner is too much, and this the oldest of it
 
@@ -45,7 +47,7 @@ func (l *lane) send(b *batch) bool {
 		return false
 	}
 	now := time.Now()
-	a := &attempt{lane: l, seat: b.seat, account: account, partner: p, deadline: l.beginBefore(b), discard: b.discard}
+	a := &attempt{lane: l, seat: b.seat, account: account, partner: p, pulled: b.pulled, deadline: l.beginBefore(b), discard: b.discard}
 	a.age = partner.AgeLimit(l.adapter, account.Batch(now))
 	a.keep = l.keepRecords(a.age)
 
@@ -98,6 +100,16 @@ func (a *attempt) request(ctx context.Context, jobs []*job, kind int) {
 		return
 	}
 	if kind&follows != 0 {
+		// The one before may have taken long, and consent been withdrawn meanwhile.
+		permitted, err := a.permit(ctx, slices.Clone(jobs), time.Now())
+		if err != nil {
+			a.lane.log.Warn("deliveries cannot be checked again; they wait in their queue", "events", len(jobs), "error", err)
+			a.untried = append(a.untried, jobs...)
+			return
+		}
+		if jobs = permitted; len(jobs) == 0 {
+			return
+		}
 		a.seat.pace.also(time.Now())
 	}
 	x, out := a.seat.request(ctx, a.account, deliveries(jobs))

@@ -133,7 +133,7 @@ func (l *lane) sort(messages []queue.Message, pulled time.Time) []*batch {
 		}
 	}
 	if len(back) > 0 {
-		l.putOff(&batch{jobs: back}, time.Now().Add(probe/4))
+		l.putOff(&batch{jobs: back, pulled: pulled}, time.Now().Add(probe/4))
 	}
 	if groups > 0 {
 		l.groups = math.Max(1, l.groups*0.8+float64(groups)*0.2)

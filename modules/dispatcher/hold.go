@@ -71,7 +71,7 @@ func (l *lane) surplus(now time.Time, name string) int {
 }
 
 // park moves jobs to where they wait for their route.
-func (a *attempt) park(ctx context.Context, v *verdict, now time.Time) {
+func (a *attempt) park(v *verdict, now time.Time) {
 	l := a.lane
 	name := queue.Held(l.name)
 	room := len(a.parked)

@@ -247,7 +247,7 @@ func (l *lane) rest(d time.Duration) { l.quiet.Store(time.Now().Add(d).UnixNano(
 
 // release hands a batch back untried.
 func (l *lane) release(b *batch) {
-	if len(b.jobs) == 0 {
+	if len(b.jobs) == 0 || l.lapsed(b.pulled) {
 		return
 	}
 	ctx, cancel := l.settling()
@@ -266,7 +266,7 @@ func (l *lane) putOff(b *batch, at time.Time) {
 	}
 	ctx, cancel := l.settling()
 	defer cancel()
-	l.apply(ctx, v)
+	l.apply(ctx, v, b.pulled)
 }
 
 // settling is a context for what must still be written when the lane stops.
@@ -276,6 +276,11 @@ func (l *lane) settling() (context.Context, context.CancelFunc) {
 
 // beginBefore is until when a batch's requests may be begun.
 func (l *lane) beginBefore(b *batch) time.Time { return b.pulled.Add(l.lease() / 2) }
+
+// lapsed reports whether the lease of what was pulled then is over. Another may
+// hold the messages since, under the same ids: to hand them back would take them
+// from it in the midst of its request, and a third would send them again.
+func (l *lane) lapsed(pulled time.Time) bool { return time.Since(pulled) >= l.lease() }
 
 // lease is how long the queue leaves a message with its holder.
 func (l *lane) lease() time.Duration {

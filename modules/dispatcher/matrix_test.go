@@ -1,6 +1,7 @@
 package dispatcher
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"slices"
@@ -21,8 +22,8 @@ import (
 )
 
 // The consent matrix: every state of consent under every regime for every partner's
-// needs, with consent revoked at ingest, in the queue, before a retry and before a
-// replay. Nothing leaves after the revocation; and without one, what may leave does,
+// needs, with consent revoked at ingest, in the queue, before a retry, before a
+// replay and between a request and its halves. Nothing leaves after the revocation; and without one, what may leave does,
 // or else the matrix would prove nothing.
 func TestTheConsentMatrix(t *testing.T) {
 	w := setup(t)
@@ -216,6 +217,55 @@ func TestTheConsentMatrix(t *testing.T) {
 	}
 	drained()
 	leaves("replay", after)
+
+	// Revoked while the first request is under way, whose answer asks for halves, or
+	// for another attempt where it is about one event.
+	refused := 0
+	w.server.set(func(rw http.ResponseWriter, _ *http.Request, ids []string) bool {
+		if !strings.HasPrefix(ids[0], "half/") {
+			return true
+		}
+		for _, id := range ids {
+			pixel := "px"
+			if strings.Contains(id, "/gdpr/") {
+				pixel = "gcm"
+			}
+			if err := withdraw(context.Background(), w.keys, consent.Visitor{PixelID: pixel, ID: "visitor-" + id}); err != nil {
+				t.Error(err)
+			}
+		}
+		status := http.StatusInternalServerError
+		if len(ids) > 1 {
+			status = http.StatusBadRequest
+		}
+		rw.WriteHeader(status)
+		return false
+	})
+	switchAll(settings.Hold)
+	<-time.After(100 * time.Millisecond)
+	halved, _ := make("half")
+	w.push(halved...)
+	switchAll(settings.On)
+	drained()
+	left := map[string]int{}
+	w.server.mu.Lock()
+	for _, ids := range w.server.requests {
+		if strings.HasPrefix(ids[0], "half/") && len(ids) > 1 {
+			refused++
+		}
+		for _, id := range ids {
+			left[id]++
+		}
+	}
+	w.server.mu.Unlock()
+	if refused == 0 {
+		t.Error("no request was to be halved")
+	}
+	for id, n := range left {
+		if strings.HasPrefix(id, "half/") && n > 1 {
+			t.Errorf("%s left %d times, though consent was revoked after the first", id, n)
+		}
+	}
 
 	// Each of them has a last line that says why.
 	for _, d := range all {

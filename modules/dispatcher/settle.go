@@ -14,6 +14,10 @@ import (
 // relog is when a delivery whose line could not be written comes back for it.
 const relog = 30 * time.Second
 
+// logging is for how long a batch's lines may take: a log that hangs must leave
+// time for the records, without which the deliveries would be sent again.
+const logging = 3 * time.Second
+
 // written is a job's record as it shall be.
 type written struct {
 	job    *job
@@ -24,8 +28,6 @@ type written struct {
 // and last the queue, so that a crash in between repeats the harmless part.
 func (a *attempt) settle() {
 	l, now := a.lane, time.Now()
-	ctx, cancel := l.settling()
-	defer cancel()
 
 	var syncs []event.Sync
 	v := newVerdict()
@@ -33,7 +35,7 @@ func (a *attempt) settle() {
 	var records []written
 
 	if len(a.parked) > 0 {
-		a.park(ctx, v, now)
+		a.park(v, now)
 		for _, j := range v.park {
 			records = append(records, written{j, a.freed(j)})
 		}
@@ -68,13 +70,15 @@ func (a *attempt) settle() {
 		records = append(records, written{j, r})
 	}
 
-	logged := l.write(ctx, syncs)
-	l.keepRecordsOf(ctx, records, logged, a.keep)
+	logged := l.write(syncs)
+	ctx, cancel := l.settling()
+	defer cancel()
+	l.keepRecordsOf(ctx, records, logged, a)
 	if !logged {
 		v.comeBack(l, now.Add(relog))
 	}
-	l.apply(ctx, v)
-	l.release(&batch{jobs: a.untried})
+	l.apply(ctx, v, a.pulled)
+	l.release(&batch{jobs: a.untried, pulled: a.pulled})
 	a.report(counts)
 }
 
@@ -123,8 +127,11 @@ func (a *attempt) freed(j *job) record {
 }
 
 // keepRecordsOf writes the records. What was taken and could not be logged is
-// marked, what was decided and could not be logged is decided again.
-func (l *lane) keepRecordsOf(ctx context.Context, records []written, logged bool, ttl time.Duration) {
+// marked, what was decided and could not be logged is decided again. Once the lease
+// is over only what is certain is written: a record that frees the event could
+// take the place of another holder's that says it was sent.
+func (l *lane) keepRecordsOf(ctx context.Context, records []written, logged bool, a *attempt) {
+	lapsed := l.lapsed(a.pulled)
 	var entries []state.Entry
 	sent := map[string]record{}
 	for _, w := range records {
@@ -133,7 +140,10 @@ func (l *lane) keepRecordsOf(ctx context.Context, records []written, logged bool
 		} else if !logged && w.record.State == done {
 			w.record.State = free
 		}
-		e, err := l.entry(w.job, w.record, ttl)
+		if lapsed && w.record.State == free {
+			continue
+		}
+		e, err := l.entry(w.job, w.record, a.keep)
 		if err != nil {
 			l.log.Error("a record cannot be encoded", "error", err)
 			continue

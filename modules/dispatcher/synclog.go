@@ -60,10 +60,12 @@ func (j *job) unlogged(name string, now time.Time) event.Sync {
 func head(s string, max int) string { return partner.Cut(strings.ToValidUTF8(s, "?"), max) }
 
 // write stores the lines, and tries again for a moment if it must.
-func (l *lane) write(ctx context.Context, syncs []event.Sync) bool {
+func (l *lane) write(syncs []event.Sync) bool {
 	if len(syncs) == 0 {
 		return true
 	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(l.running), logging)
+	defer cancel()
 	err := insist(ctx, func() error { return l.writer.WriteSyncs(ctx, syncs...) })
 	if err == nil {
 		return true

@@ -71,8 +71,13 @@ func (e ends) list() []queue.End {
 	return out
 }
 
-// apply tells the queue. What fails comes back when its lease ends.
-func (l *lane) apply(ctx context.Context, v *verdict) {
+// apply tells the queue. What fails comes back when its lease ends. Once the lease
+// of what was pulled then is over, only what came to its end is told: all else is
+// for the holder that the message has now to decide.
+func (l *lane) apply(ctx context.Context, v *verdict, pulled time.Time) {
+	if l.lapsed(pulled) {
+		v = &verdict{ends: v.ends}
+	}
 	name := queue.Partner(l.name)
 	failed := func(what string, err error) {
 		if err != nil {

@@ -37,11 +37,11 @@ func (w *Worker) handle(p *pulled) error {
 	case f == nil:
 		return nil
 	case len(p.messages) == 1 && f.panicked:
-		w.poison(p.queue, p.messages[0], f)
+		w.poison(p, p.messages[0], f)
 		return nil
 	case len(p.messages) == 1 || w.running.Err() != nil:
 		// Of one event alone nobody can tell whose fault it is.
-		w.release(p.queue, p.messages)
+		w.release(p.queue, p.messages, p.at)
 		w.metrics.batches.WithLabelValues("released").Inc()
 		return f
 	}
@@ -63,7 +63,7 @@ func (w *Worker) isolate(p *pulled, cause *failure) error {
 		case f == nil:
 			succeeded = true
 		case f.panicked:
-			w.poison(p.queue, m, f)
+			w.poison(p, m, f)
 		default:
 			failed[m.ID] = f
 		}
@@ -71,7 +71,7 @@ func (w *Worker) isolate(p *pulled, cause *failure) error {
 		late := !last && time.Now().After(deadline)
 		if late && succeeded {
 			// What is left goes back untried; the others are done or failed alone.
-			w.release(p.queue, p.messages[i+1:])
+			w.release(p.queue, p.messages[i+1:], p.at)
 			break
 		}
 		if w.running.Err() != nil || late || !succeeded && len(failed) > 0 && (last || len(failed) >= outageAfter) {
@@ -81,14 +81,14 @@ func (w *Worker) isolate(p *pulled, cause *failure) error {
 					back = append(back[:len(back):len(back)], m)
 				}
 			}
-			w.release(p.queue, back)
+			w.release(p.queue, back, p.at)
 			w.metrics.batches.WithLabelValues("released").Inc()
 			return cause
 		}
 	}
 	for _, m := range p.messages {
 		if f := failed[m.ID]; f != nil {
-			w.poison(p.queue, m, f)
+			w.poison(p, m, f)
 		}
 	}
 	return nil
@@ -96,7 +96,11 @@ func (w *Worker) isolate(p *pulled, cause *failure) error {
 
 // poison puts an event that fails while others succeed off until later, and
 // among the dead letters when it was tried often enough.
-func (w *Worker) poison(name string, m queue.Message, f *failure) {
+func (w *Worker) poison(p *pulled, m queue.Message, f *failure) {
+	if w.lapsed(p.at) {
+		return
+	}
+	name := p.queue
 	ctx, cancel := w.settling()
 	defer cancel()
 	if m.Deliveries < w.limits.MaxDeliveries {
@@ -220,11 +224,20 @@ func (w *Worker) settle(b *batch) *failure {
 // too: less than its lease, after which somebody else would begin it as well, and
 // the queue would count a delivery for what is a store's fault.
 func (w *Worker) limit() time.Duration {
-	if w.limits.Lease <= 0 {
-		return 45 * time.Second
-	}
-	return w.limits.Lease * 3 / 4
+	return w.lease() * 3 / 4
 }
+
+// lease is how long the queue leaves a message with its holder.
+func (w *Worker) lease() time.Duration {
+	if w.limits.Lease > 0 {
+		return w.limits.Lease
+	}
+	return time.Minute
+}
+
+// lapsed reports whether the lease of what was pulled then is over. Another may
+// hold the messages since, under the same ids, and is not to lose them.
+func (w *Worker) lapsed(pulled time.Time) bool { return time.Since(pulled) >= w.lease() }
 
 // settling is a context for the queue that outlives the drain for a moment: what
 // is done should not be done again.

@@ -26,10 +26,11 @@ type sweeper interface {
 func (w *Worker) followUp() {
 	wait := backoff{}
 	for w.pulling.Err() == nil {
+		at := time.Now()
 		messages, err := w.queue.Pull(w.pulling, queue.Consent, max(w.config.Batch, 1))
 		if err == nil && len(messages) > 0 {
 			if err = w.followUpOn(messages); err != nil {
-				w.release(queue.Consent, messages)
+				w.release(queue.Consent, messages, at)
 			}
 		}
 		switch {

@@ -188,7 +188,7 @@ func (w *Worker) pull(priority int, name string) {
 			continue
 		}
 		if w.pulling.Err() != nil || !w.turns.offer(w.pulling, priority, &pulled{queue: name, messages: messages, at: at}) {
-			w.release(name, messages)
+			w.release(name, messages, at)
 		}
 	}
 }
@@ -216,8 +216,11 @@ func (w *Worker) work() {
 	}
 }
 
-// release hands messages back untried.
-func (w *Worker) release(name string, messages []queue.Message) {
+// release hands messages back untried that were pulled at a time.
+func (w *Worker) release(name string, messages []queue.Message, pulled time.Time) {
+	if w.lapsed(pulled) {
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.running), 5*time.Second)
 	defer cancel()
 	if err := w.queue.Release(ctx, name, ids(messages)...); err != nil {
