@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -218,6 +219,14 @@ func (q *Queue) await(ctx context.Context, p *partition, wait time.Duration) err
 	defer cancel()
 	err := q.redis.Do(inner, "BLMOVE", p.ready(), p.ready(), "LEFT", "LEFT", strconv.FormatFloat(wait.Seconds(), 'f', 3, 64)).Err()
 	if errors.Is(err, redis.Nil) {
+		return ctx.Err()
+	}
+	if err != nil && strings.HasPrefix(err.Error(), "OOM ") {
+		// A full server takes no BLMOVE, though it moves nothing; claims go on.
+		select {
+		case <-ctx.Done():
+		case <-time.After(min(wait, 100*time.Millisecond)):
+		}
 		return ctx.Err()
 	}
 	return q.unavailable(ctx, err)

@@ -32,13 +32,17 @@ var (
 	statsLua string
 
 	pushScript   = redis.NewScript(lib + pushLua)
-	claimScript  = redis.NewScript(lib + claimLua)
-	settleScript = redis.NewScript(lib + settleLua)
-	returnScript = redis.NewScript(lib + returnLua)
-	buryScript   = redis.NewScript(lib + buryLua)
-	exhumeScript = redis.NewScript(lib + exhumeLua)
+	claimScript  = redis.NewScript(emptying + lib + claimLua)
+	settleScript = redis.NewScript(emptying + lib + settleLua)
+	returnScript = redis.NewScript(emptying + lib + returnLua)
+	buryScript   = redis.NewScript(emptying + lib + buryLua)
+	exhumeScript = redis.NewScript(emptying + lib + exhumeLua)
 	statsScript  = redis.NewScript(lib + statsLua)
 )
+
+// emptying lets a script run on a server whose memory is full: what takes messages
+// out must go on, or it never has room again.
+const emptying = "#!lua flags=allow-oom\n"
 
 // run runs a script in a partition, with the books of some hours.
 func (q *Queue) run(ctx context.Context, p *partition, s *redis.Script, h hours, args []any) (*redis.Cmd, error) {
