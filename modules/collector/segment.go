@@ -120,7 +120,7 @@ func (c *Collector) acceptSegment(ec *echo.Context, p *settings.Pixel, messages 
 			continue
 		}
 		got, more, err := c.oneOfSegment(ec, p, &env, one, source)
-		if err != nil {
+		if err != nil && got.turned == 0 {
 			return err
 		}
 		r := got.results[0]
@@ -128,6 +128,7 @@ func (c *Collector) acceptSegment(ec *echo.Context, p *settings.Pixel, messages 
 			*f = f.In("/batch/" + strconv.Itoa(i))
 		}
 		all.results = append(all.results, r)
+		all.turned += got.turned
 		all.accepted, all.rejected, all.suppressed = all.accepted+got.accepted, all.rejected+got.rejected, all.suppressed+got.suppressed
 		for rank, n := range got.priorities {
 			all.priorities[rank] += n
@@ -135,6 +136,12 @@ func (c *Collector) acceptSegment(ec *echo.Context, p *settings.Pixel, messages 
 		items = append(items, more...)
 		all.verdict = got.verdict
 		said = said || consent.Stated(got.verdict, env.Consent)
+	}
+	if all.turned > 0 && all.accepted == 0 {
+		return c.turnAway() // as prepare would: it all comes again
+	}
+	if all.turned > 0 {
+		ec.Response().Header().Set("Retry-After", seconds(c.pressure.RetryAfter()))
 	}
 	if err := c.push(items, all.accepted > 0); err != nil {
 		return err

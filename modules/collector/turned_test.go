@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"strings"
 	"testing"
@@ -63,5 +64,34 @@ func TestUnderPressureLowPriorityIsTurnedAwayFirstAndEachEventIsTold(t *testing.
 			t.Errorf("with %d waiting: low priority alone got %d, Retry-After %q, want %d", c.waiting, w.Code, w.Header().Get("Retry-After"), c.lowOnly)
 		}
 		f.everything()
+	}
+}
+
+// TestASegmentBatchIsNotTurnedAwayForOneMessage: what is admitted is taken in.
+func TestASegmentBatchIsNotTurnedAwayForOneMessage(t *testing.T) {
+	waiting := crowd(85) // low priority is turned away
+	g := pressure.New(pressure.Options{Limits: pressure.Limits{Depth: 100}, Queues: &waiting, Log: slog.New(slog.DiscardHandler)})
+	g.Look(t.Context())
+	f := newFixture(t, func(o *Options) { o.Pressure = g })
+	low := `{"type":"track","event":"scroll","messageId":"m-low","anonymousId":"a"}`
+	high := `{"type":"track","event":"purchase","messageId":"m-high","anonymousId":"a"}`
+	send := func(messages string) *httptest.ResponseRecorder {
+		return f.do("POST", "/v1/batch", strings.NewReader(`{"writeKey":"px_demo","batch":[`+messages+`]}`), "Content-Type", "application/json")
+	}
+	w := send(low + "," + high)
+	events := f.everything()
+	if w.Code != http.StatusOK || len(events) != 1 || events[0].ID != "m-high" || !strings.Contains(w.Body.String(), overloaded.Code) || w.Header().Get("Retry-After") == "" {
+		t.Errorf("%d %s; stored %+v", w.Code, w.Body, events)
+	}
+	if w := send(low + "," + low); w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
+		t.Errorf("nothing was admitted: %d %s", w.Code, w.Body)
+	}
+}
+
+func TestAClippedTextEndsWithAWholeCharacter(t *testing.T) {
+	for n, want := range []string{"…", "…", "é…", "é…", "éé"} {
+		if got := clip("éé", n); got != want {
+			t.Errorf("clipped to %d: %q, want %q", n, got, want)
+		}
 	}
 }

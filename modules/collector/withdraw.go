@@ -14,7 +14,9 @@ import (
 // withdrawn looks whether what came allows less than is known of its visitor: then it
 // is a withdrawal, as good as POST /consent, and holds before the answer is sent. Full
 // consent withdraws nothing, so that the usual event does not pay for this. An error
-// means that the change is not recorded, and that it must come again.
+// means that the change is not recorded, and that it must come again: of a withdrawal of
+// everything no event is left that could tell the worker. Of less than that the event
+// itself does, so that it is taken in while the state is away.
 func (c *Collector) withdrawn(ec *echo.Context, p *settings.Pixel, env *event.Envelope, change consent.Change) error {
 	if change.Verdict.State == event.Full {
 		return nil
@@ -32,7 +34,12 @@ func (c *Collector) withdrawn(ec *echo.Context, p *settings.Pixel, env *event.En
 		}
 		change.Visitor = consent.Visitor{PixelID: p.ID, ID: id}
 		receipts, revoked, err := c.book.Withdraw(ctx, change)
-		if err != nil {
+		switch {
+		case err == nil:
+		case change.Verdict.State.Allows(event.Partial) && id == env.Identity.AnonymousID:
+			c.log.Warn("a change of consent is left to the worker to record", "error", err)
+			continue
+		default:
 			return c.notRecorded(err)
 		}
 		task := consent.Task{Receipts: receipts}

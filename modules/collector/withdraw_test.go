@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/miq/pixel/modules/consent"
@@ -123,6 +124,58 @@ func TestAPageThatClosesStillWithdraws(t *testing.T) {
 		t.Errorf("%d %s; known afterwards: %+v", w.Code, w.Body, n)
 	}
 	if tasks := f.tasks(); len(tasks) != 1 || tasks[0].Forget.ID != "anon-1" {
+		t.Errorf("left to do: %+v", tasks)
+	}
+}
+
+// TestPartialConsentIsTakenInWhileTheStateIsAway: the worker records it from the event.
+func TestPartialConsentIsTakenInWhileTheStateIsAway(t *testing.T) {
+	f := newFixture(t)
+	f.keys.Close()
+	w := f.post(`{"pixel_id":"px_demo","identity":{"anonymous_id":"anon-1"},"consent":{"state":"partial"},"events":[{"name":"page_view"}]}`)
+	events := f.everything()
+	if w.Code != http.StatusAccepted || len(events) != 1 || events[0].Verdict.State != event.Partial || events[0].Subject.AnonymousID != "anon-1" || !consent.Stated(events[0].Verdict, events[0].Consent) {
+		t.Errorf("%d %s; stored %+v", w.Code, w.Body, events)
+	}
+	w = f.post(`{"pixel_id":"px_demo","identity":{"anonymous_id":"anon-1"},"consent":{"state":"partial"},"events":[{"name":"page_view"}]}`, "Cookie", "_miq_id=anon-2")
+	if w.Code != http.StatusServiceUnavailable {
+		t.Errorf("the event does not name the cookie's visitor, and %d %s", w.Code, w.Body)
+	}
+}
+
+// fullQueue takes nothing while it is full.
+type fullQueue struct {
+	queue.Pusher
+	full atomic.Bool
+}
+
+func (q *fullQueue) Push(ctx context.Context, items ...queue.Item) error {
+	if q.full.Load() {
+		return queue.ErrFull
+	}
+	return q.Pusher.Push(ctx, items...)
+}
+
+// TestARepeatedWithdrawalIsFollowedUp where the first was recorded and no more.
+func TestARepeatedWithdrawalIsFollowedUp(t *testing.T) {
+	var q *fullQueue
+	f := newFixture(t, func(o *Options) {
+		q = &fullQueue{Pusher: o.Queue}
+		o.Queue = q
+	})
+	f.do("POST", "/consent", strings.NewReader(`{"pixel_id":"px_demo","anonymous_id":"anon-1","state":"full"}`))
+	f.tasks()
+	q.full.Store(true)
+	none := `{"pixel_id":"px_demo","identity":{"anonymous_id":"anon-1"},"consent":{"state":"none"},"events":[{"name":"page_view"}]}`
+	if w := f.post(none); w.Code != http.StatusServiceUnavailable || f.newest("anon-1").Revoked.IsZero() {
+		t.Fatalf("%d %s", w.Code, w.Body)
+	}
+	q.full.Store(false)
+	if w := f.post(none); w.Code != http.StatusAccepted {
+		t.Fatalf("%d %s", w.Code, w.Body)
+	}
+	tasks := f.tasks()
+	if len(tasks) != 1 || tasks[0].Forget.ID != "anon-1" || len(tasks[0].Receipts) != 1 || tasks[0].Receipts[0].Verdict.State != event.None {
 		t.Errorf("left to do: %+v", tasks)
 	}
 }

@@ -21,6 +21,9 @@ const (
 	// says more, and so it is kept nearly exact.
 	refreshFull = 24 * time.Hour
 	refreshLess = 10 * time.Second
+	// repeatable is how long after a withdrawal its repeat is taken for a client's that
+	// was not told that the first one holds.
+	repeatable = 10 * time.Minute
 	// swappers is how many visitors' records are written at once.
 	swappers = 16
 )
@@ -62,14 +65,26 @@ func (b *Book) Record(ctx context.Context, changes ...Change) ([]event.ConsentRe
 }
 
 // Withdraw keeps what an event says if it allows less than is known of the visitor;
-// it reports whether that was a withdrawal of everything.
+// it reports whether that was a withdrawal of everything. One that comes again soon is
+// one again, with the receipt of the first: nobody knows whether what has to follow the
+// first was seen to, and it does no harm twice.
 func (b *Book) Withdraw(ctx context.Context, c Change) (receipts []event.ConsentReceipt, revoked bool, err error) {
 	if !Stated(c.Verdict, c.Signals) {
 		return nil, false, nil
 	}
 	list, err := Load(ctx, b.keys, c.Visitor)
-	if err != nil || list[0] == nil || c.Verdict.State.Allows(list[0].Verdict.State) {
+	if err != nil || list[0] == nil {
 		return nil, false, err
+	}
+	known := list[0]
+	if known.Verdict.State == event.None && !c.Verdict.State.Allows(event.Partial) && c.At.Sub(known.Revoked) < repeatable {
+		if known.Last != nil {
+			receipts = append(receipts, *known.Last)
+		}
+		return receipts, true, nil
+	}
+	if c.Verdict.State.Allows(known.Verdict.State) {
+		return nil, false, nil
 	}
 	receipts, err = b.record(ctx, acquainted, []Change{c})
 	return receipts, !c.Verdict.State.Allows(event.Partial), err
