@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strconv"
 	"time"
 
@@ -29,8 +30,9 @@ func (w *Worker) followUp() {
 		at := time.Now()
 		messages, err := w.queue.Pull(w.pulling, queue.Consent, max(w.config.Batch, 1))
 		if err == nil && len(messages) > 0 {
-			if err = w.followUpOn(messages); err != nil {
-				w.release(queue.Consent, messages, at)
+			var back []queue.Message
+			if back, err = w.followUpOn(&pulled{queue: queue.Consent, messages: messages, at: at}); len(back) > 0 {
+				w.release(queue.Consent, back, at)
 			}
 		}
 		switch {
@@ -45,58 +47,129 @@ func (w *Worker) followUp() {
 	}
 }
 
-func (w *Worker) followUpOn(messages []queue.Message) error {
-	ctx, cancel := context.WithTimeout(w.running, w.limit())
+// gone is a message about a visitor who withdrew.
+type gone struct {
+	queue.Message
+	visitor consent.Visitor
+}
+
+// followUpOn follows messages up and returns those that go back untried. One visitor
+// who cannot be forgotten, while others can, is put off alone. An error means that it
+// is better to wait.
+func (w *Worker) followUpOn(p *pulled) (back []queue.Message, err error) {
+	ctx, cancel := context.WithDeadline(w.running, p.at.Add(w.limit()))
 	defer cancel()
 	var receipts []event.ConsentReceipt
-	var gone []consent.Visitor
+	var leave []gone
 	var done []string
-	for _, m := range messages {
+	for _, m := range p.messages {
 		t, err := consent.DecodeTask(m.Body)
 		if err != nil {
 			if err := w.queue.Bury(ctx, queue.Consent, cut(err.Error(), 300), m.ID); err != nil {
-				return err
+				return p.messages, err
 			}
 			continue
 		}
-		receipts, done = append(receipts, t.Receipts...), append(done, m.ID)
-		if t.Forget.ID != "" {
-			gone = append(gone, t.Forget)
+		receipts = append(receipts, t.Receipts...)
+		if t.Forget.ID == "" {
+			done = append(done, m.ID)
+			continue
 		}
+		leave = append(leave, gone{m, t.Forget})
 	}
 	if err := w.receipts.WriteReceipts(ctx, receipts...); err != nil {
-		return err
+		return p.messages, err
 	}
-	for _, v := range gone {
-		if err := w.forget(ctx, v); err != nil {
-			return err
-		}
-	}
-	if len(gone) > 0 {
+	if len(leave) > 0 {
+		// A sweep goes by what is recorded, and does not wait for what follows.
 		if err := w.mark(ctx, sweepDue, w.now()); err != nil {
-			return err
+			return p.messages, err
 		}
 		select {
 		case w.due <- struct{}{}:
 		default:
 		}
 	}
-	return w.queue.Ack(ctx, queue.Consent, done...)
+	forgotten, failed, back, err := w.forgetAll(ctx, leave)
+	settling, stop := w.settling()
+	defer stop()
+	if err := w.queue.Ack(settling, queue.Consent, append(done, forgotten...)...); err != nil {
+		return p.messages, err
+	}
+	for _, g := range leave {
+		if f := failed[g.ID]; f != nil {
+			w.poison(p, g.Message, f)
+		}
+	}
+	return back, err
 }
+
+// forgetAll forgets each visitor within a time of its own. If none can be forgotten
+// that is an outage and nobody's fault, and all go back.
+func (w *Worker) forgetAll(ctx context.Context, leave []gone) (forgotten []string, failed map[string]*failure, back []queue.Message, err error) {
+	failed = map[string]*failure{}
+	// In any order: a few at the head of a queue must not look like an outage each time.
+	rand.Shuffle(len(leave), func(i, j int) { leave[i], leave[j] = leave[j], leave[i] })
+	for i, g := range leave {
+		one, cancel := context.WithTimeout(ctx, w.limit()/outageAfter)
+		e := w.forget(one, g.visitor)
+		cancel()
+		if e == nil {
+			forgotten = append(forgotten, g.ID)
+			continue
+		}
+		if ctx.Err() == nil {
+			failed[g.ID], err = &failure{step: "forget", err: e}, e
+			if len(forgotten) > 0 || len(failed) < outageAfter {
+				continue
+			}
+			i++
+		}
+		for _, g := range leave[i:] { // late, or an outage
+			back = append(back, g.Message)
+		}
+		break
+	}
+	if len(forgotten) > 0 {
+		return forgotten, failed, back, nil
+	}
+	if len(failed) == 0 {
+		return nil, nil, back, ctx.Err()
+	}
+	for _, g := range leave {
+		if failed[g.ID] != nil {
+			back = append(back, g.Message)
+		}
+	}
+	return nil, nil, back, err
+}
+
+// idlePages is after how many pages of events in a row that name a visitor by nothing
+// new the rest are taken to name nothing new either. A bot's may be millions.
+const idlePages = 20
 
 // forget removes what the state knows of a visitor beside the consent itself, which
 // stays as a tombstone. Stored events are needed to find it; they are erased by a
 // request for erasure, not here.
 func (w *Worker) forget(ctx context.Context, v consent.Visitor) error {
 	f := analytics.EventFilter{PixelID: v.PixelID, VisitorID: v.ID, Limit: analytics.MaxLimit}
-	for {
+	known := map[[3]string]bool{}
+	for idle := 0; idle < idlePages; idle++ {
 		page, err := w.events.Events(ctx, f)
 		if err != nil {
 			return fmt.Errorf("find a visitor's identifiers: %w", err)
 		}
-		events := make([]*event.Event, len(page.Events))
+		var events []*event.Event
 		for i := range page.Events {
-			events[i] = &page.Events[i]
+			e := &page.Events[i]
+			names := [...]string{e.Subject.UserID, e.Subject.Email, e.Subject.PhoneE164}
+			if !known[names] {
+				known[names] = true
+				events = append(events, e)
+			}
+		}
+		if len(events) > 0 {
+			idle = 0
 		}
 		if err := identity.Forget(ctx, w.keys, v.ID, events...); err != nil {
 			return err
@@ -105,6 +178,7 @@ func (w *Worker) forget(ctx context.Context, v consent.Visitor) error {
 			return nil
 		}
 	}
+	return nil
 }
 
 // When a sweep was last asked for, and when the last whole one began: in the state, so

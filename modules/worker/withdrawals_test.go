@@ -1,7 +1,11 @@
 package worker
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -10,6 +14,7 @@ import (
 	"github.com/miq/pixel/modules/analytics"
 	"github.com/miq/pixel/modules/consent"
 	"github.com/miq/pixel/modules/event"
+	"github.com/miq/pixel/modules/identity"
 	"github.com/miq/pixel/modules/queue"
 )
 
@@ -143,4 +148,80 @@ func TestAChangeOfConsentThatCannotBeReadIsBuried(t *testing.T) {
 		letters, _, err := x.queue.Dead(t.Context(), queue.Validation, "", 10)
 		return err == nil && len(letters) == 1
 	})
+}
+
+// reader is the analytics whose events of a visitor are what a test says.
+type reader struct {
+	analytics.Reader
+	of func(ctx context.Context, f analytics.EventFilter) (analytics.EventPage, error)
+}
+
+func (r reader) Events(ctx context.Context, f analytics.EventFilter) (analytics.EventPage, error) {
+	return r.of(ctx, f)
+}
+
+// TestOneVisitorWhoCannotBeForgottenKeepsNobodyWaiting, and is forgotten once that works.
+func TestOneVisitorWhoCannotBeForgottenKeepsNobodyWaiting(t *testing.T) {
+	for name, fail := range map[string]func(context.Context) error{
+		"never ends":   func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
+		"always fails": func(context.Context) error { return errors.New("no") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var mended atomic.Bool
+			x := setup(t, func(d *Deps) {
+				stored := d.Events
+				d.Events = reader{stored, func(ctx context.Context, f analytics.EventFilter) (analytics.EventPage, error) {
+					if f.VisitorID == "stuck" && !mended.Load() {
+						return analytics.EventPage{}, fail(ctx)
+					}
+					return stored.Events(ctx, f)
+				}}
+			})
+			// The withdrawals come as one batch.
+			x.withdraw("stuck")
+			for i := range 4 {
+				x.withdraw(fmt.Sprintf("visitor-%d", i))
+			}
+			x.start()
+			left := func() int { s := x.stats()[queue.Consent]; return s.Ready + s.InFlight + s.Delayed }
+			x.until("all others are forgotten", func() bool { return left() == 1 })
+			if len(x.dead()) != 0 {
+				t.Errorf("dead letters: %+v", x.dead())
+			}
+			mended.Store(true)
+			x.until("the last is forgotten too", func() bool { return left() == 0 })
+			if len(x.dead()) != 0 {
+				t.Errorf("dead letters: %+v", x.dead())
+			}
+		})
+	}
+}
+
+// TestForgettingEndsWhereEventsNameNothingNew, as a bot's events would not end.
+func TestForgettingEndsWhereEventsNameNothingNew(t *testing.T) {
+	const growing = 30 // pages with a new address each
+	x, pages := setup(t), 0
+	x.deps.Events = reader{of: func(ctx context.Context, f analytics.EventFilter) (analytics.EventPage, error) {
+		pages++
+		e := event.Event{PixelID: "px", Subject: event.Subject{AnonymousID: "bot", Email: fmt.Sprint(min(pages, growing))}}
+		return analytics.EventPage{Events: []event.Event{e, e}, Next: "more"}, ctx.Err()
+	}}
+	last := purchase("last", func(e *event.Event) {
+		e.Subject = event.Subject{AnonymousID: "bot", Email: fmt.Sprint(growing)}
+	})
+	if err := identity.Resolve(t.Context(), x.keys, &last); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := x.make().forget(ctx, consent.Visitor{PixelID: "px", ID: "bot"}); err != nil {
+		t.Fatalf("after %d pages: %v", pages, err)
+	}
+	if pages < growing || pages > growing+idlePages {
+		t.Errorf("%d pages were read", pages)
+	}
+	server := purchase("server", func(e *event.Event) { e.Subject = event.Subject{Email: fmt.Sprint(growing)} })
+	if err := identity.Resolve(t.Context(), x.keys, &server); err != nil || server.Subject.VisitorID == "bot" {
+		t.Errorf("the last address still leads to %q, %v", server.Subject.VisitorID, err)
+	}
 }
