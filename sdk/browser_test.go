@@ -79,7 +79,7 @@ func open(t *testing.T, parent context.Context, option chromedp.ContextOption) c
 	if err := chromedp.Do(ctx); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel = context.WithTimeout(ctx, 2*time.Minute)
+	ctx, cancel = context.WithTimeout(ctx, 2*time.Minute+2*offline())
 	t.Cleanup(cancel)
 	return ctx
 }

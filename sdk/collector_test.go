@@ -262,7 +262,7 @@ func (s *site) next(t *testing.T) arrival {
 			t.Fatalf("%s was answered %d: %v", a.Path, a.Status, a.Body)
 		}
 		return a
-	case <-time.After(20 * time.Second):
+	case <-time.After(20*time.Second + offline()):
 		t.Fatal("nothing came")
 		panic("unreachable")
 	}

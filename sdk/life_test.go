@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
 	"os/exec"
 	"strings"
 	"sync/atomic"
@@ -271,6 +272,15 @@ func TestFiveTabsSendNothingTwice(t *testing.T) {
 	}
 }
 
+// offline is how long the network stays away: with PIXEL_LONG=1 for a minute, else
+// until the tag has put its events aside.
+func offline() time.Duration {
+	if os.Getenv("PIXEL_LONG") != "" {
+		return time.Minute
+	}
+	return 0
+}
+
 func TestWhatHappensOfflineArrivesOnceTheNetworkIsBack(t *testing.T) {
 	ctx := browse(t)
 	s := newSite(t, impliedMode, quick, shop())
@@ -279,6 +289,7 @@ func TestWhatHappensOfflineArrivesOnceTheNetworkIsBack(t *testing.T) {
 	s.breaks(down)
 	eval[any](t, ctx, `miq("track", "purchase", {order_id: "A-1", value: 99.5, currency: "GBP"}), miq("track", "later"), 1`)
 	do(t, ctx, chromedp.Poll[chromedp.Void](`(localStorage[Object.keys(localStorage).find(key => key.startsWith("_miq_q."))] || "").includes("later")`))
+	time.Sleep(offline())
 	s.breaks(nil)
 	got := map[any]int{}
 	for len(got) < 2 {
