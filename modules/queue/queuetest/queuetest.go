@@ -33,6 +33,9 @@ const name = "s2s:acme"
 // quick are options that let leases end within a test.
 var quick = queue.Options{Lease: 300 * time.Millisecond, MaxDeliveries: 3, Wait: 50 * time.Millisecond}
 
+// steady are quick with leases long enough that one ends well before another.
+var steady = queue.Options{Lease: time.Second, MaxDeliveries: 3, Wait: 50 * time.Millisecond}
+
 // patient are options under which nothing comes back by itself.
 var patient = queue.Options{Lease: time.Hour, MaxDeliveries: 3, Wait: 50 * time.Millisecond}
 
@@ -59,7 +62,7 @@ func Run(t *testing.T, open Open) {
 		{"a retry in the past comes back at once, before what came later", patient, retriedAtOnce},
 		{"a released delivery does not count", patient, released},
 		{"settling what is not held is no error and changes nothing", patient, unknown},
-		{"a poison message is buried alone", quick, poison},
+		{"a poison message is buried alone", steady, poison},
 		{"what is always pulled with poison is delivered, whose leases end each time", quick, matesOverLeases},
 		{"what is always pulled with poison is delivered, whose process dies each time", quick, matesOverReopens},
 		{"a message that is retried for ever is buried too", patient, retriedTooOften},
