@@ -29,8 +29,8 @@ type Event struct {
 	// ID is the client's own, or one we made; it is the key of every write, so
 	// that a repeat is harmless.
 	ID string `json:"id"`
-	// Receipt is new each time the collector takes an event in. It tells a
-	// redelivery of the same message from a second copy of the same event.
+	// Receipt is new each time the collector takes an event in. It decides nothing:
+	// copies are told apart by their message's id.
 	Receipt    string    `json:"receipt"`
 	PixelID    string    `json:"pixel_id"`
 	Name       string    `json:"name"`
