@@ -12,7 +12,6 @@ import (
 	"github.com/miq/pixel/modules/archive"
 	"github.com/miq/pixel/modules/consent"
 	"github.com/miq/pixel/modules/event"
-	"github.com/miq/pixel/modules/identity"
 	"github.com/miq/pixel/modules/partner"
 	"github.com/miq/pixel/modules/queue"
 	"github.com/miq/pixel/modules/routes"
@@ -33,10 +32,8 @@ func (w *Worker) list() []step {
 		{"decode", w.decode},
 		{"dedupe", w.dedupe},
 		{"consent", w.consent},
+		{"enrich", w.enrich}, // before identity: what visits by itself links nobody
 		{"identity", w.identity},
-		{"enrich", w.enrich},
-		// attribution: from here on the visitor, the campaign and the referrer are
-		// known, and nothing is written yet.
 		{"archive", w.archive},
 		{"analytics", w.analytics},
 		{"routes", w.routes},
@@ -158,11 +155,6 @@ func (w *Worker) consent(ctx context.Context, b *batch) error {
 		return ""
 	})
 	return nil
-}
-
-// identity gives each event the visitor that it belongs to.
-func (w *Worker) identity(ctx context.Context, b *batch) error {
-	return identity.Resolve(ctx, w.keys, b.events()...)
 }
 
 // enrich adds what the event does not say itself.
