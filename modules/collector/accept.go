@@ -43,17 +43,49 @@ type batch struct {
 	bytes   []byte // of all events
 	items   []queue.Item
 	ends    []int // of each item's body in bytes; -1: it has its own
+
+	// Of all messages of a request that holds several envelopes:
+	before int                               // bytes of those done
+	held   int64                             // bytes of room that are reserved
+	told   map[consent.Visitor]event.Verdict // whose change of consent is recorded, and what it was
 }
 
 // keptBatch bounds what a batch keeps.
 const keptBatch = 256 << 10
 
 func (c *Collector) reuse(b *batch) {
-	clear(b.items)
-	*b = batch{encoder: b.encoder, bytes: b.bytes[:0], items: b.items[:0], ends: b.ends[:0]}
+	c.room.give(b.held)
+	b.next()
+	b.before, b.held, b.told = 0, 0, nil
 	if cap(b.bytes) <= keptBatch {
 		c.batches.Put(b)
 	}
+}
+
+// next makes room for the next envelope of the same request.
+func (b *batch) next() {
+	b.before += len(b.bytes)
+	clear(b.items)
+	b.made, b.bytes, b.items, b.ends = event.Event{}, b.bytes[:0], b.items[:0], b.ends[:0]
+}
+
+// hold reserves room for what a request becomes, which may be many times its body. A
+// usual request needs none beside its body's.
+func (c *Collector) hold(b *batch) error {
+	n := int64(b.before + len(b.bytes))
+	switch {
+	case n > maxStored:
+		return httpserver.NewProblem(http.StatusRequestEntityTooLarge, "too_large", "the events are too large together with what they share; send fewer at once")
+	case n <= keptBatch || 2*n <= b.held:
+		return nil
+	}
+	// Twice, since finish copies; and in steps of a piece.
+	more := 2*(n+keptBatch) - b.held
+	if !c.room.take(more) {
+		return busy()
+	}
+	b.held += more
+	return nil
 }
 
 // accept is the room behind every door: it decides on consent, refuses what is
@@ -96,7 +128,7 @@ func (c *Collector) prepare(ec *echo.Context, b *batch, p *settings.Pixel, env *
 	}, p.Site())
 	a := answer{verdict: verdict, results: make([]result, len(events))}
 	keep := verdict.State.Allows(event.Partial)
-	if err := c.withdrawn(ec, p, env, consent.Change{Verdict: verdict, At: now, Source: source}); err != nil {
+	if err := c.withdrawn(ec, b, p, env, consent.Change{Verdict: verdict, At: now, Source: source}); err != nil {
 		return a, err
 	}
 	sensitive := keep && c.consent.Sensitive(env.Consent)
@@ -136,8 +168,8 @@ func (c *Collector) prepare(ec *echo.Context, b *batch, p *settings.Pixel, env *
 		}
 		b.made.Receipt = receipts.at(i)
 		b.add(&b.made, verdict.State, c.saltFor(p.ID, verdict.State), sensitive)
-		if len(b.bytes) > maxStored {
-			return a, httpserver.NewProblem(http.StatusRequestEntityTooLarge, "too_large", "the events are too large together with what they share; send fewer at once")
+		if err := c.hold(b); err != nil {
+			return a, err
 		}
 		a.accepted++
 		a.priorities[rank(b.made.Priority)]++

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -113,13 +112,15 @@ func (c *Collector) acceptSegment(ec *echo.Context, p *settings.Pixel, messages 
 	var items []queue.Item
 	start := time.Now()
 	said := false
+	b := c.newBatch()
+	defer c.reuse(b)
 	for i, raw := range messages {
 		env, one, ignored := fromSegment(raw, kind, sent, p)
 		if ignored {
 			all.results = append(all.results, result{safeID(one.ID), "ignored", event.Fault{}})
 			continue
 		}
-		got, more, err := c.oneOfSegment(ec, p, &env, one, source)
+		got, err := c.prepare(ec, b, p, &env, []event.Incoming{one}, source)
 		if err != nil && got.turned == 0 {
 			return err
 		}
@@ -133,7 +134,8 @@ func (c *Collector) acceptSegment(ec *echo.Context, p *settings.Pixel, messages 
 		for rank, n := range got.priorities {
 			all.priorities[rank] += n
 		}
-		items = append(items, more...)
+		items = append(items, b.items...)
+		b.next()
 		all.verdict = got.verdict
 		said = said || consent.Stated(got.verdict, env.Consent)
 	}
@@ -156,14 +158,6 @@ func (c *Collector) acceptSegment(ec *echo.Context, p *settings.Pixel, messages 
 	// Segment's clients take 200 for success, and look for nothing else.
 	body := append([]byte(`{"success":true,`), all.appendJSON(nil, false)[1:]...)
 	return ec.Blob(http.StatusOK, "application/json", body)
-}
-
-// oneOfSegment prepares one message, and says what is to be stored of it.
-func (c *Collector) oneOfSegment(ec *echo.Context, p *settings.Pixel, env *event.Envelope, one event.Incoming, source string) (answer, []queue.Item, error) {
-	b := c.newBatch()
-	defer c.reuse(b)
-	a, err := c.prepare(ec, b, p, env, []event.Incoming{one}, source)
-	return a, slices.Clone(b.items), err
 }
 
 // decodeSegment splits a body into its messages, each unread, and says the write key

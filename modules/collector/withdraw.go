@@ -17,7 +17,7 @@ import (
 // means that the change is not recorded, and that it must come again: of a withdrawal of
 // everything no event is left that could tell the worker. Of less than that the event
 // itself does, so that it is taken in while the state is away.
-func (c *Collector) withdrawn(ec *echo.Context, p *settings.Pixel, env *event.Envelope, change consent.Change) error {
+func (c *Collector) withdrawn(ec *echo.Context, b *batch, p *settings.Pixel, env *event.Envelope, change consent.Change) error {
 	if change.Verdict.State == event.Full {
 		return nil
 	}
@@ -33,6 +33,9 @@ func (c *Collector) withdrawn(ec *echo.Context, p *settings.Pixel, env *event.En
 			continue
 		}
 		change.Visitor = consent.Visitor{PixelID: p.ID, ID: id}
+		if b.told[change.Visitor] == change.Verdict {
+			continue // by another message of this request
+		}
 		receipts, revoked, err := c.book.Withdraw(ctx, change)
 		switch {
 		case err == nil:
@@ -49,6 +52,10 @@ func (c *Collector) withdrawn(ec *echo.Context, p *settings.Pixel, env *event.En
 		if err := c.followUp(task); err != nil {
 			return err
 		}
+		if b.told == nil {
+			b.told = map[consent.Visitor]event.Verdict{}
+		}
+		b.told[change.Visitor] = change.Verdict
 	}
 	return nil
 }

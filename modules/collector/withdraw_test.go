@@ -179,3 +179,18 @@ func TestARepeatedWithdrawalIsFollowedUp(t *testing.T) {
 		t.Errorf("left to do: %+v", tasks)
 	}
 }
+
+// TestABatchTellsOfAWithdrawalOnce however many of its messages say so.
+func TestABatchTellsOfAWithdrawalOnce(t *testing.T) {
+	f := newFixture(t)
+	f.do("POST", "/consent", strings.NewReader(`{"pixel_id":"px_demo","anonymous_id":"a","state":"full"}`))
+	f.tasks()
+	says := func(analytics string) string {
+		return `{"type":"track","event":"x","anonymousId":"a","context":{"consent":{"categoryPreferences":{"Analytics":` + analytics + `,"Advertising":false}}}}`
+	}
+	code, _ := f.segment("/v1/batch", `{"writeKey":"px_demo","batch":[`+says("true")+`,`+says("true")+`,`+says("false")+`,`+says("false")+`]}`)
+	tasks := f.tasks()
+	if code != http.StatusOK || len(tasks) != 2 || tasks[0].Forget.ID != "" || tasks[1].Forget.ID != "a" {
+		t.Errorf("%d, left to do: %+v", code, tasks)
+	}
+}
