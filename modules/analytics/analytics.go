@@ -128,7 +128,7 @@ const (
 
 // Dimensions that events can be grouped by, and those for the sync log.
 var (
-	EventDimensions = []string{"pixel_id", "name", "consent", "device", "browser", "os", "country", "referrer_kind", "referrer_host", "utm_source", "utm_medium", "utm_campaign", "page_path", "currency", "source"}
+	EventDimensions = []string{"pixel_id", "name", "consent", "device", "browser", "os", "country", "region", "city", "network", "referrer_kind", "referrer_host", "utm_source", "utm_medium", "utm_campaign", "page_path", "currency", "source"}
 	SyncDimensions  = []string{"pixel_id", "partner", "outcome", "code"}
 )
 

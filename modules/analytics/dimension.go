@@ -1,6 +1,7 @@
 package analytics
 
 import (
+	"cmp"
 	"net/url"
 
 	"github.com/miq/pixel/modules/event"
@@ -20,7 +21,16 @@ func Value(e *event.Event, dimension string) string {
 	case "consent":
 		return string(e.Verdict.State)
 	case "country":
-		return e.Subject.Country
+		return cmp.Or(x.Place.Country, e.Subject.Country)
+	case "region":
+		if x.Place.Region == "" {
+			return ""
+		}
+		return x.Place.Country + "-" + x.Place.Region
+	case "city":
+		return x.Place.City
+	case "network":
+		return x.Place.Network
 	case "currency":
 		return e.Order.Currency
 	case "device":

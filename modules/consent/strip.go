@@ -97,9 +97,22 @@ func partial(e *event.Event, salt []byte) event.Event {
 			Referrer:  e.Enrichment.Referrer,
 			Bot:       e.Enrichment.Bot,
 			Automated: e.Enrichment.Automated,
+			Place:     event.Place{Country: code(e.Enrichment.Place.Country)},
+			Session:   e.Enrichment.Session,
+			Value:     worth(e.Enrichment.Value),
+			Skew:      e.Enrichment.Skew,
+			Cleaned:   e.Enrichment.Cleaned,
 		},
 		Trace: e.Trace,
 	}
+}
+
+// worth is a value that is one.
+func worth(v event.Value) event.Value {
+	if _, err := event.ParseAmount(string(v.Amount)); err != nil {
+		v.Amount = ""
+	}
+	return v
 }
 
 // code is a country's or a region's code, and "" if it is anything longer.

@@ -30,6 +30,9 @@ var kept = map[string]bool{
 	"Enrichment.Campaign.Source": true, "Enrichment.Campaign.Medium": true, "Enrichment.Campaign.Name": true,
 	"Enrichment.Campaign.Term": true, "Enrichment.Campaign.Content": true, "Enrichment.Campaign.ID": true,
 	"Enrichment.Referrer.Host": true, "Enrichment.Referrer.Kind": true, "Enrichment.Referrer.Name": true, "Enrichment.Bot": true,
+	// Ours: made of what is kept.
+	"Enrichment.Session.ID": true, "Enrichment.Session.Entry": true, "Enrichment.Cleaned": true,
+	"Enrichment.Value.Currency": true, "Enrichment.Value.Date": true, "Enrichment.Value.Missing": true,
 }
 
 // mark fills every text that a value holds with one of its own, and returns where
@@ -69,7 +72,7 @@ func mark(t *testing.T, v reflect.Value, path string, marks map[string]string) {
 		v.Set(m)
 	case v.Kind() == reflect.Pointer:
 		v.Set(reflect.New(v.Type().Elem()))
-	case v.Kind() == reflect.Int || v.Kind() == reflect.Bool:
+	case v.Kind() == reflect.Int || v.Kind() == reflect.Int64 || v.Kind() == reflect.Bool:
 	default:
 		t.Fatalf("%s is of a kind that the test does not know: %s", path, v.Type())
 	}

@@ -28,6 +28,7 @@ func Decode(body []byte, e *Event) error {
 	d := decoder{b: body, s: string(body), i: 1}
 	d.own(e)
 	d.shared(e)
+	d.more(e)
 	if d.bad {
 		return fmt.Errorf("decode an event: %w", errCut)
 	}
@@ -117,6 +118,32 @@ func (d *decoder) shared(e *Event) {
 		e.Enrichment.Automated = d.byte() != 0
 	}
 	e.Trace = d.text()
+}
+
+// more reads what a process of an older version did not write.
+func (d *decoder) more(e *Event) {
+	if d.i == len(d.b) {
+		return
+	}
+	x, flags := &e.Enrichment, d.byte()
+	if flags&morePlace != 0 {
+		for _, field := range x.Place.texts() {
+			*field = d.text()
+		}
+		x.Place.ASN = int(d.int())
+	}
+	if flags&moreSession != 0 {
+		x.Session = Session{d.text(), d.time(), d.text(), int(d.int())}
+	}
+	if flags&moreValue != 0 {
+		x.Value = Value{Amount(d.text()), d.text(), d.text(), d.text()}
+	}
+	if flags&moreSkew != 0 {
+		x.Skew = d.int()
+	}
+	if flags&moreCleaned != 0 {
+		x.Cleaned = d.text()
+	}
 }
 
 func (d *decoder) consent(c *Consent) {

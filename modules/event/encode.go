@@ -9,7 +9,7 @@ import (
 
 // Events travel in the ingest queues in a form of their own: half as large as
 // JSON, and read in a tenth of the time. It is the fields one after the other, in
-// the order of appendOwn and appendShared, without their names:
+// the order of appendOwn, appendShared and appendMore, without their names:
 //
 //	text    a varint, then the bytes: 0 is none, 1 the 16 bytes of a UUID in
 //	        lower case, n a text of n-1 bytes
@@ -29,30 +29,37 @@ type Encoder struct {
 }
 
 // Share takes from an event what all that are appended after have in common:
-// everything but ID, Receipt, Name, Time, Priority, Seq, Order and Properties.
+// everything but ID, Receipt, Name, Time, Priority, Seq, Order, Properties and what
+// appendMore writes.
 func (enc *Encoder) Share(e *Event) {
 	enc.shared = appendShared(enc.shared[:0], e)
 }
 
 // Size is at least as much as Append will add.
 func (enc *Encoder) Size(e *Event) int {
-	n := 138 + len(e.ID) + len(e.Receipt) + len(e.Name) + len(e.Priority) + len(e.Properties) + len(enc.shared) +
+	n := 140 + len(e.ID) + len(e.Receipt) + len(e.Name) + len(e.Priority) + len(e.Properties) + len(enc.shared) +
 		len(e.Order.ID) + len(e.Order.Value) + len(e.Order.Currency)
 	for i := range e.Order.Items {
 		it := &e.Order.Items[i]
 		n += 12 + len(it.ID) + len(it.Name) + len(it.Brand) + len(it.Category) + len(it.Price) + len(it.Quantity)
+	}
+	if x := &e.Enrichment; x.more() != 0 {
+		n += 160 + len(x.Cleaned) + len(x.Session.ID) + len(x.Session.Entry) + len(x.Value.Amount) + len(x.Value.Currency) + len(x.Value.Date) + len(x.Value.Missing)
+		for _, s := range x.Place.texts() {
+			n += len(*s)
+		}
 	}
 	return n
 }
 
 // Append appends an event to dst. Its Properties have to be valid JSON.
 func (enc *Encoder) Append(dst []byte, e *Event) []byte {
-	return append(appendOwn(append(dst, version), e), enc.shared...)
+	return appendMore(append(appendOwn(append(dst, version), e), enc.shared...), e)
 }
 
 // Encode returns one event.
 func Encode(e *Event) []byte {
-	return appendShared(appendOwn([]byte{version}, e), e)
+	return appendMore(appendShared(appendOwn([]byte{version}, e), e), e)
 }
 
 func appendOwn(b []byte, e *Event) []byte {
@@ -216,6 +223,65 @@ func (e *Enrichment) texts() [15]*string {
 		&e.Campaign.Source, &e.Campaign.Medium, &e.Campaign.Name, &e.Campaign.Term, &e.Campaign.Content, &e.Campaign.ID,
 		&e.Referrer.Host, &e.Referrer.Kind, &e.Referrer.Name, &e.Bot,
 	}
+}
+
+// The groups of appendMore.
+const (
+	morePlace = 1 << iota
+	moreSession
+	moreValue
+	moreSkew
+	moreCleaned
+)
+
+func (e *Enrichment) more() (flags byte) {
+	if e.Place != (Place{}) {
+		flags |= morePlace
+	}
+	if e.Session != (Session{}) {
+		flags |= moreSession
+	}
+	if e.Value != (Value{}) {
+		flags |= moreValue
+	}
+	if e.Skew != 0 {
+		flags |= moreSkew
+	}
+	if e.Cleaned != "" {
+		flags |= moreCleaned
+	}
+	return flags
+}
+
+// appendMore writes what came to events later and is each event's own.
+func appendMore(b []byte, e *Event) []byte {
+	x := &e.Enrichment
+	flags := x.more()
+	b = append(b, flags)
+	if flags&morePlace != 0 {
+		for _, s := range x.Place.texts() {
+			b = appendText(b, *s)
+		}
+		b = binary.AppendVarint(b, int64(x.Place.ASN))
+	}
+	if flags&moreSession != 0 {
+		b = appendText(b, x.Session.ID)
+		b = appendTime(b, x.Session.Start)
+		b = appendText(b, x.Session.Entry)
+		b = binary.AppendVarint(b, int64(x.Session.N))
+	}
+	if flags&moreValue != 0 {
+		for _, s := range [...]string{string(x.Value.Amount), x.Value.Currency, x.Value.Date, x.Value.Missing} {
+			b = appendText(b, s)
+		}
+	}
+	if flags&moreSkew != 0 {
+		b = binary.AppendVarint(b, x.Skew)
+	}
+	if flags&moreCleaned != 0 {
+		b = appendText(b, x.Cleaned)
+	}
+	return b
 }
 
 func appendTable(b []byte, m map[string]string) []byte {

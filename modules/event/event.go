@@ -154,6 +154,38 @@ type Enrichment struct {
 	// may stand behind, such as a headless browser or an HTTP library. It is shown
 	// as a machine, but its events are sent to partners; a crawler's never are.
 	Automated bool `json:"automated,omitempty"`
+	// Place is where the visitor is, and by whose network: as precise as consent
+	// allows to keep.
+	Place   Place   `json:"place,omitzero"`
+	Session Session `json:"session,omitzero"`
+	Value   Value   `json:"value,omitzero"`
+	// Skew is by how much Event.Time was moved since the client's clock is wrong, in
+	// milliseconds: the client said Time - Skew.
+	Skew int64 `json:"skew_ms,omitempty"`
+	// Cleaned are the kinds of personal data that were taken out of the page's address
+	// and the properties: some of "email", "phone" and "key", with commas between.
+	Cleaned string `json:"cleaned,omitempty"`
+}
+
+// Session is the visit that an event is part of.
+type Session struct {
+	ID    string    `json:"id,omitempty"`
+	Start time.Time `json:"start,omitzero"`
+	// Entry is the path of the page that it began on.
+	Entry string `json:"entry,omitempty"`
+	// N is which of the visitor's it is, from 1.
+	N int `json:"n,omitempty"`
+}
+
+// Value is an order's value in the currency that all sites are compared in.
+type Value struct {
+	Amount   Amount `json:"amount,omitempty"`
+	Currency string `json:"currency,omitempty"`
+	// Date is the day from which on the rate counts, "2026-11-01"; empty where none was
+	// needed.
+	Date string `json:"date,omitempty"`
+	// Missing says why there is no amount.
+	Missing string `json:"missing,omitempty"`
 }
 
 // Device is what the user agent and the client hints say.

@@ -79,6 +79,7 @@ func (p Pixel) Validate() error {
 	}
 	p.Banner.validate(&v)
 	p.Tag.validate(&v)
+	p.Processing.validate(&v)
 	switch event.State(p.Consent.Default) {
 	case "", event.None, event.Partial, event.Full:
 	default:
@@ -116,6 +117,8 @@ const (
 	maxLanguages = 40
 	maxText      = 1000
 )
+
+func joined(words []string) string { return strings.Join(words, ", ") }
 
 func (b BannerOptions) validate(v *Invalid) {
 	if b.Language != "" && !language.MatchString(b.Language) {

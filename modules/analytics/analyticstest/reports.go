@@ -58,7 +58,7 @@ func group(e *event.Event, dimension string) string {
 	path, _, _ = strings.Cut(path, "?")
 	return map[string]string{
 		"pixel_id": e.PixelID, "name": e.Name, "consent": string(e.Verdict.State), "device": x.Device.Class, "browser": x.Device.Browser, "os": x.Device.OS,
-		"country": e.Subject.Country, "referrer_kind": x.Referrer.Kind, "referrer_host": x.Referrer.Host, "utm_source": x.Campaign.Source, "utm_medium": x.Campaign.Medium,
+		"country": analytics.Value(e, "country"), "region": analytics.Value(e, "region"), "city": x.Place.City, "network": x.Place.Network, "referrer_kind": x.Referrer.Kind, "referrer_host": x.Referrer.Host, "utm_source": x.Campaign.Source, "utm_medium": x.Campaign.Medium,
 		"utm_campaign": x.Campaign.Name, "page_path": path, "currency": e.Order.Currency, "source": e.Source,
 	}[dimension]
 }
