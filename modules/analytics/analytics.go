@@ -64,6 +64,7 @@ type Store interface {
 	Reader
 	ReceiptWriter
 	ReceiptReader
+	IdentityWriter
 }
 
 // EventFilter selects events; zero fields do not.
@@ -73,6 +74,8 @@ type EventFilter struct {
 	Name      string
 	VisitorID string
 	OrderID   string
+	// ProfileID selects the events of all visitors of a profile; see Identity.
+	ProfileID string
 	// Query is found in the name, the page's address, its title, or is the
 	// beginning of an event, order or visitor id; letter case is ignored.
 	Query string
@@ -121,7 +124,7 @@ type Metric string
 // GroupBy "currency" or a filter on one currency to mean something.
 const (
 	MetricEvents   Metric = "events"
-	MetricVisitors Metric = "visitors" // distinct visitor ids
+	MetricVisitors Metric = "visitors" // distinct visitors, those of one profile as one
 	MetricRevenue  Metric = "revenue"  // sum of the order values of purchases
 	MetricSyncs    Metric = "syncs"    // attempts and decisions in the sync log
 )

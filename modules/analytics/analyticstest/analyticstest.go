@@ -60,6 +60,7 @@ func Run(t *testing.T, open func(*testing.T) analytics.Store) {
 		{"a live view sees each event once, in the order of storage", live},
 		{"an ended context ends a write", endedWrite},
 		{"text that is not UTF-8 does not spoil a batch", notText},
+		{"the visitors of a profile count as one, by the greatest version", profiles},
 		{"consent receipts are kept as they were first written, and found by subject", receipts},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(t, open(t)) })

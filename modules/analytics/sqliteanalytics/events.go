@@ -49,6 +49,9 @@ func (s *Store) Events(ctx context.Context, f analytics.EventFilter) (page analy
 	if f.OrderID != "" {
 		w.add(plus+"e.order_id = ? AND e.order_id <> ''", f.OrderID)
 	}
+	if f.ProfileID != "" {
+		w.add(ofProfile, f.ProfileID)
+	}
 	w.between(plus+"e.received_at", f.Since, f.Until)
 	if f.Query != "" {
 		q := fold(f.Query)

@@ -27,6 +27,7 @@ type Result struct {
 	Reader        analytics.Reader
 	ReceiptWriter analytics.ReceiptWriter
 	ReceiptReader analytics.ReceiptReader
+	Identities    analytics.IdentityWriter
 	Health        health.Check `group:"health"`
 }
 
@@ -35,5 +36,5 @@ func provide(p Params) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	return Result{Store: s, Writer: s, Reader: s, ReceiptWriter: s, ReceiptReader: s, Health: health.Check{Name: "analytics", Check: s.Check}}, nil
+	return Result{Store: s, Writer: s, Reader: s, ReceiptWriter: s, ReceiptReader: s, Identities: s, Health: health.Check{Name: "analytics", Check: s.Check}}, nil
 }

@@ -21,7 +21,7 @@ func count(m analytics.Metric, pixelID, name, partner string, since, until time.
 	s := source{table: "events", time: "received_at", value: "count(*)"}
 	switch m {
 	case analytics.MetricVisitors:
-		s.value = "count(DISTINCT nullif(visitor_id, ''))"
+		s.value = "count(DISTINCT " + person + ")"
 	case analytics.MetricRevenue:
 		s.value = "total(value)"
 		s.add("name = 'purchase'")

@@ -21,14 +21,15 @@ import (
 
 // Store is an analytics.Store.
 type Store struct {
-	db         *sqlitedb.DB
-	bodies     *codec
-	putEvent   *sql.Stmt
-	putBody    *sql.Stmt
-	putSync    *sql.Stmt
-	putMatch   *sql.Stmt
-	putReceipt *sql.Stmt
-	dimension  []string
+	db          *sqlitedb.DB
+	bodies      *codec
+	putEvent    *sql.Stmt
+	putBody     *sql.Stmt
+	putSync     *sql.Stmt
+	putMatch    *sql.Stmt
+	putReceipt  *sql.Stmt
+	putIdentity *sql.Stmt
+	dimension   []string
 }
 
 var _ analytics.Store = (*Store)(nil)
@@ -60,6 +61,7 @@ func New(db *sqlitedb.DB) (*Store, error) {
 		{&s.putSync, insertSync},
 		{&s.putMatch, insertMatch},
 		{&s.putReceipt, insertReceipt},
+		{&s.putIdentity, insertIdentity},
 	} {
 		if *p.stmt, err = db.Durable.PrepareContext(ctx, p.text); err != nil {
 			return nil, fmt.Errorf("prepare to write to the analytics store: %w", err)
