@@ -65,6 +65,8 @@ type Store interface {
 	ReceiptWriter
 	ReceiptReader
 	IdentityWriter
+	CreditWriter
+	CreditReader
 }
 
 // EventFilter selects events; zero fields do not.

@@ -61,6 +61,8 @@ func Run(t *testing.T, open func(*testing.T) analytics.Store) {
 		{"an ended context ends a write", endedWrite},
 		{"text that is not UTF-8 does not spoil a batch", notText},
 		{"the visitors of a profile count as one, by the greatest version", profiles},
+		{"credits are kept by version, and added up as a recount does", credits},
+		{"paths are counted as a recount does", paths},
 		{"consent receipts are kept as they were first written, and found by subject", receipts},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(t, open(t)) })

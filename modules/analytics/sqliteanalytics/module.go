@@ -28,6 +28,8 @@ type Result struct {
 	ReceiptWriter analytics.ReceiptWriter
 	ReceiptReader analytics.ReceiptReader
 	Identities    analytics.IdentityWriter
+	CreditWriter  analytics.CreditWriter
+	CreditReader  analytics.CreditReader
 	Health        health.Check `group:"health"`
 }
 
@@ -36,5 +38,5 @@ func provide(p Params) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	return Result{Store: s, Writer: s, Reader: s, ReceiptWriter: s, ReceiptReader: s, Identities: s, Health: health.Check{Name: "analytics", Check: s.Check}}, nil
+	return Result{Store: s, Writer: s, Reader: s, ReceiptWriter: s, ReceiptReader: s, Identities: s, CreditWriter: s, CreditReader: s, Health: health.Check{Name: "analytics", Check: s.Check}}, nil
 }

@@ -21,15 +21,16 @@ import (
 
 // Store is an analytics.Store.
 type Store struct {
-	db          *sqlitedb.DB
-	bodies      *codec
-	putEvent    *sql.Stmt
-	putBody     *sql.Stmt
-	putSync     *sql.Stmt
-	putMatch    *sql.Stmt
-	putReceipt  *sql.Stmt
-	putIdentity *sql.Stmt
-	dimension   []string
+	db                                       *sqlitedb.DB
+	bodies                                   *codec
+	putEvent                                 *sql.Stmt
+	putBody                                  *sql.Stmt
+	putSync                                  *sql.Stmt
+	putMatch                                 *sql.Stmt
+	putReceipt                               *sql.Stmt
+	putIdentity                              *sql.Stmt
+	putTouch, putSet, dropCredits, putCredit *sql.Stmt
+	dimension                                []string
 }
 
 var _ analytics.Store = (*Store)(nil)
@@ -62,6 +63,10 @@ func New(db *sqlitedb.DB) (*Store, error) {
 		{&s.putMatch, insertMatch},
 		{&s.putReceipt, insertReceipt},
 		{&s.putIdentity, insertIdentity},
+		{&s.putTouch, insertTouch},
+		{&s.putSet, insertSet},
+		{&s.dropCredits, deleteCredits},
+		{&s.putCredit, insertCredit},
 	} {
 		if *p.stmt, err = db.Durable.PrepareContext(ctx, p.text); err != nil {
 			return nil, fmt.Errorf("prepare to write to the analytics store: %w", err)

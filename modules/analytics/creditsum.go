@@ -1,0 +1,128 @@
+package analytics
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/miq/pixel/modules/event"
+)
+
+// CreditSums puts models side by side, for backends and for whoever checks them.
+type CreditSums struct {
+	Models []string
+
+	by map[string]*creditSum
+}
+
+type creditSum struct {
+	row    AttributionRow
+	weight int64
+}
+
+// Add adds millionths of one group, model and currency.
+func (s *CreditSums) Add(group, model, currency string, weight int64, value, refunded float64) {
+	if s.by == nil {
+		s.by = map[string]*creditSum{}
+	}
+	g := s.by[group]
+	if g == nil {
+		g = &creditSum{row: AttributionRow{Group: group, Models: make(map[string]Credited, len(s.Models))}}
+		for _, m := range s.Models {
+			g.row.Models[m] = Credited{Revenue: map[string]float64{}, Refunded: map[string]float64{}}
+		}
+		s.by[group] = g
+	}
+	g.weight += weight
+	c := g.row.Models[model]
+	c.Conversions += float64(weight) / event.Whole
+	if currency != "" && value != 0 {
+		c.Revenue[currency] += value / event.Whole
+	}
+	if currency != "" && refunded != 0 {
+		c.Refunded[currency] += refunded / event.Whole
+	}
+	g.row.Models[model] = c
+}
+
+// Rows are the greatest groups.
+func (s *CreditSums) Rows(limit int) []AttributionRow {
+	all := make([]*creditSum, 0, len(s.by))
+	for _, g := range s.by {
+		all = append(all, g)
+	}
+	slices.SortFunc(all, func(a, b *creditSum) int {
+		return cmp.Or(cmp.Compare(b.weight, a.weight), cmp.Compare(a.row.Group, b.row.Group))
+	})
+	out := make([]AttributionRow, 0, min(limit, len(all)))
+	for _, g := range all[:min(limit, len(all))] {
+		out = append(out, g.row)
+	}
+	return out
+}
+
+// PathCount counts paths. The zero value has counted none.
+type PathCount struct{ by map[string]*pathSum }
+
+type pathSum struct {
+	row   PathRow
+	money map[string]int64
+}
+
+// pathBreak parts the steps of a path, in a key.
+const pathBreak = "\x00"
+
+// overflow is where a path goes that is one too many: bounded, and not lost.
+const overflow = "(other paths)"
+
+func (c *PathCount) path(steps []string) *pathSum {
+	if c.by == nil {
+		c.by = map[string]*pathSum{}
+	}
+	key := strings.Join(steps, pathBreak)
+	p := c.by[key]
+	if p == nil && len(c.by) >= MaxPaths-1 {
+		key, steps = overflow, []string{overflow}
+		p = c.by[key]
+	}
+	if p == nil {
+		p = &pathSum{row: PathRow{Steps: slices.Clone(steps)}, money: map[string]int64{}}
+		c.by[key] = p
+	}
+	return p
+}
+
+// Converted counts a path that ended in a conversion worth value millionths.
+func (c *PathCount) Converted(steps []string, currency string, value int64) {
+	p := c.path(steps)
+	p.row.Conversions++
+	if currency != "" && value != 0 {
+		p.money[currency] += value
+	}
+}
+
+// Null counts a path that did not.
+func (c *PathCount) Null(steps []string) { c.path(steps).row.Nulls++ }
+
+// Rows are the paths with most conversions, then those with most visitors, then by
+// their steps.
+func (c *PathCount) Rows(limit int) []PathRow {
+	keys := make([]string, 0, len(c.by))
+	for k := range c.by {
+		keys = append(keys, k)
+	}
+	slices.SortFunc(keys, func(a, b string) int {
+		x, y := &c.by[a].row, &c.by[b].row
+		return cmp.Or(cmp.Compare(y.Conversions, x.Conversions), cmp.Compare(y.Nulls, x.Nulls), cmp.Compare(a, b))
+	})
+	out := make([]PathRow, 0, min(limit, len(keys)))
+	for _, k := range keys[:min(limit, len(keys))] {
+		p := c.by[k]
+		p.row.Revenue = make(map[string]float64, len(p.money))
+		for currency, v := range p.money {
+			p.row.Revenue[currency] = float64(v) / event.Whole
+		}
+		out = append(out, p.row)
+	}
+	return out
+}
