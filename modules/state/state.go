@@ -20,6 +20,12 @@ type Entry struct {
 	TTL   time.Duration // 0: for ever
 }
 
+// Change is an entry to write where its key holds Old; nil: where it is absent.
+type Change struct {
+	Old []byte
+	Entry
+}
+
 // Keys are small values with an expiry. Keys are ours: "seen:px_demo:0193…".
 type Keys interface {
 	// Get returns a value for each key, nil where it is absent.
@@ -32,6 +38,10 @@ type Keys interface {
 	// Swap writes the entry if its key holds old (nil: is absent), and reports
 	// whether it did.
 	Swap(ctx context.Context, old []byte, entry Entry) (bool, error)
+	// SwapAll is Swap for many keys, each for itself: of some that changed meanwhile
+	// the others are written all the same. It returns what stands for each
+	// afterwards, one's own value where it was written. The keys must differ.
+	SwapAll(ctx context.Context, changes ...Change) ([][]byte, error)
 	// Delete removes keys; absent ones are no error.
 	Delete(ctx context.Context, keys ...string) error
 }

@@ -35,8 +35,15 @@ func (nothing) Bury(context.Context, string, string, ...string) error      { ret
 func (nothing) Get(_ context.Context, keys ...string) ([][]byte, error) {
 	return make([][]byte, len(keys)), nil
 }
-func (nothing) Set(context.Context, ...state.Entry) error                             { return nil }
-func (nothing) Swap(context.Context, []byte, state.Entry) (bool, error)               { return true, nil }
+func (nothing) Set(context.Context, ...state.Entry) error               { return nil }
+func (nothing) Swap(context.Context, []byte, state.Entry) (bool, error) { return true, nil }
+func (nothing) SwapAll(_ context.Context, changes ...state.Change) ([][]byte, error) {
+	out := make([][]byte, len(changes))
+	for i, c := range changes {
+		out[i] = c.Value
+	}
+	return out, nil
+}
 func (nothing) Delete(context.Context, ...string) error                               { return nil }
 func (nothing) Write(context.Context, ...archive.Record) error                        { return nil }
 func (nothing) Read(context.Context, archive.Filter) iter.Seq2[archive.Record, error] { return nil }

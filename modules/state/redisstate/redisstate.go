@@ -148,6 +148,88 @@ func (s *Store) Swap(ctx context.Context, old []byte, e state.Entry) (swapped bo
 	return swapped, nil
 }
 
+// swapAllScript writes a key that holds what is expected, or says what stands.
+//
+//	KEYS  1 the key
+//	ARGV  1 expected  2 new value  3 expiry in ms, 0 for ever
+//	→     nothing if it was absent, 1 if it was written, else {what stands}
+var swapAllScript = redis.NewScript(`
+local standing = redis.call('GET', KEYS[1])
+if standing == false then return false end
+if standing ~= ARGV[1] then return {standing} end
+if ARGV[3] == '0' then
+  redis.call('SET', KEYS[1], ARGV[2])
+else
+  redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+end
+return 1
+`)
+
+// SwapAll is a pipeline of SET NX GET and of that script.
+func (s *Store) SwapAll(ctx context.Context, changes ...state.Change) ([][]byte, error) {
+	if len(changes) == 0 {
+		return nil, ctx.Err()
+	}
+	out, err := s.swapAll(ctx, changes)
+	if redis.HasErrorPrefix(err, "NOSCRIPT") {
+		// A server that was started or joined since. Those changes that were made are
+		// recognised: what stands is what they wrote.
+		if err = s.load(ctx, swapAllScript); err == nil {
+			out, err = s.swapAll(ctx, changes)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("swap keys: %w", err)
+	}
+	return out, nil
+}
+
+func (s *Store) swapAll(ctx context.Context, changes []state.Change) ([][]byte, error) {
+	pipe := s.redis.Pipeline()
+	cmds := make([]*redis.Cmd, len(changes))
+	for i, c := range changes {
+		if c.Old == nil {
+			cmds[i] = pipe.Do(ctx, append(command(c.Entry), "NX", "GET")...)
+			continue
+		}
+		ms := (max(0, c.TTL) + time.Millisecond - 1).Milliseconds()
+		cmds[i] = swapAllScript.EvalSha(ctx, pipe, []string{packKey(c.Key)}, c.Old, string(c.Value), ms)
+	}
+	if err := exec(ctx, pipe); err != nil {
+		return nil, err
+	}
+	out := make([][]byte, len(changes))
+	for i, c := range changes {
+		standing, err := cmds[i].Result()
+		switch v := standing.(type) {
+		case string: // of SET NX GET: it was there
+			out[i] = []byte(v)
+		case []any:
+			if len(v) == 1 {
+				text, _ := v[0].(string)
+				out[i] = []byte(text)
+			}
+		case int64:
+			out[i] = append([]byte{}, c.Value...)
+		default:
+			if c.Old == nil && errors.Is(err, redis.Nil) {
+				out[i] = append([]byte{}, c.Value...)
+			}
+		}
+	}
+	return out, nil
+}
+
+// load teaches a script to every server that may be asked for it.
+func (s *Store) load(ctx context.Context, script *redis.Script) error {
+	if c, ok := s.redis.(*redis.ClusterClient); ok {
+		return c.ForEachMaster(ctx, func(ctx context.Context, one *redis.Client) error {
+			return script.Load(ctx, one).Err()
+		})
+	}
+	return script.Load(ctx, s.redis).Err()
+}
+
 // Delete is a pipeline of UNLINK.
 func (s *Store) Delete(ctx context.Context, keys ...string) error {
 	if len(keys) == 0 {

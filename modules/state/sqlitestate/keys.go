@@ -3,6 +3,8 @@ package sqlitestate
 import (
 	"bytes"
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 
@@ -153,22 +155,59 @@ func (s *Store) claimed(e state.Entry, now time.Time) (bool, error) {
 func (s *Store) Swap(ctx context.Context, old []byte, e state.Entry) (swapped bool, err error) {
 	now := time.Now()
 	err = s.write(ctx, sqlitedb.Durable, func() error {
-		if old == nil {
-			swapped, err = s.claimed(e, now)
-			return err
-		}
-		r, err := s.swap.Exec(notNil(e.Value), expires(now, e.TTL), e.Key, old, now.UnixMilli())
-		if err != nil {
-			return err
-		}
-		n, err := r.RowsAffected()
-		swapped = n > 0
+		swapped, err = s.swapped(state.Change{Old: old, Entry: e}, now)
 		return err
 	})
 	if err != nil {
 		return false, fmt.Errorf("swap a key: %w", err)
 	}
 	return swapped, nil
+}
+
+// SwapAll is one durable transaction, for the same reason.
+func (s *Store) SwapAll(ctx context.Context, changes ...state.Change) ([][]byte, error) {
+	if len(changes) == 0 {
+		return nil, ctx.Err()
+	}
+	out := make([][]byte, len(changes))
+	now := time.Now()
+	err := s.write(ctx, sqlitedb.Durable, func() error {
+		for i, c := range changes {
+			done, err := s.swapped(c, now)
+			if err != nil {
+				return err
+			}
+			if done {
+				out[i] = bytes.Clone(notNil(c.Value))
+				continue
+			}
+			out[i] = nil
+			switch err := s.fresh.QueryRow(c.Key, now.UnixMilli()).Scan(&out[i]); {
+			case err == nil:
+				out[i] = notNil(out[i])
+			case !errors.Is(err, sql.ErrNoRows):
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("swap keys: %w", err)
+	}
+	return out, nil
+}
+
+// swapped does one of the swaps.
+func (s *Store) swapped(c state.Change, now time.Time) (bool, error) {
+	if c.Old == nil {
+		return s.claimed(c.Entry, now)
+	}
+	r, err := s.swap.Exec(notNil(c.Value), expires(now, c.TTL), c.Key, c.Old, now.UnixMilli())
+	if err != nil {
+		return false, err
+	}
+	n, err := r.RowsAffected()
+	return n > 0, err
 }
 
 // Delete removes keys in one lazy transaction.

@@ -1,7 +1,7 @@
 // Package sqlitestate keeps the shared state in one SQLite file: the embedded
 // default, for a single process.
 //
-// Documents and Swap return once the disk has them. Set, Claim and Delete
+// Documents, Swap and SwapAll return once the disk has them. Set, Claim and Delete
 // survive a crash of the process at once and a loss of power within a second,
 // when the background sync has come by: what they lose with the power is a
 // dedupe claim whose event is then processed twice, and every write of that is
@@ -45,13 +45,13 @@ type Store struct {
 	read *sql.DB
 	gets []*sql.Stmt // as getSizes
 
-	mu                                                     sync.Mutex // one writer
-	db                                                     *sqlitedb.Writer
-	dirty                                                  bool // lazy writes since the last that reached the disk
-	closed                                                 bool
-	set, setRows, claim, claimRows, standing, swap, remove *sql.Stmt
-	create, update, unlink, bump                           *sql.Stmt
-	sync, sweep                                            *sql.Stmt
+	mu                                                            sync.Mutex // one writer
+	db                                                            *sqlitedb.Writer
+	dirty                                                         bool // lazy writes since the last that reached the disk
+	closed                                                        bool
+	set, setRows, claim, claimRows, standing, fresh, swap, remove *sql.Stmt
+	create, update, unlink, bump                                  *sql.Stmt
+	sync, sweep                                                   *sql.Stmt
 
 	stop chan struct{}
 	done chan struct{}
@@ -102,6 +102,8 @@ func (s *Store) prepare(ctx context.Context) error {
 		{&s.setRows, `INSERT INTO keys (key, value, expires) VALUES (?, ?, ?)` + strings.Repeat(`, (?, ?, ?)`, rowsAtOnce-1) + `
 			ON CONFLICT (key) DO UPDATE SET value = excluded.value, expires = excluded.expires`},
 		{&s.standing, `SELECT value FROM keys WHERE key = ?`},
+		// key, now
+		{&s.fresh, `SELECT value FROM keys WHERE key = ? AND (expires = 0 OR expires > ?)`},
 		// value, expires, key, old, now → a row changed if the key held old
 		{&s.swap, `UPDATE keys SET value = ?, expires = ? WHERE key = ? AND value = ? AND (expires = 0 OR expires > ?)`},
 		{&s.remove, `DELETE FROM keys WHERE key = ?`},
