@@ -85,6 +85,9 @@ type Exchange struct {
 	// Refused are the events that the adapter left out of the request.
 	Refused        map[string]bool
 	TooLargeToSend bool // the body is over the partner's limit, so it was not sent
+	// Unsure is set where the request left and no answer came: the partner may have
+	// taken it or not.
+	Unsure bool
 
 	authorised bool // by a token
 }

@@ -227,7 +227,7 @@ func TestWhatAnAnswerBecomes(t *testing.T) {
 			if c.handler != nil {
 				url = serve(t, c.handler)
 			}
-			x, err := sender(t, c.adapter).Send(t.Context(), Account{Endpoint: url}, some(c.ids...))
+			x, err := sender(t, c.adapter).Send(t.Context(), Account{Endpoint: url}, some(c.ids...), nil)
 			if got := outcomes(x); got != c.outcomes {
 				t.Errorf("outcomes %s, want %s", got, c.outcomes)
 			}
@@ -247,7 +247,7 @@ func TestWhatAnAnswerBecomes(t *testing.T) {
 func TestTooLargeIsNotSent(t *testing.T) {
 	var asked atomic.Int32
 	url := serve(t, func(http.ResponseWriter, *http.Request) { asked.Add(1) })
-	x, _ := sender(t, acme{limits: partner.Limits{Bytes: 10}}).Send(t.Context(), Account{Endpoint: url}, some("1", "2"))
+	x, _ := sender(t, acme{limits: partner.Limits{Bytes: 10}}).Send(t.Context(), Account{Endpoint: url}, some("1", "2"), nil)
 	if asked.Load() != 0 || x.Sent() {
 		t.Errorf("%d requests, Sent() = %v", asked.Load(), x.Sent())
 	}
@@ -257,7 +257,7 @@ func TestAnAnswerIsReadToAMebibyte(t *testing.T) {
 	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Write(make([]byte, 3<<20))
 	})
-	x, err := sender(t, acme{}).Send(t.Context(), Account{Endpoint: url}, some("1"))
+	x, err := sender(t, acme{}).Send(t.Context(), Account{Endpoint: url}, some("1"), nil)
 	if err != nil || len(x.Answer) != maxAnswer {
 		t.Errorf("%d bytes, %v", len(x.Answer), err)
 	}
@@ -375,13 +375,13 @@ func TestTokens(t *testing.T) {
 				c.change(&a)
 			}
 			s := sender(t, acme{auth: partner.RefreshToken})
-			s.Send(t.Context(), a, some("1"))
+			s.Send(t.Context(), a, some("1"), nil)
 			if c.between != nil {
 				c.server.mu.Lock()
 				c.between(c.server)
 				c.server.mu.Unlock()
 			}
-			x, err := s.Send(t.Context(), a, some("1"))
+			x, err := s.Send(t.Context(), a, some("1"), nil)
 			if got := outcomes(x); got != c.outcomes {
 				t.Errorf("outcomes %s, want %s", got, c.outcomes)
 			}
@@ -415,7 +415,7 @@ func TestATokenIsRenewedEarlyAndByOne(t *testing.T) {
 		var all sync.WaitGroup
 		for range 20 {
 			all.Go(func() {
-				if x, err := s.Send(t.Context(), connected(srv.URL), some("1")); err != nil || outcomes(x) != "1=accepted" {
+				if x, err := s.Send(t.Context(), connected(srv.URL), some("1"), nil); err != nil || outcomes(x) != "1=accepted" {
 					t.Errorf("%s, %v", outcomes(x), err)
 				}
 			})
@@ -446,9 +446,9 @@ func TestChangedCredentialsGetATokenOfTheirOwn(t *testing.T) {
 	defer srv.Close()
 	s := sender(t, acme{auth: partner.RefreshToken})
 	a := connected(srv.URL)
-	s.Send(t.Context(), a, some("1"))
+	s.Send(t.Context(), a, some("1"), nil)
 	a.Credentials["client_secret"] = "wrong-secret"
-	if x, _ := s.Send(t.Context(), a, some("1")); x.Receipt.Pause == "" {
+	if x, _ := s.Send(t.Context(), a, some("1"), nil); x.Receipt.Pause == "" {
 		t.Errorf("the old token was used for new credentials: %s", outcomes(x))
 	}
 }
@@ -469,7 +469,7 @@ func TestAfterANewTokenOnlyTheOpenOnesAreSentAgain(t *testing.T) {
 		}
 		return partner.Receipt{Results: partner.All(sent, event.Accepted, "second", "")}
 	}})
-	x, err := s.Send(t.Context(), connected(srv.URL), some("1", "2"))
+	x, err := s.Send(t.Context(), connected(srv.URL), some("1", "2"), nil)
 	if err != nil || outcomes(x) != "1=accepted 2=accepted/second" {
 		t.Errorf("%s, %v", outcomes(x), err)
 	}
@@ -484,7 +484,7 @@ func TestAnExchangeShowsNoSecret(t *testing.T) {
 	a := connected(url)
 	a.Credentials["extra"] = "sesame-sesame"
 	a.TokenURL = serve(t, (&oauth{life: "60"}).ServeHTTP) + "/token"
-	x, err := sender(t, acme{auth: partner.RefreshToken}).Send(t.Context(), a, some("1"))
+	x, err := sender(t, acme{auth: partner.RefreshToken}).Send(t.Context(), a, some("1"), nil)
 	if err != nil || outcomes(x) != "1=accepted" {
 		t.Fatalf("%s, %v", outcomes(x), err)
 	}

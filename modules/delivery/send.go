@@ -10,7 +10,9 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
+	"sync/atomic"
 	"time"
 
 	"github.com/failsafe-go/failsafe-go"
@@ -21,6 +23,10 @@ import (
 )
 
 const defaultTimeout = 15 * time.Second
+
+// Last has the last word on what goes: what may have changed while a token was got or
+// an earlier request was under way, it looks up again.
+type Last func(context.Context, []event.Delivery) []event.Delivery
 
 // Sender sends to one partner. It is safe for concurrent use.
 type Sender struct {
@@ -55,7 +61,11 @@ func (s *Sender) Close() { s.client.CloseIdleConnections() }
 // The error says that the partner could not be reached, failed to answer, or
 // answered that it is out of order: what counts against a breaker. Everything
 // else is in the Receipt.
-func (s *Sender) Send(ctx context.Context, a Account, deliveries []event.Delivery) (x Exchange, err error) {
+//
+// Last is asked before each request, when there is nothing left to wait for: it
+// returns the deliveries that may still go, perhaps changed. Those it leaves out are
+// the caller's, and have no result. Nil: all may.
+func (s *Sender) Send(ctx context.Context, a Account, deliveries []event.Delivery, last Last) (x Exchange, err error) {
 	x.At = s.now()
 	// An adapter's bug must cost its own lane only.
 	defer func() {
@@ -70,7 +80,7 @@ func (s *Sender) Send(ctx context.Context, a Account, deliveries []event.Deliver
 		x.Receipt = paused(deliveries, "credentials_missing", missing)
 		return x, nil
 	}
-	x, err = s.authorised(ctx, a, deliveries)
+	x, err = s.authorised(ctx, a, deliveries, last)
 	if !x.Receipt.NewToken || !x.authorised {
 		return x, err
 	}
@@ -86,7 +96,7 @@ func (s *Sender) Send(ctx context.Context, a Account, deliveries []event.Deliver
 			again = append(again, d)
 		}
 	}
-	x, err = s.authorised(ctx, a, again)
+	x, err = s.authorised(ctx, a, again, last)
 	if x.Receipt.NewToken {
 		x.Receipt.NewToken = false
 		x.Receipt.Pause = "the partner refused a fresh access token (HTTP 401): check the credentials and the account's rights"
@@ -101,11 +111,11 @@ func (s *Sender) Send(ctx context.Context, a Account, deliveries []event.Deliver
 
 // authorised makes one request with a token, where the partner wants one. A
 // token that it refuses is forgotten.
-func (s *Sender) authorised(ctx context.Context, a Account, deliveries []event.Delivery) (Exchange, error) {
+func (s *Sender) authorised(ctx context.Context, a Account, deliveries []event.Delivery, last Last) (Exchange, error) {
 	b := a.Batch(s.now())
 	b.Deliveries = deliveries
 	if !partner.NeedsToken(s.adapter, b) {
-		return s.once(ctx, a, "", deliveries)
+		return s.once(ctx, a, "", deliveries, last)
 	}
 	token, err := s.tokens.get(ctx, a)
 	var gone *Disconnected
@@ -115,7 +125,7 @@ func (s *Sender) authorised(ctx context.Context, a Account, deliveries []event.D
 	if err != nil {
 		return Exchange{At: s.now(), Receipt: partner.Receipt{Results: partner.All(deliveries, event.Retry, "no_token", err.Error())}}, err
 	}
-	x, err := s.once(ctx, a, token, deliveries)
+	x, err := s.once(ctx, a, token, deliveries, last)
 	if x.authorised = true; x.Receipt.NewToken {
 		s.tokens.drop(ctx, a, token)
 	}
@@ -123,8 +133,13 @@ func (s *Sender) authorised(ctx context.Context, a Account, deliveries []event.D
 }
 
 // once makes, sends and reads one request.
-func (s *Sender) once(ctx context.Context, a Account, token string, deliveries []event.Delivery) (Exchange, error) {
+func (s *Sender) once(ctx context.Context, a Account, token string, deliveries []event.Delivery, last Last) (Exchange, error) {
 	x := Exchange{At: s.now()}
+	if last != nil {
+		if deliveries = last(ctx, deliveries); len(deliveries) == 0 {
+			return x, nil
+		}
+	}
 	m := newMask(a.Credentials, token)
 	b := a.Batch(x.At)
 	b.Token, b.Deliveries, b.Test = token, deliveries, a.Test
@@ -159,11 +174,13 @@ func (s *Sender) once(ctx context.Context, a Account, token string, deliveries [
 	}
 
 	start := s.now()
-	answer, err := s.exchange(ctx, req)
+	var left atomic.Bool
+	answer, err := s.exchange(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { left.Store(true) }}), req)
 	x.Latency = s.now().Sub(start)
 	if err != nil {
 		err = bare(err)
-		code, message := unreachable(err)
+		x.Unsure = left.Load()
+		code, message := unreachable(err, x.Unsure)
 		x.Receipt.Results = append(partner.All(rest, event.Retry, code, m.text(message)), refused...)
 		return x, fmt.Errorf("%s: %w", code, err)
 	}
@@ -324,7 +341,7 @@ func (s *Sender) exchange(ctx context.Context, req *http.Request) (partner.Answe
 		}
 		defer resp.Body.Close()
 		body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-		if err != nil {
+		if err != nil && resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode < 500 {
 			return partner.Answer{}, fmt.Errorf("the answer broke off: %w", err)
 		}
 		return partner.Answer{Status: resp.StatusCode, Header: resp.Header, Body: body}, nil
@@ -332,8 +349,10 @@ func (s *Sender) exchange(ctx context.Context, req *http.Request) (partner.Answe
 }
 
 // unreachable names a failure to get an answer.
-func unreachable(err error) (code, message string) {
+func unreachable(err error, left bool) (code, message string) {
 	switch {
+	case (errors.Is(err, timeout.ErrExceeded) || errors.Is(err, context.DeadlineExceeded)) && !left:
+		return "timeout", "no connection came about in time"
 	case errors.Is(err, timeout.ErrExceeded) || errors.Is(err, context.DeadlineExceeded):
 		return "timeout", "the partner did not answer in time; it may have taken the events all the same"
 	case errors.Is(err, context.Canceled):

@@ -71,7 +71,7 @@ func TestReplicasShareOneRenewalAndDropARefusedToken(t *testing.T) {
 		for _, s := range senders {
 			for range 5 {
 				all.Go(func() {
-					if x, err := s.Send(t.Context(), connected(srv.URL), some("1")); err != nil || outcomes(x) != "1=accepted" {
+					if x, err := s.Send(t.Context(), connected(srv.URL), some("1"), nil); err != nil || outcomes(x) != "1=accepted" {
 						t.Errorf("%s, %v", outcomes(x), err)
 					}
 				})
@@ -92,7 +92,7 @@ func TestReplicasShareOneRenewalAndDropARefusedToken(t *testing.T) {
 	server.good = nil
 	server.mu.Unlock()
 	for _, s := range senders {
-		if x, err := s.Send(t.Context(), connected(srv.URL), some("1")); err != nil || outcomes(x) != "1=accepted" {
+		if x, err := s.Send(t.Context(), connected(srv.URL), some("1"), nil); err != nil || outcomes(x) != "1=accepted" {
 			t.Errorf("%s, %v", outcomes(x), err)
 		}
 	}
@@ -112,7 +112,7 @@ func TestAReplicaThatDiesWhileItRenewsHoldsNobodyUpForLong(t *testing.T) {
 	}
 	s := New(acme{auth: partner.RefreshToken}, NewClient(10), vault(t, keys, 1), time.Now)
 	defer s.Close()
-	if x, err := s.Send(t.Context(), a, some("1")); err != nil || outcomes(x) != "1=accepted" {
+	if x, err := s.Send(t.Context(), a, some("1"), nil); err != nil || outcomes(x) != "1=accepted" {
 		t.Errorf("%s, %v", outcomes(x), err)
 	}
 }
@@ -125,7 +125,7 @@ func TestATokenSealedWithAnotherKeyOrAStateThatIsAwayCostsARenewalOnly(t *testin
 	for i, v := range []*Vault{vault(t, keys, 1), vault(t, keys, 2), vault(t, away{}, 1)} {
 		s := New(acme{auth: partner.RefreshToken}, NewClient(10), v, time.Now)
 		defer s.Close()
-		if x, err := s.Send(t.Context(), connected(srv.URL), some("1")); err != nil || outcomes(x) != "1=accepted" {
+		if x, err := s.Send(t.Context(), connected(srv.URL), some("1"), nil); err != nil || outcomes(x) != "1=accepted" {
 			t.Errorf("%d: %s, %v", i, outcomes(x), err)
 		}
 	}
@@ -222,7 +222,7 @@ func TestAServiceAccountAndASignedAssertion(t *testing.T) {
 	}
 
 	robot := sender(t, google{})
-	x, err := robot.Send(t.Context(), account(map[string]string{"service_account": string(file)}), some("1"))
+	x, err := robot.Send(t.Context(), account(map[string]string{"service_account": string(file)}), some("1"), nil)
 	if err != nil || outcomes(x) != "1=accepted" {
 		t.Fatalf("%s, %v", outcomes(x), err)
 	}
@@ -236,7 +236,7 @@ func TestAServiceAccountAndASignedAssertion(t *testing.T) {
 	}
 
 	refuse = "invalid_grant"
-	x, err = sender(t, google{}).Send(t.Context(), account(map[string]string{"service_account": string(file)}), some("1"))
+	x, err = sender(t, google{}).Send(t.Context(), account(map[string]string{"service_account": string(file)}), some("1"), nil)
 	if err != nil || !strings.Contains(x.Receipt.Pause, "make a new key") || strings.Contains(x.Receipt.Pause, "secret text") {
 		t.Errorf("%q, %v", x.Receipt.Pause, err)
 	}
@@ -245,14 +245,14 @@ func TestAServiceAccountAndASignedAssertion(t *testing.T) {
 		"is not the JSON":         {"service_account": "not-a-file-at-all"},
 		"lacks type":              {"service_account": `{"type":"authorized_user"}`},
 	} {
-		x, err := robot.Send(t.Context(), account(credentials), some("1"))
+		x, err := robot.Send(t.Context(), account(credentials), some("1"), nil)
 		if err != nil || !strings.Contains(x.Receipt.Pause, name) || strings.Contains(x.Receipt.Pause, "not-a-file") {
 			t.Errorf("%s: %q, %v", name, x.Receipt.Pause, err)
 		}
 	}
 
 	refuse = ""
-	x, err = sender(t, yahoo{}).Send(t.Context(), account(map[string]string{"client_id": "client-id", "client_secret": "client-secret"}), some("1"))
+	x, err = sender(t, yahoo{}).Send(t.Context(), account(map[string]string{"client_id": "client-id", "client_secret": "client-secret"}), some("1"), nil)
 	if err != nil || outcomes(x) != "1=accepted" {
 		t.Fatalf("%s, %v", outcomes(x), err)
 	}
@@ -277,7 +277,7 @@ func (anonymous) NeedsToken(b partner.Batch) bool { return b.Deliveries[0].Event
 func TestATransportWithoutATokenNeedsNoCredentials(t *testing.T) {
 	asked := 0
 	address := serve(t, func(http.ResponseWriter, *http.Request) { asked++ })
-	x, err := sender(t, anonymous{}).Send(t.Context(), Account{Endpoint: address, TokenURL: "http://127.0.0.1:1/none"}, []event.Delivery{{Event: event.Event{ID: "1", Name: "open"}}})
+	x, err := sender(t, anonymous{}).Send(t.Context(), Account{Endpoint: address, TokenURL: "http://127.0.0.1:1/none"}, []event.Delivery{{Event: event.Event{ID: "1", Name: "open"}}}, nil)
 	if err != nil || outcomes(x) != "1=accepted" || asked != 1 {
 		t.Errorf("%s, %v, %d requests", outcomes(x), err, asked)
 	}

@@ -28,6 +28,9 @@ type attempt struct {
 	pulled   time.Time     // when the lease began
 	deadline time.Time     // no request is begun after it
 	discard  bool          // what waits for the partner is too much, and this the oldest of it
+	resends  bool          // what may have been counted is sent again
+	// permitted is when consent was asked last.
+	permitted time.Time
 
 	untried []*job            // go back as they came
 	later   []*job            // another message of the same event is under way
@@ -50,6 +53,7 @@ func (l *lane) send(b *batch) bool {
 	a := &attempt{lane: l, seat: b.seat, account: account, partner: p, pulled: b.pulled, deadline: l.beginBefore(b), discard: b.discard}
 	a.age = partner.AgeLimit(l.adapter, account.Batch(now))
 	a.keep = l.keepRecords(a.age)
+	a.resends = partner.ResendsUnknown(l.adapter, p.Settings)
 
 	ctx, span, traces := l.traced(b)
 	defer func() { traces.end(span, b) }()
@@ -100,21 +104,20 @@ func (a *attempt) request(ctx context.Context, jobs []*job, kind int) {
 		return
 	}
 	if kind&follows != 0 {
-		// The one before may have taken long, and consent been withdrawn meanwhile.
-		permitted, err := a.permit(ctx, slices.Clone(jobs), time.Now())
-		if err != nil {
-			a.lane.log.Warn("deliveries cannot be checked again; they wait in their queue", "events", len(jobs), "error", err)
-			a.untried = append(a.untried, jobs...)
-			return
-		}
-		if jobs = permitted; len(jobs) == 0 {
-			return
-		}
 		a.seat.pace.also(time.Now())
 	}
-	x, out := a.seat.request(ctx, a.account, deliveries(jobs))
+	l := &lastCheck{attempt: a, jobs: slices.Clone(jobs)}
+	x, out := a.seat.request(ctx, a.account, deliveries(jobs), l.ask)
+	jobs = l.jobs
+	if l.err != nil {
+		a.lane.log.Warn("deliveries cannot be checked again; they wait in their queue", "events", len(jobs), "error", l.err)
+		out = false
+	}
 	if !out {
 		a.untried = append(a.untried, jobs...)
+		return
+	}
+	if len(jobs) == 0 {
 		return
 	}
 	a.last = x
@@ -137,6 +140,9 @@ func (a *attempt) request(ctx context.Context, jobs []*job, kind int) {
 		j.result = by[j.delivery.Event.ID]
 		if x.Sent() && !x.Refused[j.delivery.Event.ID] {
 			j.exchange, j.alone = &x, len(jobs) == 1
+			if x.Unsure {
+				a.unknown(j)
+			}
 		}
 		switch j.result.Outcome {
 		case event.Accepted:

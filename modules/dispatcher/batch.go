@@ -24,6 +24,8 @@ type job struct {
 	exchange *delivery.Exchange
 	alone    bool   // the exchange was about this event and no other
 	asked    bool   // the exchange asked what became of an earlier one
+	marked   bool   // its record says that it is being sent
+	lost     bool   // its last request was another process's, which died in it
 	built    string // the body that would be sent; only in a dry run
 }
 

@@ -28,6 +28,10 @@ func (a *attempt) check(ctx context.Context, jobs []*job, now time.Time) ([]*job
 				a.told = map[string][]*job{}
 			}
 			a.told[j.record.Request] = append(a.told[j.record.Request], j)
+		case j.record.State == held && j.record.Sending && !a.resends:
+			j.lost = true
+			j.decide(event.Rejected, codeUnknown, fmt.Sprintf("a request was under way when the process that made it ended, so nobody knows whether %s counted it", a.lane.spec.Title)+a.noKey())
+			a.settled = append(a.settled, j)
 		case a.switched(j):
 		case a.age > 0 && now.Sub(happened(j.delivery.Event)) > a.age:
 			j.decide(event.Rejected, "too_old", fmt.Sprintf("the event is older than the %s that %s takes", a.age, a.lane.spec.Title))
@@ -91,6 +95,7 @@ func (a *attempt) permit(ctx context.Context, jobs []*job, now time.Time) ([]*jo
 	if err != nil {
 		return nil, err
 	}
+	a.permitted = now
 	left := jobs[:0]
 	for i, j := range jobs {
 		pixel, ok := a.lane.settings.Pixel(j.delivery.Event.PixelID)

@@ -258,7 +258,7 @@ type world struct {
 }
 
 func spec(name string) partner.Spec {
-	return partner.Spec{Name: name, Title: "Acme", Limits: partner.Limits{Items: 8, Age: time.Hour, Timeout: 2 * time.Second, Linger: 5 * time.Millisecond}}
+	return partner.Spec{Name: name, Title: "Acme", DedupeKey: "id", Limits: partner.Limits{Items: 8, Age: time.Hour, Timeout: 2 * time.Second, Linger: 5 * time.Millisecond}}
 }
 
 func setup(t *testing.T, change ...func(*Deps)) *world {

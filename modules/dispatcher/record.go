@@ -30,7 +30,10 @@ type record struct {
 	// ledger calls its end.
 	Holder string    `json:"h,omitempty"`
 	Until  time.Time `json:"u,omitzero"`
-	End    string    `json:"e,omitempty"`
+	// Sending is set just before a request, where the partner has no dedupe key: if
+	// the record is found so, whoever held it died, and nobody knows what the partner took.
+	Sending bool   `json:"g,omitempty"`
+	End     string `json:"e,omitempty"`
 	// Attempts counts the requests it was in. It goes on over a replay from the
 	// dead letters, so that the sync log keeps both stories.
 	Attempts int `json:"a,omitempty"`
@@ -177,7 +180,7 @@ func (l *lane) entry(j *job, r record, ttl time.Duration) (state.Entry, error) {
 	r.Until, r.NotBefore = r.Until.UTC().Truncate(time.Millisecond), r.NotBefore.UTC().Truncate(time.Millisecond)
 	r.Told = r.Told.UTC().Truncate(time.Millisecond)
 	if r.State != held {
-		r.Until = time.Time{}
+		r.Until, r.Sending = time.Time{}, false
 	}
 	body, err := json.Marshal(r)
 	if err != nil {

@@ -168,12 +168,12 @@ func (s *seat) await(b *batch) {
 
 // request makes one request. False: nothing left the house, since the breaker is
 // open or the lane stops.
-func (s *seat) request(ctx context.Context, a delivery.Account, deliveries []event.Delivery) (delivery.Exchange, bool) {
+func (s *seat) request(ctx context.Context, a delivery.Account, deliveries []event.Delivery, last delivery.Last) (delivery.Exchange, bool) {
 	if ctx.Err() != nil {
 		return delivery.Exchange{}, false
 	}
 	x, err := s.through.Get(func() (delivery.Exchange, error) {
-		return s.lane.sender.Send(ctx, a, deliveries)
+		return s.lane.sender.Send(ctx, a, deliveries, last)
 	})
 	return x, !errors.Is(err, circuitbreaker.ErrOpen)
 }

@@ -70,6 +70,12 @@ func (a *attempt) settle() {
 		records = append(records, written{j, r})
 	}
 
+	for _, j := range a.untried {
+		if j.marked {
+			records = append(records, written{j, a.freed(j)})
+		}
+	}
+
 	logged := l.write(syncs)
 	ctx, cancel := l.settling()
 	defer cancel()
@@ -171,7 +177,7 @@ func (a *attempt) halted(j *job) bool {
 
 // attempts counts the requests that the event was in, this time included.
 func (j *job) attempts() int {
-	if j.exchange == nil {
+	if j.exchange == nil && !j.lost {
 		return j.record.Attempts
 	}
 	return j.record.Attempts + 1

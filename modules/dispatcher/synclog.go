@@ -25,6 +25,9 @@ func (j *job) sync(name string, now time.Time) event.Sync {
 		EventID: e.ID, PixelID: e.PixelID, Partner: name, At: now.UTC(), OrderID: e.Order.ID,
 		Outcome: j.result.Outcome, Code: j.result.Code, Message: j.result.Message,
 	}
+	if j.lost {
+		s.Attempt = j.attempts()
+	}
 	if x := j.exchange; x != nil {
 		s.Attempt = j.attempts()
 		s.Status, s.Latency, s.RequestID, s.Payload = x.Status, x.Latency, x.Receipt.RequestID, x.Payload

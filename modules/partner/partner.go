@@ -83,6 +83,27 @@ type Deferred interface {
 	Hear(Answer, []event.Delivery) Receipt
 }
 
+// Resender is an Adapter whose partner has no dedupe key, and which may be told to
+// send again what may have been counted. See ResendsUnknown.
+type Resender interface {
+	Adapter
+	// ResendsUnknown reports whether, under these settings, an event is sent again
+	// where nobody knows whether the partner took it.
+	ResendsUnknown(settings jsontext.Value) bool
+}
+
+// ResendsUnknown reports whether an event may be sent again after a request of which
+// nobody knows whether the partner took it: no answer came, or whoever sent it died
+// before it could write the answer down. By the partner's dedupe key that is harmless;
+// without one it may count twice, so that the adapter's settings must ask for it.
+func ResendsUnknown(a Adapter, settings jsontext.Value) bool {
+	if a.Spec().DedupeKey != "" {
+		return true
+	}
+	r, ok := a.(Resender)
+	return ok && r.ResendsUnknown(settings)
+}
+
 // Spec describes a partner.
 type Spec struct {
 	Name  string // "ttd": the name in routes, queues, metrics and addresses

@@ -55,7 +55,7 @@ func TestAServiceAccountSignsIn(t *testing.T) {
 			Endpoint: srv.URL, TokenURL: srv.URL + "/token", Settings: jsontext.Value(`{"api":"` + api + `"}`),
 			Credentials: map[string]string{partner.ServiceAccount: string(key)},
 		}
-		x, err := s.Send(t.Context(), a, []event.Delivery{purchase()})
+		x, err := s.Send(t.Context(), a, []event.Delivery{purchase()}, nil)
 		if err != nil || x.Status != 200 || x.Receipt.Results[0].Outcome != event.Accepted {
 			t.Errorf("%s: %d %+v %v %s", api, x.Status, x.Receipt, err, x.Answer)
 		}
@@ -66,7 +66,7 @@ func TestAServiceAccountSignsIn(t *testing.T) {
 	}
 	stranger["client_email"] = "somebody@else.iam.gserviceaccount.com"
 	other, _ := json.Marshal(stranger)
-	x, _ := s.Send(t.Context(), delivery.Account{Endpoint: srv.URL, TokenURL: srv.URL + "/token", Credentials: map[string]string{partner.ServiceAccount: string(other)}}, []event.Delivery{purchase()})
+	x, _ := s.Send(t.Context(), delivery.Account{Endpoint: srv.URL, TokenURL: srv.URL + "/token", Credentials: map[string]string{partner.ServiceAccount: string(other)}}, []event.Delivery{purchase()}, nil)
 	if x.Receipt.Pause == "" {
 		t.Errorf("an unknown account signs in: %+v", x.Receipt)
 	}

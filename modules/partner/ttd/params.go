@@ -15,6 +15,7 @@ type settings struct {
 	Identifiers     string `json:"identifiers"`
 	RequireClientIP bool   `json:"require_client_ip"`
 	OnPartial       string `json:"on_partial"`
+	OnUnknown       string `json:"on_unknown"`
 	LimitedDataUse  string `json:"limited_data_use"`
 	LDURegion       string `json:"ldu_region"`
 	DataProviderID  string `json:"data_provider_id"`
@@ -23,7 +24,7 @@ type settings struct {
 }
 
 func readSettings(v jsontext.Value) (settings, error) {
-	s := settings{Identifiers: "all", OnPartial: "resend", LimitedDataUse: "consent", LDURegion: "US-CA", OfflineAgeDays: 30, ItemNumberFrom: 1}
+	s := settings{Identifiers: "all", OnPartial: "resend", OnUnknown: "hold", LimitedDataUse: "consent", LDURegion: "US-CA", OfflineAgeDays: 30, ItemNumberFrom: 1}
 	if err := partner.Read(v, &s); err != nil {
 		return s, fmt.Errorf("read the settings of The Trade Desk: %w", err)
 	}

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/miq/pixel/modules/event"
 	"github.com/miq/pixel/modules/partner"
 )
@@ -128,6 +130,12 @@ func (a Adapter) LimitsIn(b partner.Batch) partner.Limits {
 		l.Age = s.offlineAge()
 	}
 	return l
+}
+
+// ResendsUnknown is what is set: there is no dedupe key.
+func (Adapter) ResendsUnknown(v jsontext.Value) bool {
+	s, err := readSettings(v)
+	return err == nil && s.OnUnknown == "resend"
 }
 
 // happened is the event's time, or its arrival where it has none.

@@ -65,7 +65,7 @@ func TestASignedAssertionSignsIn(t *testing.T) {
 		return delivery.Account{Endpoint: srv.URL + eventsPath, TokenURL: srv.URL + "/zts/v1/oauth2/token", Settings: jsontext.Value(settings), Credentials: c}
 	}
 	for name, settings := range map[string]string{"DataX": "", "DSP API": dspForm} {
-		x, err := s.Send(t.Context(), account(settings, good), []event.Delivery{purchase()})
+		x, err := s.Send(t.Context(), account(settings, good), []event.Delivery{purchase()}, nil)
 		if err != nil || x.Status != 200 || x.Receipt.Results[0].Outcome != event.Accepted {
 			t.Errorf("%s: %d %+v %v", name, x.Status, x.Receipt, err)
 		}
@@ -74,14 +74,14 @@ func TestASignedAssertionSignsIn(t *testing.T) {
 		t.Errorf("received %+v", *got)
 	}
 	wrong := map[string]string{"client_id": good["client_id"], "client_secret": "guessed"}
-	if x, _ := s.Send(t.Context(), account("", wrong), []event.Delivery{purchase()}); x.Receipt.Pause == "" {
+	if x, _ := s.Send(t.Context(), account("", wrong), []event.Delivery{purchase()}, nil); x.Receipt.Pause == "" {
 		t.Errorf("a wrong secret signs in: %+v", x.Receipt)
 	}
-	if x, _ := s.Send(t.Context(), account("", nil), []event.Delivery{purchase()}); x.Receipt.Pause == "" {
+	if x, _ := s.Send(t.Context(), account("", nil), []event.Delivery{purchase()}, nil); x.Receipt.Pause == "" {
 		t.Errorf("without credentials: %+v", x.Receipt)
 	}
 	// The click postback needs none.
-	x, err := s.Send(t.Context(), account(`{"transport":"click_postback","click_partner_id":"p"}`, nil), []event.Delivery{purchase()})
+	x, err := s.Send(t.Context(), account(`{"transport":"click_postback","click_partner_id":"p"}`, nil), []event.Delivery{purchase()}, nil)
 	if err != nil || x.Receipt.Results[0].Outcome != event.Accepted || !strings.HasPrefix(x.URL, srv.URL+"/") {
 		t.Errorf("postback: %s %+v %v", x.URL, x.Receipt, err)
 	}
@@ -157,7 +157,7 @@ func TestTheSandboxRefusesWhatYahooWould(t *testing.T) {
 		a.Endpoint = probe.URL
 		sender := delivery.New(New(), delivery.NewClient(1), nil, time.Now)
 		defer sender.Close()
-		_, _ = sender.Send(t.Context(), a, []event.Delivery{purchase()})
+		_, _ = sender.Send(t.Context(), a, []event.Delivery{purchase()}, nil)
 	}
 	sum := strings.Repeat("a", 64)
 	good := `{"eventTs":1795341599,"eventName":"Purchase","eventId":"1","actionSource":"web","userData":{"email":["` + sum + `"]}}`
