@@ -5,7 +5,7 @@ COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
 ARG COMMIT=unknown
-RUN CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X github.com/miq/pixel/modules/cli.commit=$COMMIT" -o /pixel . \
+RUN CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X github.com/miq/pixel/modules/build.commit=$COMMIT" -o /pixel . \
  && mkdir -p /root-fs/data /root-fs/etc/ssl/certs \
  && cp /pixel /root-fs/pixel \
  && cp /etc/ssl/certs/ca-certificates.crt /root-fs/etc/ssl/certs/ \

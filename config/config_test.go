@@ -188,3 +188,24 @@ func TestShortDurations(t *testing.T) {
 		}
 	}
 }
+
+func TestASecretMayStandInAFile(t *testing.T) {
+	secret := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(secret, []byte("from the file\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Load(Sources{Environ: []string{"PIXEL_ADMIN_TOKEN_FILE=" + secret}})
+	if err != nil || c.Admin.Token != "from the file" {
+		t.Errorf("admin.token = %q (%v)", c.Admin.Token, err)
+	}
+	_, err = Load(Sources{Environ: []string{"PIXEL_ADMIN_TOKEN_FILE=" + secret, "PIXEL_ADMIN_TOKEN=here", "PIXEL_SECRET_KEY_FILE=/nowhere", "PIXEL_NO_SUCH_FILE=x"}})
+	for _, want := range []string{
+		"admin.token: is set twice in the environment, by PIXEL_ADMIN_TOKEN and by PIXEL_ADMIN_TOKEN_FILE",
+		"secret_key: PIXEL_SECRET_KEY_FILE: open /nowhere",
+		"PIXEL_NO_SUCH_FILE: no setting has this environment variable",
+	} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("lacks %q: %v", want, err)
+		}
+	}
+}

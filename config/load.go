@@ -107,6 +107,10 @@ func EnvName(key string) string {
 	return prefix + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
 }
 
+// inFile ends the name of an environment variable that names a file with the
+// value, as orchestrators hand out secrets: PIXEL_REDIS_URL_FILE.
+const inFile = "_FILE"
+
 func fromEnviron(environ []string, bad *Invalid) map[string]any {
 	c := Default()
 	known := fields(&c)
@@ -114,7 +118,7 @@ func fromEnviron(environ []string, bad *Invalid) map[string]any {
 	for key := range known {
 		byName[EnvName(key)] = key
 	}
-	out := map[string]any{}
+	out, files := map[string]any{}, map[string]string{}
 	for _, pair := range environ {
 		name, value, _ := strings.Cut(pair, "=")
 		if !strings.HasPrefix(name, prefix) || foreign(name) {
@@ -122,9 +126,23 @@ func fromEnviron(environ []string, bad *Invalid) map[string]any {
 		}
 		if key, ok := byName[name]; ok {
 			out[key] = value
+		} else if key, ok := byName[strings.TrimSuffix(name, inFile)]; ok {
+			files[key] = value
 		} else {
 			bad.add(name, "no setting has this environment variable")
 		}
+	}
+	for key, path := range files {
+		if _, twice := out[key]; twice {
+			bad.add(key, "is set twice in the environment, by %s and by %s", EnvName(key), EnvName(key)+inFile)
+			continue
+		}
+		body, err := os.ReadFile(path)
+		if err != nil {
+			bad.add(key, "%s: %v", EnvName(key)+inFile, err)
+			continue
+		}
+		out[key] = strings.TrimRight(string(body), "\r\n")
 	}
 	return out
 }

@@ -61,24 +61,25 @@ type Options struct {
 
 // Admin is the console and its API.
 type Admin struct {
-	o        Options
-	now      func() time.Time
-	people   *people
-	links    links
-	limit    limiter
-	hasher   hasher
-	audit    audit
-	sessions *scs.SessionManager
-	partners *roster
-	forms    *forms
-	senders  map[string]*delivery.Sender // for test events
-	views    *views
-	risk     risk
-	crossing *http.CrossOriginProtection
-	logins   *prometheus.CounterVec
-	watchers prometheus.Gauge
-	echo     *echo.Echo
-	server   *httpserver.Server
+	o           Options
+	now         func() time.Time
+	people      *people
+	links       links
+	limit       limiter
+	hasher      hasher
+	audit       audit
+	sessions    *scs.SessionManager
+	partners    *roster
+	forms       *forms
+	senders     map[string]*delivery.Sender // for test events
+	views       *views
+	risk        risk
+	riskMetrics *riskMetrics // nil: nobody counts
+	crossing    *http.CrossOriginProtection
+	logins      *prometheus.CounterVec
+	watchers    prometheus.Gauge
+	echo        *echo.Echo
+	server      *httpserver.Server
 }
 
 // New returns a console that does not listen yet: Start does.
@@ -125,6 +126,9 @@ func New(o Options) (*Admin, error) {
 				return nil, err
 			}
 		}
+		if a.riskMetrics, err = newRiskMetrics(o.Metrics); err != nil {
+			return nil, err
+		}
 	}
 	a.echo = httpserver.New(httpserver.Options{
 		Name: "admin", Log: o.Log, Checks: o.Checks, Tracer: o.Tracer, Metrics: o.Metrics,
@@ -146,6 +150,7 @@ func (a *Admin) Start(ctx context.Context) error {
 	if err := a.server.Start(ctx); err != nil {
 		return err
 	}
+	a.watchRisk()
 	a.o.Log.Info("console is listening", "addr", a.Addr())
 	if a.o.Config.Token != "" {
 		return nil
@@ -164,6 +169,7 @@ func (a *Admin) Start(ctx context.Context) error {
 
 // Stop takes no more requests and waits for those that run.
 func (a *Admin) Stop(ctx context.Context) error {
+	a.riskMetrics.end()
 	for _, s := range a.senders {
 		defer s.Close()
 	}

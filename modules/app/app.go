@@ -23,6 +23,7 @@ import (
 	"github.com/miq/pixel/modules/ops"
 	"github.com/miq/pixel/modules/pressure"
 	"github.com/miq/pixel/modules/settings"
+	"github.com/miq/pixel/modules/watch"
 	"github.com/miq/pixel/modules/worker"
 )
 
@@ -66,6 +67,7 @@ func options(c config.Config, log *slog.Logger, out io.Writer) fx.Option {
 		storage(c),
 		partners,
 		fx.Provide(delivery.NewVault),
+		fx.Supply(certificates(c)),
 		settings.Module,
 		consent.Module,
 		ledger.Module,
@@ -76,8 +78,8 @@ func options(c config.Config, log *slog.Logger, out io.Writer) fx.Option {
 			all = append(all, r.module)
 		}
 	}
-	// Ops asks for the health of whatever was built, so it comes last.
-	return fx.Options(append(all, ops.Module)...)
+	// These ask for the health of whatever was built, so they come last.
+	return fx.Options(append(all, watch.Module, ops.Module)...)
 }
 
 // sections gives each module its own part of the configuration.

@@ -32,6 +32,9 @@ func redisModule(c config.Redis) fx.Option {
 			if err != nil {
 				return redisResult{}, err
 			}
+			if err := redisclient.Measure(client, metrics); err != nil {
+				return redisResult{}, err
+			}
 			w := newRiskWatch(client, c.WaitReplicas, log, metrics)
 			lc.Append(fx.StartStopHook(func(ctx context.Context) error {
 				if err := redisclient.Ping(ctx, client); err != nil {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"runtime"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -17,19 +19,20 @@ import (
 	"go.uber.org/fx"
 
 	"github.com/miq/pixel/config"
+	"github.com/miq/pixel/modules/build"
 )
 
-// NewLogger returns the process's logger.
-func NewLogger(c config.Log, w io.Writer) (*slog.Logger, error) {
-	var level slog.Level
+// NewLogger returns the process's logger, and its level, which may be changed.
+func NewLogger(c config.Log, w io.Writer) (*slog.Logger, *slog.LevelVar, error) {
+	level := &slog.LevelVar{}
 	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
-		return nil, fmt.Errorf("log.level: %w", err)
+		return nil, nil, fmt.Errorf("log.level: %w", err)
 	}
 	o := &slog.HandlerOptions{Level: level}
 	if c.Format == "json" {
-		return slog.New(slog.NewJSONHandler(w, o)), nil
+		return slog.New(slog.NewJSONHandler(w, o)), level, nil
 	}
-	return slog.New(slog.NewTextHandler(w, o)), nil
+	return slog.New(slog.NewTextHandler(w, o)), level, nil
 }
 
 func telemetry(c config.Config) fx.Option {
@@ -37,6 +40,11 @@ func telemetry(c config.Config) fx.Option {
 		func() (*prometheus.Registry, prometheus.Registerer, prometheus.Gatherer) {
 			r := prometheus.NewRegistry()
 			r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewBuildInfoCollector())
+			about := prometheus.NewGaugeVec(prometheus.GaugeOpts{
+				Name: "pixel_build_info", Help: "1; the labels say which build runs, with which roles. A replica that was left behind differs from the others.",
+			}, []string{"version", "commit", "go", "roles"})
+			about.WithLabelValues(build.Version, build.Commit(), runtime.Version(), strings.Join(c.Roles(), ",")).Set(1)
+			r.MustRegister(about)
 			return r, r, r
 		},
 		func(lc fx.Lifecycle) (trace.TracerProvider, error) { return tracer(lc, c.OTel, c.Role) },

@@ -31,12 +31,12 @@ func serveCommand() *cobra.Command {
 
 // run starts the roles, calls ready, waits for the context to end, and drains.
 func run(ctx context.Context, c config.Config, stdout, stderr io.Writer, ready func(context.Context) error, extra ...fx.Option) error {
-	log, err := app.NewLogger(c.Log, stderr)
+	log, level, err := app.NewLogger(c.Log, stderr)
 	if err != nil {
 		return err
 	}
 	useMemory(os.Getenv, containers...)
-	a := app.New(c, log, stdout, extra...)
+	a := app.New(c, log, stdout, append(extra, fx.Supply(level))...)
 	if err := a.Err(); err != nil {
 		return dig.RootCause(err)
 	}

@@ -14,6 +14,7 @@ type metrics struct {
 	events       *prometheus.CounterVec
 	suppressions *prometheus.CounterVec
 	rejections   *prometheus.CounterVec
+	consent      *prometheus.CounterVec
 	lostRefusals prometheus.Counter
 	edge         *prometheus.CounterVec
 	seconds      prometheus.Histogram
@@ -35,6 +36,9 @@ func newMetrics(reg prometheus.Registerer, r *room) *metrics {
 		rejections: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "pixel_collector_rejected_total", Help: "Events and requests that were wrong, by door and code.",
 		}, []string{"source", "code"}),
+		consent: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "pixel_collector_consent_total", Help: "Events that were right, by what consent allowed and the regime that it was decided under.",
+		}, []string{"state", "regime"}),
 		lostRefusals: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "pixel_collector_dead_letters_lost_total", Help: "Refusals that were not written to the validation dead letters: too many, or the queue was busy.",
 		}),
@@ -58,7 +62,7 @@ func newMetrics(reg prometheus.Registerer, r *room) *metrics {
 		m.accepted[i] = m.events.WithLabelValues(accepted, string(p))
 	}
 	if reg != nil {
-		reg.MustRegister(m.events, m.suppressions, m.rejections, m.lostRefusals, m.edge, m.seconds, m.group, m.commit,
+		reg.MustRegister(m.events, m.suppressions, m.rejections, m.consent, m.lostRefusals, m.edge, m.seconds, m.group, m.commit,
 			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 				Name: "pixel_collector_waiting_bytes", Help: "Bytes of requests that are being read or wait to be durable.",
 			}, func() float64 { return float64(r.used.Load()) }))
@@ -87,6 +91,9 @@ func (m *metrics) answered(a *answer, took time.Duration) {
 		if n > 0 {
 			m.accepted[i].Add(float64(n))
 		}
+	}
+	if n := a.accepted + a.suppressed; n > 0 {
+		m.consent.WithLabelValues(string(a.verdict.State), a.verdict.Regime).Add(float64(n))
 	}
 	if a.rejected > 0 {
 		m.events.WithLabelValues(rejected, "").Add(float64(a.rejected))

@@ -36,6 +36,10 @@ type Sender struct {
 	tokens  tokens
 	now     func() time.Time
 	limit   failsafe.Executor[partner.Answer]
+
+	// Renewed, where it is set before the first request, is told of each access
+	// token that was asked for: when it ends, or why there is none.
+	Renewed func(ends time.Time, err error)
 }
 
 // New returns a sender for one partner. Client comes from NewClient, vault shares
@@ -46,11 +50,17 @@ func New(a partner.Adapter, client *http.Client, vault *Vault, now func() time.T
 	if d <= 0 {
 		d = defaultTimeout
 	}
-	return &Sender{
+	s := &Sender{
 		adapter: a, spec: spec, client: client, now: now,
 		tokens: tokens{adapter: a, spec: spec, client: client, vault: vault, now: now},
 		limit:  failsafe.With(timeout.New[partner.Answer](d)),
 	}
+	s.tokens.renewed = func(ends time.Time, err error) {
+		if s.Renewed != nil {
+			s.Renewed(ends, err)
+		}
+	}
+	return s
 }
 
 // Close gives up the connections that are kept.

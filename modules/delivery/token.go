@@ -40,6 +40,7 @@ type tokens struct {
 	client  *http.Client
 	now     func() time.Time
 	vault   *Vault
+	renewed func(time.Time, error)
 
 	mu       sync.Mutex
 	accounts map[fingerprint]*standing
@@ -136,8 +137,10 @@ func (t *tokens) drop(ctx context.Context, a Account, secret string) {
 func (t *tokens) renew(ctx context.Context, a Account) (token, error) {
 	secret, life, err := t.ask(ctx, a)
 	if err != nil {
+		t.renewed(time.Time{}, err)
 		return token{}, err
 	}
 	now := t.now()
+	t.renewed(now.Add(life), nil)
 	return token{Secret: secret, RenewAt: now.Add(life - min(life/5, 5*time.Minute)), Expires: now.Add(life)}, nil
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/miq/pixel/modules/delivery"
 	"github.com/miq/pixel/modules/event"
+	"github.com/miq/pixel/modules/exemplar"
 	"github.com/miq/pixel/modules/lanestatus"
 	"github.com/miq/pixel/modules/partner"
 	"github.com/miq/pixel/modules/settings"
@@ -124,7 +125,7 @@ func (a *attempt) request(ctx context.Context, jobs []*job, kind int) {
 	a.seat.pace.sent(time.Now(), len(x.RequestBody))
 	r := x.Receipt
 	if r.Halve && len(jobs) > 1 {
-		a.note(x, len(jobs), 0, 0)
+		a.note(ctx, x, len(jobs), 0, 0)
 		half := len(jobs) / 2
 		a.request(ctx, jobs[:half], kind|follows)
 		a.request(ctx, jobs[half:], kind|follows)
@@ -168,7 +169,7 @@ func (a *attempt) request(ctx context.Context, jobs []*job, kind int) {
 		}
 		a.settled = append(a.settled, j)
 	}
-	a.note(x, len(jobs), accepted, failed)
+	a.note(ctx, x, len(jobs), accepted, failed)
 	a.heed(x)
 	if len(twice) > 0 {
 		a.request(ctx, twice, kind|follows|again)
@@ -197,11 +198,11 @@ func (a *attempt) heed(x delivery.Exchange) {
 }
 
 // note keeps an answer for people and for the metrics.
-func (a *attempt) note(x delivery.Exchange, events, accepted, failed int) {
+func (a *attempt) note(ctx context.Context, x delivery.Exchange, events, accepted, failed int) {
 	if !x.Sent() {
 		return
 	}
-	a.lane.metrics.latency.WithLabelValues(a.lane.name).Observe(x.Latency.Seconds())
+	exemplar.Observe(ctx, a.lane.metrics.latency.WithLabelValues(a.lane.name), x.Latency.Seconds())
 	a.seat.answered(lanestatus.Answer{At: x.At.UTC(), Status: x.Status, Events: events, Latency: x.Latency, Note: trouble(x.Receipt)}, accepted, failed)
 }
 
@@ -232,7 +233,7 @@ func (a *attempt) ask(ctx context.Context, requestID string, jobs []*job) {
 	by := map[string]partner.Result{}
 	if out {
 		a.last = x
-		a.note(x, len(jobs), 0, 0)
+		a.note(ctx, x, len(jobs), 0, 0)
 		a.heed(x)
 		for _, res := range x.Receipt.Results {
 			by[res.EventID] = res

@@ -75,6 +75,7 @@ func newLane(d Deps, a partner.Adapter) *lane {
 		d.Client = delivery.NewClient
 	}
 	l.sender = delivery.New(a, d.Client(max(d.Config.Concurrency, 1)), d.Vault, time.Now)
+	l.sender.Renewed = d.Metrics.renewed(spec.Name)
 	l.seat("")
 	return l
 }

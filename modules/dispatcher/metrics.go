@@ -1,6 +1,13 @@
 package dispatcher
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"errors"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/miq/pixel/modules/delivery"
+)
 
 // Metrics are the dispatcher's.
 type Metrics struct {
@@ -9,6 +16,9 @@ type Metrics struct {
 	breaker    *prometheus.GaugeVec
 	parallel   *prometheus.GaugeVec
 	perSecond  *prometheus.GaugeVec
+	paused     *prometheus.GaugeVec
+	renewals   *prometheus.CounterVec
+	tokenEnds  *prometheus.GaugeVec
 }
 
 // NewMetrics registers the dispatcher's metrics.
@@ -30,11 +40,34 @@ func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
 		perSecond: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "pixel_delivery_per_second", Help: "How many requests a second all processes together allow themselves at a partner, as stated or learned from its 429s; 0: as many as may be.",
 		}, []string{"partner", "account"}),
+		paused: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "pixel_delivery_paused", Help: "1 while nothing is sent until somebody acts, as after credentials were refused; the partner's page says why.",
+		}, []string{"partner", "account"}),
+		renewals: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "pixel_token_renewals_total", Help: "Access tokens that a partner was asked for, by result: renewed, refused (somebody must act), failed (tried again).",
+		}, []string{"partner", "result"}),
+		tokenEnds: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "pixel_token_expires_timestamp_seconds", Help: "When the access token that this process got last ends. One is renewed when it is needed, so at a quiet partner this may lie in the past.",
+		}, []string{"partner"}),
 	}
-	for _, c := range []prometheus.Collector{m.deliveries, m.latency, m.breaker, m.parallel, m.perSecond} {
+	for _, c := range []prometheus.Collector{m.deliveries, m.latency, m.breaker, m.parallel, m.perSecond, m.paused, m.renewals, m.tokenEnds} {
 		if err := r.Register(c); err != nil {
 			return nil, err
 		}
 	}
 	return m, nil
+}
+
+// renewed counts an access token that was asked for.
+func (m *Metrics) renewed(partner string) func(time.Time, error) {
+	return func(ends time.Time, err error) {
+		result := "failed"
+		if err == nil {
+			result = "renewed"
+			m.tokenEnds.WithLabelValues(partner).Set(float64(ends.Unix()))
+		} else if _, ok := errors.AsType[*delivery.Disconnected](err); ok {
+			result = "refused"
+		}
+		m.renewals.WithLabelValues(partner, result).Inc()
+	}
 }

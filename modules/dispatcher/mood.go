@@ -55,6 +55,7 @@ func (s *seat) gate(now time.Time) gate {
 		switch {
 		case p.Revision != s.mood.revision:
 			s.mood.paused = ""
+			s.showPause()
 			s.log().Info("lane goes on: its settings changed")
 		case now.Before(s.mood.probeAt):
 			return shut
@@ -94,6 +95,7 @@ func (s *seat) pause(reason string, revision int64, now time.Time) {
 		s.log().Error("lane paused: nothing is sent until somebody acts", "cause", reason)
 	}
 	s.mood.paused, s.mood.revision, s.mood.probeAt = reason, revision, now.Add(probe)
+	s.showPause()
 }
 
 // postpone puts off the next try of a paused seat: the last one told nothing.
@@ -109,8 +111,18 @@ func (s *seat) unpause() {
 	defer s.mood.mu.Unlock()
 	if s.mood.paused != "" {
 		s.mood.paused = ""
+		s.showPause()
 		s.log().Info("lane goes on: the partner takes requests again")
 	}
+}
+
+// showPause tells the metrics; its caller holds the lock.
+func (s *seat) showPause() {
+	value := 0.0
+	if s.mood.paused != "" {
+		value = 1
+	}
+	s.lane.metrics.paused.WithLabelValues(s.lane.name, s.account).Set(value)
 }
 
 // throttle slows the seat down because the partner asked for it: quiet for as long

@@ -62,6 +62,7 @@ func newSeat(l *lane, account string) *seat {
 	s.pace = newPace(l.spec.Limits)
 	s.mood.breaker, s.mood.since = closed, time.Now()
 	l.metrics.breaker.WithLabelValues(l.name, account).Set(0)
+	l.metrics.paused.WithLabelValues(l.name, account).Set(0)
 	return s
 }
 

@@ -17,6 +17,8 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
+
+	"github.com/miq/pixel/modules/exemplar"
 )
 
 // politeness is how much of a refused body is read and thrown away. A client
@@ -44,7 +46,7 @@ func around(o Options) echo.MiddlewareFunc {
 				}
 			}
 			span.End()
-			m.count(c, status, time.Since(start))
+			m.count(c, status, time.Since(start), span.SpanContext())
 			return err
 		}
 	}
@@ -151,7 +153,7 @@ func register[T prometheus.Collector](reg prometheus.Registerer, c T) T {
 	return c
 }
 
-func (m *metrics) count(c *echo.Context, status int, took time.Duration) {
+func (m *metrics) count(c *echo.Context, status int, took time.Duration, span trace.SpanContext) {
 	route := c.Path()
 	if route == "" {
 		route = "none" // whatever a scanner asks for must not make a new series
@@ -168,5 +170,5 @@ func (m *metrics) count(c *echo.Context, status int, took time.Duration) {
 	}
 	s := found.(*series)
 	s.requests.Inc()
-	s.seconds.Observe(took.Seconds())
+	exemplar.At(span, s.seconds, took.Seconds())
 }

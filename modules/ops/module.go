@@ -27,11 +27,17 @@ type Params struct {
 	Checks    []health.Check `group:"health,soft"`
 	Log       *slog.Logger
 	Metrics   prometheus.Gatherer
+	Level     *slog.LevelVar `optional:"true"`
 }
 
 func provide(p Params) *Ops {
 	e := httpserver.New(httpserver.Options{Name: "ops", Log: p.Log, Checks: p.Checks, Detailed: true})
 	Routes(e, p.Metrics)
+	if p.Level != nil {
+		l := newLevel(p.Level, p.Log)
+		l.routes(e)
+		p.Lifecycle.Append(fx.StopHook(l.stop))
+	}
 	s := httpserver.NewServer(e, p.Config.Addr, p.Log)
 	p.Lifecycle.Append(fx.StartStopHook(s.Start, s.Stop))
 	return &Ops{s}

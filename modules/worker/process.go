@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/miq/pixel/modules/exemplar"
 	"github.com/miq/pixel/modules/ledger"
 	"github.com/miq/pixel/modules/queue"
 )
@@ -171,7 +172,7 @@ func (w *Worker) step(ctx context.Context, s step, b *batch) (f *failure) {
 			w.metrics.panics.WithLabelValues(s.name).Inc()
 			f = &failure{s.name, fmt.Errorf("panic: %s", describe(p)), true}
 		}
-		w.metrics.steps.WithLabelValues(s.name).Observe(time.Since(start).Seconds())
+		exemplar.Observe(ctx, w.metrics.steps.WithLabelValues(s.name), time.Since(start).Seconds())
 		if f != nil {
 			span.SetStatus(codes.Error, f.Error())
 		}
