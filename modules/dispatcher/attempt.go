@@ -30,8 +30,6 @@ type attempt struct {
 	deadline time.Time     // no request is begun after it
 	discard  bool          // what waits for the partner is too much, and this the oldest of it
 	resends  bool          // what may have been counted is sent again
-	// permitted is when consent was asked last.
-	permitted time.Time
 
 	untried []*job            // go back as they came
 	later   []*job            // another message of the same event is under way

@@ -95,7 +95,6 @@ func (a *attempt) permit(ctx context.Context, jobs []*job, now time.Time) ([]*jo
 	if err != nil {
 		return nil, err
 	}
-	a.permitted = now
 	left := jobs[:0]
 	for i, j := range jobs {
 		pixel, ok := a.lane.settings.Pixel(j.delivery.Event.PixelID)

@@ -19,9 +19,6 @@ import (
 // codeUnknown is the code of what nobody knows whether the partner took it.
 const codeUnknown = "unknown_outcome"
 
-// fresh is for how long what consent allowed needs not be asked again.
-const fresh = 5 * time.Millisecond
-
 // lastCheck has the last word on a request: see delivery.Last.
 type lastCheck struct {
 	attempt *attempt
@@ -45,16 +42,12 @@ func (c *lastCheck) ask(ctx context.Context, list []event.Delivery) []event.Deli
 			rest = append(rest, j)
 		}
 	}
-	if now := time.Now(); now.Sub(a.permitted) > fresh {
-		left, err := a.permit(ctx, append([]*job(nil), going...), now)
-		if err != nil {
-			c.err = err
-			return nil
-		}
-		going = left
-		c.jobs = append(rest, left...)
+	going, err := a.permit(ctx, going, time.Now())
+	if err == nil {
+		c.jobs = append(rest, going...)
+		err = a.mark(ctx, going)
 	}
-	if err := a.mark(ctx, going); err != nil {
+	if err != nil {
 		c.err = err
 		return nil
 	}
