@@ -17,14 +17,15 @@ import (
 // window of the overview.
 type rangeChoice struct {
 	Key, Title string
-	Span, Step time.Duration
+	Span       time.Duration
+	Step       analytics.Step
 }
 
 var ranges = []rangeChoice{
-	{"1h", "Last hour", time.Hour, time.Minute},
-	{"24h", "Last 24 hours", 24 * time.Hour, 15 * time.Minute},
-	{"7d", "Last 7 days", 7 * 24 * time.Hour, 2 * time.Hour},
-	{"30d", "Last 30 days", 30 * 24 * time.Hour, 6 * time.Hour},
+	{"1h", "Last hour", time.Hour, analytics.Minute},
+	{"24h", "Last 24 hours", 24 * time.Hour, "15m"},
+	{"7d", "Last 7 days", 7 * 24 * time.Hour, "2h"},
+	{"30d", "Last 30 days", 30 * 24 * time.Hour, "6h"},
 }
 
 func chosenRange(key string) rangeChoice {
@@ -112,7 +113,7 @@ func (a *Admin) overview(ctx context.Context, d *overviewData) error {
 		d.Change = &change
 	}
 	d.Steps = pair(current, before)
-	recent, err := series(analytics.SeriesQuery{Metric: analytics.MetricEvents, Since: until.Add(-5 * time.Minute), Until: until, Step: time.Minute})
+	recent, err := series(analytics.SeriesQuery{Metric: analytics.MetricEvents, Since: until.Add(-5 * time.Minute), Until: until, Step: analytics.Minute})
 	if err != nil {
 		return err
 	}

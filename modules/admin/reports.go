@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"math"
 	"net/http"
 	"slices"
 	"strconv"
@@ -130,15 +129,12 @@ func dimensions(m analytics.Metric) []string {
 	return analytics.EventDimensions
 }
 
-// maxSteps is the port's bound on a series.
-const maxSteps = analytics.MaxSteps
-
 func (a *Admin) timeseries(c *echo.Context) error {
 	q := a.query(c)
 	s := analytics.SeriesQuery{
 		Metric:  analytics.Metric(q.choice("metric", string(analytics.MetricEvents), metrics...)),
 		PixelID: q.text("pixel_id"), Name: q.text("name"), Partner: q.text("partner"),
-		Since: q.time("since"), Until: q.time("until"), GroupBy: q.text("group_by"),
+		Since: q.time("since"), Until: q.time("until"), GroupBy: q.text("group_by"), Zone: q.text("zone"),
 	}
 	step, format := q.text("step"), q.choice("format", "json", "json", "csv")
 	if s.Until.IsZero() {
@@ -155,14 +151,9 @@ func (a *Admin) timeseries(c *echo.Context) error {
 	}
 	s.Step = niceStep(s.Until.Sub(s.Since))
 	if step != "" {
-		d, ok := span(step)
-		switch {
-		case !ok || d < time.Minute:
-			q.fail("step", "must be a duration of at least 1m, such as 5m, 1h or 1d")
-		case s.Until.Sub(s.Since)/d >= maxSteps:
-			q.fail("step", fmt.Sprintf("is too short for this range: at most %d steps", maxSteps))
-		default:
-			s.Step = d
+		var err error
+		if s.Step, err = analytics.ParseStep(step); err != nil {
+			q.fail("step", reason(err))
 		}
 	}
 	if err := q.err(); err != nil {
@@ -186,20 +177,25 @@ func (a *Admin) timeseries(c *echo.Context) error {
 	return c.JSON(http.StatusOK, struct {
 		Items []analytics.Series `json:"items"`
 		Next  string             `json:"next"`
-		Step  float64            `json:"step_seconds"`
+		Step  analytics.Step     `json:"step"`
 		Since time.Time          `json:"since"`
 		Until time.Time          `json:"until"`
-	}{nonNil(list), "", s.Step.Seconds(), s.Since.UTC(), s.Until.UTC()})
+	}{nonNil(list), "", s.Step, s.Since.UTC(), s.Until.UTC()})
 }
 
-// niceStep gives about 60 to 100 steps.
-func niceStep(d time.Duration) time.Duration {
-	for _, s := range []time.Duration{time.Minute, 5 * time.Minute, 15 * time.Minute, time.Hour, 3 * time.Hour, 6 * time.Hour} {
-		if d/s <= 100 {
+// niceStep gives about 30 to 100 steps.
+func niceStep(d time.Duration) analytics.Step {
+	for _, s := range []analytics.Step{analytics.Minute, "5m", "15m", analytics.Hour, "3h", "6h", analytics.Day, analytics.Week} {
+		if d/s.Usual() <= 100 {
 			return s
 		}
 	}
-	return 24 * time.Hour * time.Duration(math.Ceil(d.Hours()/24/100))
+	return analytics.Month
+}
+
+// reason is what is wrong with a question, for a parameter's error.
+func reason(err error) string {
+	return strings.TrimPrefix(err.Error(), analytics.ErrInvalid.Error()+": ")
 }
 
 func (a *Admin) top(c *echo.Context) error {

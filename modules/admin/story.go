@@ -87,11 +87,7 @@ const patience = 2 * time.Minute
 
 // story reads an event and everything that came of it.
 func (a *Admin) story(ctx context.Context, pixelID, id string) (story, error) {
-	e, err := a.o.Events.Event(ctx, pixelID, id)
-	if err != nil {
-		return story{}, err
-	}
-	page, err := a.o.Events.Syncs(ctx, analytics.SyncFilter{PixelID: e.PixelID, EventID: e.ID, Limit: 1000})
+	found, err := a.o.Events.Story(ctx, analytics.StoryQuery{PixelID: pixelID, ID: id})
 	if err != nil {
 		return story{}, err
 	}
@@ -99,12 +95,9 @@ func (a *Admin) story(ctx context.Context, pixelID, id string) (story, error) {
 	if err != nil {
 		return story{}, err
 	}
+	e, matches := found.Event, found.Matches
 	s := story{Event: e, Steps: steps(e)}
-	s.Deliveries = a.deliveries(e, page.Syncs, lanes)
-	matches, err := a.o.Events.Matches(ctx, e.PixelID, e.ID)
-	if err != nil {
-		return story{}, err
-	}
+	s.Deliveries = a.deliveries(e, found.Syncs, lanes)
 	for i, d := range s.Deliveries {
 		for _, m := range matches {
 			if m.Partner == d.Partner {

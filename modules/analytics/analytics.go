@@ -49,6 +49,10 @@ type Reader interface {
 	Matches(ctx context.Context, pixelID, eventID string) ([]event.Match, error)
 	// Readiness counts matches, by the partner's name.
 	Readiness(ctx context.Context, q ReadinessQuery) ([]Readiness, error)
+	FunnelReader
+	LatencyReader
+	OrderReader
+	StoryReader
 	// Series counts over time; steps without anything are there with zero.
 	Series(ctx context.Context, q SeriesQuery) ([]Series, error)
 	// Top counts by one dimension, greatest first.
@@ -81,6 +85,15 @@ type EventFilter struct {
 	// Query is found in the name, the page's address, its title, or is the
 	// beginning of an event, order or visitor id; letter case is ignored.
 	Query string
+	// Where are conditions on EventDimensions, which all must hold.
+	Where []Condition
+	// MinValue and MaxValue bound the order's value, both inclusive; what has no
+	// value lies outside.
+	MinValue, MaxValue *float64
+	// Partner and Outcome ask for a line in the sync log, of one attempt, that has
+	// both or the one that is set.
+	Partner string
+	Outcome event.Outcome
 	// Since and Until bound the time of receipt, Until exclusive. All times are
 	// compared in whole microseconds.
 	Since, Until time.Time
@@ -137,19 +150,21 @@ var (
 	SyncDimensions  = []string{"pixel_id", "partner", "outcome", "code"}
 )
 
-// SeriesQuery asks for counts over time. Steps begin at multiples of Step since
-// the year 1 (time.Time.Truncate), so that days begin at midnight UTC and weeks
-// on Mondays; what lies outside Since and Until is not counted, even where it
-// shares a step. Without GroupBy there is always exactly one answer; groups come
-// greatest first, and those that come to zero are left out.
+// SeriesQuery asks for counts over time. The steps are those that Since to Until
+// touch, by the clock of the zone; what lies outside Since and Until is not
+// counted, even where it shares a step. Without GroupBy there is always exactly
+// one answer; groups come greatest first by what they come to over the whole
+// time, and those that come to zero are left out.
 type SeriesQuery struct {
 	Metric       Metric
 	PixelID      string
 	Name         string // of events; not for MetricSyncs
 	Partner      string // only for MetricSyncs
+	Where        []Condition
 	Since, Until time.Time
-	Step         time.Duration // at least a minute; at most 2,000 steps
-	GroupBy      string        // empty, or a dimension; the 20 greatest groups are kept
+	Step         Step   // at most 2,000 of them
+	Zone         string // the IANA name of a time zone; empty: UTC
+	GroupBy      string // empty, or a dimension; the 20 greatest groups are kept
 }
 
 // Series are one group's counts.
@@ -172,6 +187,7 @@ type TopQuery struct {
 	PixelID      string
 	Name         string // of events; not for MetricSyncs
 	Partner      string // only for MetricSyncs
+	Where        []Condition
 	Since, Until time.Time
 	Limit        int // 1–1000; 0: 10
 }
@@ -183,11 +199,15 @@ type TopRow struct {
 }
 
 // Tally is a count of the events of one pixel that were received in one hour: of
-// all, where Partner is empty, or of those that have an accepted line in the sync
-// log of that partner.
+// all, where Partner is empty, or of those that were handed to that partner's
+// queue (there is a Match of that hour), that an attempt was made to send (a line of the sync
+// log with an attempt above 0, which is neither not sent nor dry), and that the
+// partner accepted (a line that says so). A row has something above zero.
 type Tally struct {
 	PixelID string
 	Hour    time.Time // when it began
 	Partner string
-	N       int64
+	N       int64 // stored, or accepted by the partner
+	Routed  int64 // 0 where Partner is empty, as Sent
+	Sent    int64
 }

@@ -2,6 +2,7 @@ package analytics
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -12,9 +13,9 @@ const (
 	MaxLimit  = 1000 // rows in an answer
 	MaxSteps  = 2000 // of a Series
 	MaxGroups = 20   // of a Series
-	MinStep   = time.Minute
-
-	maxRange = 100 * 366 * 24 * time.Hour
+	maxRange  = 100 * 366 * 24 * time.Hour
+	// maxSpan bounds what reads every event of a time, and not only roll-ups.
+	maxSpan = 400 * 24 * time.Hour
 )
 
 func invalid(format string, args ...any) error {
@@ -38,6 +39,35 @@ func between(since, until time.Time) error {
 	return nil
 }
 
+// span says whether there is a beginning and an end, not too far apart.
+func span(since, until time.Time) error {
+	switch {
+	case since.IsZero() || until.IsZero():
+		return invalid("since and until are needed")
+	case !since.Before(until):
+		return invalid("until must lie after since")
+	case until.Sub(since) > maxSpan:
+		return invalid("since and until lie more than %d days apart", int(maxSpan.Hours()/24))
+	}
+	return nil
+}
+
+// stepsOf are where steps begin.
+func stepsOf(step Step, zone string, since, until time.Time) ([]time.Time, error) {
+	if _, _, ok := step.parts(); !ok {
+		return nil, badStep(string(step))
+	}
+	loc, err := location(zone)
+	if err != nil {
+		return nil, err
+	}
+	starts := step.starts(since, until, loc, MaxSteps)
+	if len(starts) > MaxSteps {
+		return nil, invalid("more than %d steps of %s lie between since and until", MaxSteps, step)
+	}
+	return starts, nil
+}
+
 // Check fills the limit in, or says what is wrong with the filter.
 func (f EventFilter) Check() (_ EventFilter, err error) {
 	if f.Limit, err = limit(f.Limit, 50); err != nil {
@@ -45,6 +75,17 @@ func (f EventFilter) Check() (_ EventFilter, err error) {
 	}
 	if f.After != "" && f.Cursor != "" {
 		return f, invalid("after and cursor exclude one another")
+	}
+	if f.MinValue != nil && f.MaxValue != nil && *f.MaxValue < *f.MinValue {
+		return f, invalid("the greatest value lies below the least")
+	}
+	for _, v := range []*float64{f.MinValue, f.MaxValue} {
+		if v != nil && (math.IsNaN(*v) || math.IsInf(*v, 0)) {
+			return f, invalid("a value must be a number")
+		}
+	}
+	if err := conditions(f.Where, EventDimensions); err != nil {
+		return f, err
 	}
 	return f, between(f.Since, f.Until)
 }
@@ -67,29 +108,21 @@ func (q SeriesQuery) Check() error {
 		return invalid("a series needs since and until")
 	case !q.Since.Before(q.Until):
 		return invalid("until must lie after since")
-	case q.Step < MinStep || q.Step > maxRange || q.Step%time.Second != 0:
-		return invalid("step must be at least %s and a whole number of seconds, not %s", MinStep, q.Step)
 	}
 	if q.Until.Sub(q.Since) > maxRange {
 		return invalid("since and until lie more than a hundred years apart")
 	}
-	if q.Until.Sub(q.From())/MaxSteps > q.Step || q.Steps() > MaxSteps {
-		return invalid("more than %d steps of %s lie between since and until", MaxSteps, q.Step)
+	if err := conditions(q.Where, dimensions(q.Metric)); err != nil {
+		return err
 	}
-	return nil
+	_, err := q.Starts()
+	return err
 }
 
-// From is where the first step begins.
-func (q SeriesQuery) From() time.Time { return q.Since.UTC().Truncate(q.Step) }
-
-// Steps is how many steps there are.
-func (q SeriesQuery) Steps() int {
-	span := q.Until.Sub(q.From())
-	steps := span / q.Step
-	if span%q.Step > 0 {
-		steps++
-	}
-	return int(steps)
+// Starts are where the steps begin, the first at or before Since. Every instant
+// from Since to before Until lies in the step of the last start at or before it.
+func (q SeriesQuery) Starts() ([]time.Time, error) {
+	return stepsOf(q.Step, q.Zone, q.Since, q.Until)
 }
 
 // Check fills the limit in, or says what is wrong with the question.
@@ -101,6 +134,9 @@ func (q TopQuery) Check() (_ TopQuery, err error) {
 		return q, invalid("a dimension is needed: %s", strings.Join(dimensions(q.Metric), ", "))
 	}
 	if err := counts(q.Metric, q.Dimension, q.Name, q.Partner); err != nil {
+		return q, err
+	}
+	if err := conditions(q.Where, dimensions(q.Metric)); err != nil {
 		return q, err
 	}
 	return q, between(q.Since, q.Until)

@@ -6,6 +6,7 @@ package analyticstest
 import (
 	"bytes"
 	"cmp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -22,8 +23,8 @@ const Span = 50 * time.Hour
 
 // Run checks the promises; open makes an empty store.
 func Run(t *testing.T, open func(*testing.T) analytics.Store) {
-	d := &data{events: Events(7, 2000, Span)}
-	d.syncs = Syncs(7, d.events)
+	d := &data{events: append(Events(7, 2000, Span), spring(Events(8, 200, Span))...)}
+	d.syncs, d.matches = Syncs(7, d.events), Matches(7, d.events)
 	full := open(t)
 	writeEvents(t, full, d.events[:3]...)
 	for i := 3; i < len(d.events); i += 256 {
@@ -31,6 +32,11 @@ func Run(t *testing.T, open func(*testing.T) analytics.Store) {
 	}
 	for i := 0; i < len(d.syncs); i += 256 {
 		writeSyncs(t, full, d.syncs[i:min(i+256, len(d.syncs))]...)
+	}
+	for chunk := range slices.Chunk(d.matches, 256) {
+		if err := full.WriteMatches(t.Context(), chunk...); err != nil {
+			t.Fatalf("write matches: %v", err)
+		}
 	}
 	for _, c := range []struct {
 		name string
@@ -41,6 +47,12 @@ func Run(t *testing.T, open func(*testing.T) analytics.Store) {
 		{"the sync log is filtered as a recount does", syncFilters},
 		{"a series is what a recount gives", seriesRecounted},
 		{"the greatest groups are what a recount gives", topRecounted},
+		{"steps follow the clock and the calendar of any time zone", zonesRecounted},
+		{"conditions on any dimension select what a recount does", conditionsRecounted},
+		{"a funnel is what a recount of each visitor gives", funnelsRecounted},
+		{"latencies are what sorting them gives", latenciesRecounted},
+		{"orders that came several times are found", repeatedRecounted},
+		{"a story is an event and all that came of it", stories},
 		{"a tally is what a recount gives, by hour of receipt", tallyRecounted},
 		{"what lies beyond the bounds is refused, and why is said", refusals},
 		{"an ended context ends a question", endedContext},
@@ -70,8 +82,9 @@ func Run(t *testing.T, open func(*testing.T) analytics.Store) {
 }
 
 type data struct {
-	events []event.Event
-	syncs  []event.Sync
+	events  []event.Event
+	syncs   []event.Sync
+	matches []event.Match
 }
 
 func writeEvents(t *testing.T, s analytics.Store, events ...event.Event) {
@@ -212,7 +225,7 @@ func emptyStore(t *testing.T, s analytics.Store) {
 	if _, err := s.Event(t.Context(), "", "e"); !isNotFound(err) {
 		t.Errorf("event: %v", err)
 	}
-	q := analytics.SeriesQuery{Metric: analytics.MetricRevenue, Since: Begin, Until: Begin.Add(time.Hour), Step: time.Hour}
+	q := analytics.SeriesQuery{Metric: analytics.MetricRevenue, Since: Begin, Until: Begin.Add(time.Hour), Step: analytics.Hour}
 	series, err := s.Series(t.Context(), q)
 	if err != nil || len(series) != 1 || len(series[0].Points) != 2 || series[0].Points[0].Value != 0 {
 		t.Errorf("series: %v, %v", series, err)

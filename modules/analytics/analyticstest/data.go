@@ -12,8 +12,9 @@ import (
 )
 
 // Begin is the time of receipt of the first generated event: neither the
-// beginning of an hour nor of a minute.
-var Begin = time.Date(2026, 11, 20, 21, 37, 12, 345_678_000, time.UTC)
+// beginning of an hour nor of a minute, and on the evening before Europe's clocks
+// go back.
+var Begin = time.Date(2026, 10, 24, 21, 37, 12, 345_678_000, time.UTC)
 
 // hostile are strings that a store must treat as any other.
 var hostile = []string{
@@ -23,7 +24,7 @@ var hostile = []string{
 }
 
 var (
-	names   = []string{"page_view", "page_view", "page_view", "page_view", "view_item", "view_item", "add_to_cart", "begin_checkout", "purchase", "scroll"}
+	names   = []string{"page_view", "page_view", "page_view", "page_view", "view_item", "view_item", "add_to_cart", "begin_checkout", "purchase", "scroll", "refund"}
 	agents  = []string{"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Safari/537.36", "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Mobile/15E148 Safari/604.1"}
 	devices = []event.Device{{Class: "desktop", Browser: "Chrome", BrowserVersion: "141.0.0.0", OS: "Windows", OSVersion: "10.0"}, {Class: "mobile", Browser: "Safari", BrowserVersion: "18.5", OS: "iOS", OSVersion: "18.5"}}
 	refs    = []event.Referrer{{}, {Kind: "direct"}, {Host: "www.google.com", Kind: "search", Name: "Google"}, {Host: "news.example.org", Kind: "referral"}}
@@ -54,7 +55,7 @@ func Events(seed uint64, n int, span time.Duration) []event.Event {
 
 func one(r *rand.Rand, i int, at time.Time) event.Event {
 	agent := r.IntN(len(agents))
-	visitor := fmt.Sprintf("v-%016x", uint64(r.IntN(5000))*0x9E3779B97F4A7C15)
+	visitor := fmt.Sprintf("v-%016x", uint64(r.IntN(1+r.IntN(1+r.IntN(5000))))*0x9E3779B97F4A7C15)
 	path := fmt.Sprintf("/products/%d", r.IntN(200))
 	e := event.Event{
 		ID: fmt.Sprintf("%012x-%08x-%06x", at.UnixMilli(), r.Uint32(), i), Receipt: fmt.Sprintf("%016x%016x", r.Uint64(), r.Uint64()),
@@ -79,8 +80,15 @@ func one(r *rand.Rand, i int, at time.Time) event.Event {
 	if r.IntN(4) == 0 {
 		e.Enrichment.Campaign = event.Campaign{Source: [...]string{"google", "newsletter"}[r.IntN(2)], Medium: [...]string{"cpc", "email"}[r.IntN(2)], Name: fmt.Sprintf("campaign-%02d", r.IntN(30))}
 	}
-	if e.Name == "purchase" || r.IntN(20) == 0 {
-		e.Order = event.Order{ID: fmt.Sprintf("A-%d", 10_000+i), Value: event.Amount(fmt.Sprintf("%d.%02d", r.IntN(500), r.IntN(100))), Currency: [...]string{"GBP", "EUR", "USD"}[r.IntN(3)]}
+	if r.IntN(30) == 0 { // it waited in a browser that was offline
+		e.Time = at.Add(-time.Duration(r.IntN(72*3600)) * time.Second)
+	}
+	if e.Name == "purchase" || e.Name == "refund" || r.IntN(20) == 0 {
+		order := i
+		if r.IntN(9) == 0 {
+			order -= order % 40 // the page was loaded again
+		}
+		e.Order = event.Order{ID: fmt.Sprintf("A-%d", 10_000+order), Value: event.Amount(fmt.Sprintf("%d.%02d", r.IntN(500), r.IntN(100))), Currency: [...]string{"GBP", "EUR", "USD"}[r.IntN(3)]}
 		e.Priority = event.High
 		switch r.IntN(12) {
 		case 0:
@@ -108,6 +116,33 @@ func one(r *rand.Rand, i int, at time.Time) event.Event {
 	return e
 }
 
+// spring puts events where Europe's clocks go forward.
+func spring(events []event.Event) []event.Event {
+	for i := range events {
+		e := &events[i]
+		for _, t := range []*time.Time{&e.Time, &e.SentAt, &e.ReceivedAt} {
+			*t = t.AddDate(0, 0, -210)
+		}
+	}
+	return events
+}
+
+// Matches makes matches for about half of the events.
+func Matches(seed uint64, events []event.Event) []event.Match {
+	r := rand.New(rand.NewPCG(seed, 3))
+	var out []event.Match
+	for i := range events {
+		e := &events[i]
+		for _, partner := range []string{"ttd", "amazon", "dv360"}[:r.IntN(4)] {
+			if r.IntN(2) == 0 {
+				out = append(out, event.Match{EventID: e.ID, PixelID: e.PixelID, Partner: partner, Name: e.Name, ReceivedAt: e.ReceivedAt,
+					Grade: event.Grades[r.IntN(len(event.Grades))], Keys: []string{"email"}, Missing: []string{}})
+			}
+		}
+	}
+	return out
+}
+
 // Syncs makes up to two lines of the sync log for each event.
 func Syncs(seed uint64, events []event.Event) []event.Sync {
 	r := rand.New(rand.NewPCG(seed, 2))
@@ -119,6 +154,12 @@ func Syncs(seed uint64, events []event.Event) []event.Sync {
 				EventID: e.ID, PixelID: e.PixelID, Partner: [...]string{"ttd", "amazon", "dv360"}[r.IntN(3)], Attempt: attempt,
 				At: e.ReceivedAt.Add(time.Duration(r.IntN(60_000_000)) * time.Microsecond), Outcome: [...]event.Outcome{event.Accepted, event.Accepted, event.Retry, event.Rejected, event.NotSent}[r.IntN(5)],
 				Status: 200, Latency: time.Duration(r.IntN(1e9)), RequestID: fmt.Sprintf("%08x", r.Uint32()), Payload: fmt.Sprintf("%064x", r.Uint64()), OrderID: e.Order.ID,
+			}
+			if r.IntN(20) == 0 {
+				l.Outcome = [...]event.Outcome{event.Dry, event.Unverified}[r.IntN(2)]
+			}
+			if attempt == 0 || l.Outcome == event.NotSent {
+				l.Status, l.Latency = 0, 0
 			}
 			if l.Outcome != event.Accepted {
 				l.Code, l.Message, l.Answer = [...]string{"partner_off", "consent", "InvalidPrivacySetting", ""}[r.IntN(4)], "not sent: partner is off", `{"error":"no"}`

@@ -3,6 +3,8 @@ package analyticstest
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -14,7 +16,7 @@ import (
 func isNotFound(err error) bool { return errors.Is(err, analytics.ErrNotFound) }
 
 // selects is the port's definition of a filter.
-func selects(f analytics.EventFilter, e *event.Event) bool {
+func selects(f analytics.EventFilter, e *event.Event, syncs []event.Sync) bool {
 	equal := func(want, got string) bool { return want == "" || want == got }
 	q := strings.ToLower(f.Query)
 	found := q == ""
@@ -23,6 +25,18 @@ func selects(f analytics.EventFilter, e *event.Event) bool {
 	}
 	for _, s := range []string{e.ID, e.Order.ID, e.Subject.VisitorID} {
 		found = found || strings.HasPrefix(strings.ToLower(s), q)
+	}
+	for _, c := range f.Where {
+		found = found && slices.Contains(c.Values, group(e, c.Dimension)) != c.Not
+	}
+	if f.MinValue != nil || f.MaxValue != nil {
+		v, err := strconv.ParseFloat(string(e.Order.Value), 64)
+		found = found && err == nil && (f.MinValue == nil || v >= *f.MinValue) && (f.MaxValue == nil || v <= *f.MaxValue)
+	}
+	if f.Partner != "" || f.Outcome != "" {
+		found = found && slices.ContainsFunc(syncs, func(l event.Sync) bool {
+			return l.EventID == e.ID && l.PixelID == e.PixelID && equal(f.Partner, l.Partner) && equal(string(f.Outcome), string(l.Outcome))
+		})
 	}
 	return found && equal(f.PixelID, e.PixelID) && equal(f.ID, e.ID) && equal(f.Name, e.Name) &&
 		equal(f.VisitorID, e.Subject.VisitorID) && equal(f.OrderID, e.Order.ID) && within(f.Since, f.Until, e.ReceivedAt)
@@ -63,6 +77,17 @@ func eventFilters(t *testing.T, s analytics.Store, d *data) {
 		{Since: at, Until: at.Add(time.Microsecond)},
 		{Since: at.Add(time.Microsecond), Until: at.Add(5 * time.Hour), PixelID: "px_demo"},
 		{Since: at.In(time.FixedZone("", -8*3600)), Until: at.Add(time.Hour), Name: "page_view", Limit: 3},
+		{Where: []analytics.Condition{analytics.Is("device", "mobile"), analytics.Is("country", "GB", "")}},
+		{Where: []analytics.Condition{{Dimension: "name", Values: []string{"page_view", "scroll"}, Not: true}}, PixelID: "px_demo"},
+		{Where: []analytics.Condition{{Dimension: "utm_source", Values: []string{""}, Not: true}, analytics.Is("consent", "full")}, Since: at, Limit: 20},
+		{MinValue: new(100.0)},
+		{MinValue: new(10.5), MaxValue: new(200.0), PixelID: "px_demo"},
+		{MaxValue: new(0.0)},
+		{Outcome: event.Rejected},
+		{Partner: "ttd"},
+		{Partner: "ttd", Outcome: event.Accepted, Name: "purchase"},
+		{Partner: "amazon", Outcome: event.Retry, MinValue: new(1.0), Query: "purchase"},
+		{Partner: "no such partner"},
 		{Query: "SHOE 17"},
 		{Query: "purchase", PixelID: "px_demo"},
 		{Query: "Purchase", Since: at, Limit: 4},
@@ -91,7 +116,7 @@ func eventFilters(t *testing.T, s analytics.Store, d *data) {
 		t.Run(fmt.Sprintf("%d %q", i, name), func(t *testing.T) {
 			var want []event.Event
 			for j := range d.events {
-				if selects(f, &d.events[j]) {
+				if selects(f, &d.events[j], d.syncs) {
 					want = append(want, d.events[j])
 				}
 			}
@@ -255,7 +280,7 @@ func live(t *testing.T, s analytics.Store) {
 		f.After = begin
 		var got []string
 		for {
-			if written < 500 && f == (analytics.EventFilter{Limit: 7, After: f.After}) {
+			if written < 500 && f.Limit == 7 {
 				writeEvents(t, s, events[written:min(written+13, 500)]...)
 				written += 13
 			}
@@ -280,7 +305,7 @@ func live(t *testing.T, s analytics.Store) {
 		f.After = ""
 		var selected []string
 		for i := range events[100:] {
-			if selects(f, &events[100+i]) {
+			if selects(f, &events[100+i], nil) {
 				selected = append(selected, want[i])
 			}
 		}

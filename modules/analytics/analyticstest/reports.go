@@ -25,18 +25,20 @@ type fact struct {
 }
 
 // facts are what a question is about.
-func (d *data) facts(m analytics.Metric, dimension, pixel, name, partner string, since, until time.Time) (facts []fact) {
+func (d *data) facts(m analytics.Metric, dimension, pixel, name, partner string, where []analytics.Condition, since, until time.Time) (facts []fact) {
 	if m == analytics.MetricSyncs {
 		for _, l := range d.syncs {
-			if (pixel == "" || l.PixelID == pixel) && (partner == "" || l.Partner == partner) && within(since, until, l.At) {
-				facts = append(facts, fact{at: l.At, group: map[string]string{"pixel_id": l.PixelID, "partner": l.Partner, "outcome": string(l.Outcome), "code": l.Code}[dimension]})
+			of := map[string]string{"pixel_id": l.PixelID, "partner": l.Partner, "outcome": string(l.Outcome), "code": l.Code}
+			if (pixel == "" || l.PixelID == pixel) && (partner == "" || l.Partner == partner) && within(since, until, l.At) && holds(where, func(d string) string { return of[d] }) {
+				facts = append(facts, fact{at: l.At, group: of[dimension]})
 			}
 		}
 		return facts
 	}
 	for i := range d.events {
 		e := &d.events[i]
-		if pixel != "" && e.PixelID != pixel || name != "" && e.Name != name || !within(since, until, e.ReceivedAt) || m == analytics.MetricRevenue && e.Name != "purchase" {
+		if pixel != "" && e.PixelID != pixel || name != "" && e.Name != name || !within(since, until, e.ReceivedAt) || m == analytics.MetricRevenue && e.Name != "purchase" ||
+			!holds(where, func(d string) string { return group(e, d) }) {
 			continue
 		}
 		v, ok := new(big.Rat).SetString(string(e.Order.Value))
@@ -46,6 +48,16 @@ func (d *data) facts(m analytics.Metric, dimension, pixel, name, partner string,
 		facts = append(facts, fact{at: e.ReceivedAt, group: group(e, dimension), visitor: e.Subject.VisitorID, value: v})
 	}
 	return facts
+}
+
+// holds is the port's definition of conditions.
+func holds(where []analytics.Condition, of func(dimension string) string) bool {
+	for _, c := range where {
+		if slices.Contains(c.Values, of(c.Dimension)) == c.Not {
+			return false
+		}
+	}
+	return true
 }
 
 // group is written out again, so that analytics.Value is checked too.
@@ -135,7 +147,7 @@ func topRecounted(t *testing.T, s analytics.Store, d *data) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					want := top(m, d.facts(m, dim, q.PixelID, q.Name, q.Partner, q.Since, q.Until), cmp.Or(q.Limit, 10))
+					want := top(m, d.facts(m, dim, q.PixelID, q.Name, q.Partner, q.Where, q.Since, q.Until), cmp.Or(q.Limit, 10))
 					if len(got) != len(want) {
 						t.Fatalf("%d groups, not %d", len(got), len(want))
 					}
@@ -155,16 +167,16 @@ func seriesRecounted(t *testing.T, s analytics.Store, d *data) {
 	for _, m := range metrics {
 		for _, dim := range append([]string{""}, dimensions(m)...) {
 			questions := []analytics.SeriesQuery{
-				{Since: hour, Until: hour.Add(52 * time.Hour), Step: time.Hour},
-				{Since: Begin.Add(90 * time.Minute), Until: Begin.Add(7 * time.Hour), Step: 15 * time.Minute, PixelID: "px_demo"},
-				{Since: Begin.Add(-time.Hour), Until: Begin.Add(99 * time.Hour), Step: 24 * time.Hour},
-				{Since: Begin.Add(time.Hour), Until: Begin.Add(time.Hour + time.Microsecond), Step: time.Minute},
-				{Since: Begin.AddDate(-30, 0, 0), Until: Begin.AddDate(1, 0, 0), Step: 7 * 24 * time.Hour},
+				{Since: hour, Until: hour.Add(52 * time.Hour), Step: analytics.Hour},
+				{Since: Begin.Add(90 * time.Minute), Until: Begin.Add(7 * time.Hour), Step: "15m", PixelID: "px_demo"},
+				{Since: Begin.Add(-time.Hour), Until: Begin.Add(99 * time.Hour), Step: analytics.Day},
+				{Since: Begin.Add(time.Hour), Until: Begin.Add(time.Hour + time.Microsecond), Step: analytics.Minute},
+				{Since: Begin.AddDate(-30, 0, 0), Until: Begin.AddDate(1, 0, 0), Step: analytics.Week, Zone: "Europe/London"},
 			}
 			if m == analytics.MetricSyncs {
-				questions = append(questions, analytics.SeriesQuery{Since: hour, Until: hour.Add(52 * time.Hour), Step: time.Hour, Partner: "amazon"})
+				questions = append(questions, analytics.SeriesQuery{Since: hour, Until: hour.Add(52 * time.Hour), Step: analytics.Hour, Zone: "Asia/Kolkata", Partner: "amazon"})
 			} else {
-				questions = append(questions, analytics.SeriesQuery{Since: hour, Until: hour.Add(52 * time.Hour), Step: 5 * time.Hour, Name: "purchase"})
+				questions = append(questions, analytics.SeriesQuery{Since: hour, Until: hour.Add(52 * time.Hour), Step: "6h", Zone: "America/St_Johns", Name: "purchase"})
 			}
 			for i, q := range questions {
 				t.Run(fmt.Sprintf("%s by %s %d", m, cmp.Or(dim, "nothing"), i), func(t *testing.T) {
@@ -181,7 +193,7 @@ func checkSeries(t *testing.T, s analytics.Store, d *data, q analytics.SeriesQue
 	if err != nil {
 		t.Fatal(err)
 	}
-	facts := d.facts(q.Metric, q.GroupBy, q.PixelID, q.Name, q.Partner, q.Since, q.Until)
+	facts := d.facts(q.Metric, q.GroupBy, q.PixelID, q.Name, q.Partner, q.Where, q.Since, q.Until)
 	groups := []analytics.TopRow{{}}
 	if q.GroupBy != "" {
 		groups = top(q.Metric, facts, 20)
@@ -189,31 +201,37 @@ func checkSeries(t *testing.T, s analytics.Store, d *data, q analytics.SeriesQue
 	if len(got) != len(groups) {
 		t.Fatalf("%d series, not %d", len(got), len(groups))
 	}
+	starts, err := q.Starts()
+	if err != nil {
+		t.Fatal(err)
+	}
 	type cell struct {
 		group string
-		step  int64
+		step  int
 	}
 	cells := map[cell][]fact{}
 	for _, f := range facts {
-		c := cell{f.group, f.at.Truncate(q.Step).UnixMicro()}
+		step := 0
+		for step+1 < len(starts) && !starts[step+1].After(f.at) {
+			step++
+		}
+		c := cell{f.group, step}
 		cells[c] = append(cells[c], f)
 	}
 	for i, g := range groups {
 		if got[i].Group != g.Group {
 			t.Fatalf("series %d is of %q, not %q", i, short(got[i].Group), short(g.Group))
 		}
-		at := q.Since.Truncate(q.Step)
-		for j, p := range got[i].Points {
-			if !p.Time.Equal(at) {
-				t.Fatalf("step %d begins at %s, not %s", j, p.Time, at)
-			}
-			if want := value(q.Metric, cells[cell{g.Group, at.UnixMicro()}]); !near(p.Value, want) {
-				t.Errorf("%q at %s: %v, not %v", short(g.Group), at, p.Value, want)
-			}
-			at = at.Add(q.Step)
+		if len(got[i].Points) != len(starts) {
+			t.Fatalf("%d steps, not %d", len(got[i].Points), len(starts))
 		}
-		if at.Before(q.Until) || !at.Add(-q.Step).Before(q.Until) {
-			t.Errorf("the steps end at %s, for a question until %s", at, q.Until)
+		for j, p := range got[i].Points {
+			if !p.Time.Equal(starts[j]) {
+				t.Fatalf("step %d begins at %s, not %s", j, p.Time, starts[j])
+			}
+			if want := value(q.Metric, cells[cell{g.Group, j}]); !near(p.Value, want) {
+				t.Errorf("%q at %s: %v, not %v", short(g.Group), p.Time, p.Value, want)
+			}
 		}
 	}
 }
@@ -245,18 +263,24 @@ func refusals(t *testing.T, s analytics.Store, _ *data) {
 	syncs("until before since", "until", analytics.SyncFilter{Since: Begin, Until: Begin.Add(-1)})
 
 	series := func(name, says string, change func(*analytics.SeriesQuery)) {
-		q := analytics.SeriesQuery{Metric: analytics.MetricEvents, Since: Begin, Until: Begin.Add(time.Hour), Step: time.Minute}
+		q := analytics.SeriesQuery{Metric: analytics.MetricEvents, Since: Begin, Until: Begin.Add(time.Hour), Step: analytics.Minute}
 		change(&q)
 		ask("series: "+name, says, func(ctx context.Context) error { _, err := s.Series(ctx, q); return err })
 	}
 	series("no metric", "events, visitors, revenue, syncs", func(q *analytics.SeriesQuery) { q.Metric = "" })
 	series("unknown metric", "count(*)", func(q *analytics.SeriesQuery) { q.Metric = "count(*)" })
-	series("step too short", "at least 1m0s", func(q *analytics.SeriesQuery) { q.Step = time.Minute - 1 })
-	series("no step", "at least 1m0s", func(q *analytics.SeriesQuery) { q.Step = 0 })
-	series("step of half seconds", "whole number of seconds", func(q *analytics.SeriesQuery) { q.Step = time.Minute + time.Second/2 })
+	for _, step := range []analytics.Step{"", "0m", "-1h", "90s", "7m", "5h", "2d", "60m", "24h", "01h", "1", "m", "1M", "hour", "9999999999999999999m"} {
+		series(fmt.Sprintf("step %q", step), "step must be minute, hour, day, week or month", func(q *analytics.SeriesQuery) { q.Step = step })
+	}
+	for _, zone := range []string{"Local", "Mars/Olympus", "../../etc/passwd", "Europe/London\x00", strings.Repeat("Z", 1<<20)} {
+		series(fmt.Sprintf("zone %.20q", zone), "zone must be", func(q *analytics.SeriesQuery) { q.Zone = zone })
+	}
+	series("a condition on what is no dimension", "one of pixel_id, name", func(q *analytics.SeriesQuery) { q.Where = []analytics.Condition{analytics.Is("id; --", "x")} })
+	series("a condition without a value", "needs 1 to 100 values", func(q *analytics.SeriesQuery) { q.Where = []analytics.Condition{analytics.Is("name")} })
+	series("too many conditions", "at most 10 conditions", func(q *analytics.SeriesQuery) { q.Where = make([]analytics.Condition, 11) })
 	series("too many steps", "2000 steps", func(q *analytics.SeriesQuery) { q.Until = q.Since.Add(2001 * time.Minute) })
-	series("too many steps of an hour", "2000 steps", func(q *analytics.SeriesQuery) { q.Step, q.Until = time.Hour, q.Since.AddDate(1, 0, 0) })
-	series("all of history", "hundred years", func(q *analytics.SeriesQuery) { q.Since, q.Step = time.Unix(-1<<40, 0), 8760*time.Hour })
+	series("too many steps of an hour", "2000 steps", func(q *analytics.SeriesQuery) { q.Step, q.Until = analytics.Hour, q.Since.AddDate(1, 0, 0) })
+	series("all of history", "hundred years", func(q *analytics.SeriesQuery) { q.Since, q.Step = time.Unix(-1<<40, 0), analytics.Month })
 	series("no since", "since and until", func(q *analytics.SeriesQuery) { q.Since = time.Time{} })
 	series("no until", "since and until", func(q *analytics.SeriesQuery) { q.Until = time.Time{} })
 	series("until is since", "until must lie after since", func(q *analytics.SeriesQuery) { q.Until = q.Since })
@@ -280,8 +304,39 @@ func refusals(t *testing.T, s analytics.Store, _ *data) {
 	top("until before since", "until", func(q *analytics.TopQuery) { q.Since, q.Until = Begin, Begin.Add(-1) })
 	top("events of a partner", "partner", func(q *analytics.TopQuery) { q.Partner = "ttd" })
 
+	funnel := func(name, says string, change func(*analytics.FunnelQuery)) {
+		q := analytics.FunnelQuery{Since: Begin, Until: Begin.Add(time.Hour), Steps: []analytics.FunnelStep{{Name: "a"}, {Name: "b"}}}
+		change(&q)
+		ask("funnel: "+name, says, func(ctx context.Context) error { _, err := s.Funnel(ctx, q); return err })
+	}
+	funnel("one step", "2 to 10 steps", func(q *analytics.FunnelQuery) { q.Steps = q.Steps[:1] })
+	funnel("eleven steps", "2 to 10 steps", func(q *analytics.FunnelQuery) { q.Steps = make([]analytics.FunnelStep, 11) })
+	funnel("a step without a name", "step 2 of the funnel", func(q *analytics.FunnelQuery) { q.Steps[1].Name = "" })
+	funnel("a window of years", "at most 90 days", func(q *analytics.FunnelQuery) { q.Window = 91 * 24 * time.Hour })
+	funnel("a negative window", "more than nothing", func(q *analytics.FunnelQuery) { q.Window = -1 })
+	funnel("no time", "since and until", func(q *analytics.FunnelQuery) { q.Since = time.Time{} })
+	funnel("two years", "400 days", func(q *analytics.FunnelQuery) { q.Until = q.Since.AddDate(2, 0, 0) })
+	funnel("a condition of a step", "one of pixel_id", func(q *analytics.FunnelQuery) { q.Steps[1].Where = []analytics.Condition{analytics.Is("body", "x")} })
+	ask("latency: no time", "since and until", func(ctx context.Context) error { _, err := s.Latency(ctx, analytics.LatencyQuery{}); return err })
+	ask("latency: a step that is none", "step must be", func(ctx context.Context) error {
+		_, err := s.Latency(ctx, analytics.LatencyQuery{Since: Begin, Until: Begin.Add(time.Hour), Step: "3x"})
+		return err
+	})
+	ask("repeated orders: limit", "limit must be", func(ctx context.Context) error {
+		_, err := s.Repeated(ctx, analytics.RepeatedQuery{Since: Begin, Until: Begin.Add(time.Hour), Limit: 1001})
+		return err
+	})
+	ask("story: of nothing", "one of them", func(ctx context.Context) error { _, err := s.Story(ctx, analytics.StoryQuery{}); return err })
+	ask("story: of both", "one of them", func(ctx context.Context) error {
+		_, err := s.Story(ctx, analytics.StoryQuery{ID: "a", OrderID: "b"})
+		return err
+	})
+	events("greatest value below the least", "below the least", analytics.EventFilter{MinValue: new(2.0), MaxValue: new(1.0)})
+	events("a value that is none", "must be a number", analytics.EventFilter{MinValue: new(math.NaN())})
+	events("a condition on what is no dimension", "one of pixel_id", analytics.EventFilter{Where: []analytics.Condition{analytics.Is("search", "x")}})
+
 	// Right at the bounds, it is answered.
-	if got, err := s.Series(t.Context(), analytics.SeriesQuery{Metric: analytics.MetricEvents, Since: Begin.Truncate(time.Minute), Until: Begin.Truncate(time.Minute).Add(2000 * time.Minute), Step: time.Minute}); err != nil || len(got[0].Points) != 2000 {
+	if got, err := s.Series(t.Context(), analytics.SeriesQuery{Metric: analytics.MetricEvents, Since: Begin.Truncate(time.Minute), Until: Begin.Truncate(time.Minute).Add(2000 * time.Minute), Step: analytics.Minute}); err != nil || len(got[0].Points) != 2000 {
 		t.Errorf("2,000 steps: %v", err)
 	}
 }
@@ -292,7 +347,23 @@ func endedContext(t *testing.T, s analytics.Store, _ *data) {
 		"event":  func(ctx context.Context) error { _, err := s.Event(ctx, "", "no-such-id"); return err },
 		"syncs":  func(ctx context.Context) error { _, err := s.Syncs(ctx, analytics.SyncFilter{}); return err },
 		"series": func(ctx context.Context) error {
-			_, err := s.Series(ctx, analytics.SeriesQuery{Metric: analytics.MetricEvents, Since: Begin, Until: Begin.Add(Span), Step: time.Hour})
+			_, err := s.Series(ctx, analytics.SeriesQuery{Metric: analytics.MetricEvents, Since: Begin, Until: Begin.Add(Span), Step: analytics.Hour})
+			return err
+		},
+		"funnel": func(ctx context.Context) error {
+			_, err := s.Funnel(ctx, analytics.FunnelQuery{Since: Begin, Until: Begin.Add(Span), Steps: []analytics.FunnelStep{{Name: "page_view"}, {Name: "purchase"}}})
+			return err
+		},
+		"latency": func(ctx context.Context) error {
+			_, err := s.Latency(ctx, analytics.LatencyQuery{Since: Begin, Until: Begin.Add(Span)})
+			return err
+		},
+		"repeated orders": func(ctx context.Context) error {
+			_, err := s.Repeated(ctx, analytics.RepeatedQuery{Since: Begin, Until: Begin.Add(Span)})
+			return err
+		},
+		"story": func(ctx context.Context) error {
+			_, err := s.Story(ctx, analytics.StoryQuery{ID: "no-such-id"})
 			return err
 		},
 		"top": func(ctx context.Context) error {

@@ -20,22 +20,44 @@ func tallyRecounted(t *testing.T, s analytics.Store, d *data) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			first, end := c.since.Truncate(time.Hour), c.until.Truncate(time.Hour)
-			want := map[analytics.Tally]int64{}
+			want := map[analytics.Tally]analytics.Tally{}
 			type id struct{ pixel, event string }
 			hours := map[id]time.Time{}
 			for _, e := range d.events {
 				if hour := e.ReceivedAt.UTC().Truncate(time.Hour); !hour.Before(first) && hour.Before(end) {
 					hours[id{e.PixelID, e.ID}] = hour
-					want[analytics.Tally{PixelID: e.PixelID, Hour: hour}]++
+					k := analytics.Tally{PixelID: e.PixelID, Hour: hour}
+					v := want[k]
+					v.N++
+					want[k] = v
 				}
 			}
-			counted := map[event.Sync]bool{}
+			accepted, sent := map[event.Sync]bool{}, map[event.Sync]bool{}
 			for _, l := range d.syncs {
 				hour, there := hours[id{l.PixelID, l.EventID}]
-				once := event.Sync{PixelID: l.PixelID, EventID: l.EventID, Partner: l.Partner}
-				if l.Outcome == event.Accepted && there && !counted[once] {
-					counted[once] = true
-					want[analytics.Tally{PixelID: l.PixelID, Hour: hour, Partner: l.Partner}]++
+				if !there {
+					continue
+				}
+				k, once := analytics.Tally{PixelID: l.PixelID, Hour: hour, Partner: l.Partner}, event.Sync{PixelID: l.PixelID, EventID: l.EventID, Partner: l.Partner}
+				v := want[k]
+				if l.Outcome == event.Accepted && !accepted[once] {
+					accepted[once] = true
+					v.N++
+				}
+				if l.Attempt > 0 && l.Outcome != event.NotSent && l.Outcome != event.Dry && !sent[once] {
+					sent[once] = true
+					v.Sent++
+				}
+				if v != (analytics.Tally{}) {
+					want[k] = v
+				}
+			}
+			for _, m := range d.matches {
+				if hour := m.ReceivedAt.UTC().Truncate(time.Hour); !hour.Before(first) && hour.Before(end) {
+					k := analytics.Tally{PixelID: m.PixelID, Hour: hour, Partner: m.Partner}
+					v := want[k]
+					v.Routed++
+					want[k] = v
 				}
 			}
 			got, err := s.Tally(t.Context(), c.since, c.until)
@@ -43,12 +65,12 @@ func tallyRecounted(t *testing.T, s analytics.Store, d *data) {
 				t.Fatal(err)
 			}
 			for _, g := range got {
-				n := g.N
-				g.N = 0
-				if n == 0 || want[g] != n {
-					t.Errorf("%+v: %d, want %d", g, n, want[g])
+				k := analytics.Tally{PixelID: g.PixelID, Hour: g.Hour, Partner: g.Partner}
+				figures := analytics.Tally{N: g.N, Routed: g.Routed, Sent: g.Sent}
+				if figures == (analytics.Tally{}) || want[k] != figures {
+					t.Errorf("%+v: want %+v", g, want[k])
 				}
-				delete(want, g)
+				delete(want, k)
 			}
 			if len(want) > 0 {
 				t.Errorf("not tallied: %v", want)

@@ -53,6 +53,20 @@ func (s *Store) Events(ctx context.Context, f analytics.EventFilter) (page analy
 		w.add(ofProfile, f.ProfileID)
 	}
 	w.between(plus+"e.received_at", f.Since, f.Until)
+	w.conditions("+e.", f.Where)
+	if f.MinValue != nil {
+		w.add("e.value >= ?", *f.MinValue)
+	}
+	if f.MaxValue != nil {
+		w.add("e.value <= ?", *f.MaxValue)
+	}
+	if f.Partner != "" || f.Outcome != "" {
+		sent := where{}
+		sent.add("s.event_id = e.id AND s.pixel_id = e.pixel_id")
+		sent.equal("s.partner", f.Partner)
+		sent.equal("s.outcome", string(f.Outcome))
+		w.add("EXISTS (SELECT 1 FROM syncs s"+sent.String()+")", sent.args...)
+	}
 	if f.Query != "" {
 		q := fold(f.Query)
 		w.add("(instr(e.search, ?) BETWEEN 1 AND instr(e.search, x'FE') OR instr(e.search, ?) > 0)", []byte(q), []byte("\xFE"+q))
@@ -98,18 +112,29 @@ func (s *Store) Events(ctx context.Context, f analytics.EventFilter) (page analy
 
 // Event finds one event. An id that two pixels used finds the one received last.
 func (s *Store) Event(ctx context.Context, pixelID, id string) (e event.Event, err error) {
-	w := where{}
-	w.add("e.id = ?", id)
-	w.equal("e.pixel_id", pixelID)
 	err = s.snapshot(ctx, "find an event", func(tx *sql.Tx) error {
-		var at, seq int64
-		e, err = s.scan(tx.QueryRowContext(ctx, `SELECT e.received_at, e.seq, b.codec, b.body FROM events e CROSS JOIN event_bodies b USING (seq)`+
-			w.String()+` ORDER BY e.received_at DESC, e.seq DESC LIMIT 1`, w.args...), &at, &seq)
-		if errors.Is(err, sql.ErrNoRows) {
-			return analytics.ErrNotFound
-		}
+		e, err = s.find(ctx, tx, "id", id, pixelID)
 		return err
 	})
+	return e, err
+}
+
+// find is by the event's id or the order's, whichever column that is.
+func (s *Store) find(ctx context.Context, tx *sql.Tx, column, id, pixelID string) (e event.Event, err error) {
+	w := where{}
+	order := ""
+	w.add("e."+column+" = ?", id)
+	if column == "order_id" {
+		w.add("e.order_id <> ''")
+		order = "e.name = 'purchase' DESC, "
+	}
+	w.equal("e.pixel_id", pixelID)
+	var at, seq int64
+	e, err = s.scan(tx.QueryRowContext(ctx, `SELECT e.received_at, e.seq, b.codec, b.body FROM events e CROSS JOIN event_bodies b USING (seq)`+
+		w.String()+` ORDER BY `+order+`e.received_at DESC, e.seq DESC LIMIT 1`, w.args...), &at, &seq)
+	if errors.Is(err, sql.ErrNoRows) {
+		return e, analytics.ErrNotFound
+	}
 	return e, err
 }
 

@@ -32,29 +32,31 @@ func (s *Store) WriteMatches(ctx context.Context, matches ...event.Match) error 
 
 // Matches are an event's, by partner.
 func (s *Store) Matches(ctx context.Context, pixelID, eventID string) (out []event.Match, err error) {
-	out = []event.Match{}
 	err = s.snapshot(ctx, "read matches", func(tx *sql.Tx) error {
-		rows, err := tx.QueryContext(ctx, `SELECT partner, received_at, name, grade, keys, missing FROM matches WHERE event_id = ? AND pixel_id = ? ORDER BY partner`, eventID, pixelID)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			m := event.Match{EventID: eventID, PixelID: pixelID}
-			var at int64
-			var keys, missing string
-			if err := rows.Scan(&m.Partner, &at, &m.Name, &m.Grade, &keys, &missing); err != nil {
-				return err
-			}
-			m.ReceivedAt, m.Keys, m.Missing = time.UnixMicro(at).UTC(), names(keys), names(missing)
-			out = append(out, m)
-		}
-		return rows.Err()
+		out, err = listMatches(ctx, tx, pixelID, eventID)
+		return err
 	})
+	return out, err
+}
+
+func listMatches(ctx context.Context, tx *sql.Tx, pixelID, eventID string) ([]event.Match, error) {
+	rows, err := tx.QueryContext(ctx, `SELECT partner, received_at, name, grade, keys, missing FROM matches WHERE event_id = ? AND pixel_id = ? ORDER BY partner`, eventID, pixelID)
 	if err != nil {
 		return nil, err
 	}
-	return out, nil
+	defer rows.Close()
+	out := []event.Match{}
+	for rows.Next() {
+		m := event.Match{EventID: eventID, PixelID: pixelID}
+		var at int64
+		var keys, missing string
+		if err := rows.Scan(&m.Partner, &at, &m.Name, &m.Grade, &keys, &missing); err != nil {
+			return nil, err
+		}
+		m.ReceivedAt, m.Keys, m.Missing = time.UnixMicro(at).UTC(), names(keys), names(missing)
+		out = append(out, m)
+	}
+	return out, rows.Err()
 }
 
 // Readiness counts matches.

@@ -3,6 +3,7 @@ package sqliteanalytics
 import (
 	"context"
 	"database/sql"
+	"strconv"
 	"strings"
 	"time"
 
@@ -17,7 +18,7 @@ type source struct {
 
 // count has checked arguments only: metric, dimension and column names come from
 // lists in the code, never from a caller's string.
-func count(m analytics.Metric, pixelID, name, partner string, since, until time.Time) source {
+func count(m analytics.Metric, pixelID, name, partner string, where []analytics.Condition, since, until time.Time) source {
 	s := source{table: "events", time: "received_at", value: "count(*)"}
 	switch m {
 	case analytics.MetricVisitors:
@@ -31,6 +32,7 @@ func count(m analytics.Metric, pixelID, name, partner string, since, until time.
 	s.equal("pixel_id", pixelID)
 	s.equal("name", name)
 	s.equal("partner", partner)
+	s.conditions("", where)
 	s.between(s.time, since, until)
 	return s
 }
@@ -59,7 +61,7 @@ func (s *Store) Top(ctx context.Context, q analytics.TopQuery) (top []analytics.
 		return nil, err
 	}
 	err = s.snapshot(ctx, "count the greatest", func(tx *sql.Tx) error {
-		top, err = count(q.Metric, q.PixelID, q.Name, q.Partner, q.Since, q.Until).top(ctx, tx, q.Dimension, q.Limit)
+		top, err = count(q.Metric, q.PixelID, q.Name, q.Partner, q.Where, q.Since, q.Until).top(ctx, tx, q.Dimension, q.Limit)
 		return err
 	})
 	return top, err
@@ -70,14 +72,28 @@ func (s *Store) Series(ctx context.Context, q analytics.SeriesQuery) (series []a
 	if err := q.Check(); err != nil {
 		return nil, err
 	}
+	starts, err := q.Starts()
+	if err != nil {
+		return nil, err
+	}
 	err = s.snapshot(ctx, "count over time", func(tx *sql.Tx) error {
-		src := count(q.Metric, q.PixelID, q.Name, q.Partner, q.Since, q.Until)
+		src := count(q.Metric, q.PixelID, q.Name, q.Partner, q.Where, q.Since, q.Until)
 		dimension, groups := "''", []analytics.TopRow{{}}
 		if q.GroupBy != "" {
 			dimension = q.GroupBy
 			if groups, err = src.top(ctx, tx, dimension, analytics.MaxGroups); err != nil || len(groups) == 0 {
 				return err
 			}
+		}
+		at := make(map[string]int, len(groups))
+		for i, g := range groups {
+			at[g.Group] = i
+			series = append(series, zeros(starts, g.Group))
+		}
+		// The steps bound the time, so that each is a seek in an index.
+		src = count(q.Metric, q.PixelID, q.Name, q.Partner, q.Where, time.Time{}, time.Time{})
+		src.add(src.time + " >= a AND " + src.time + " < b")
+		if q.GroupBy != "" {
 			names := make([]any, len(groups))
 			for i, g := range groups {
 				names[i] = g.Group
@@ -86,13 +102,7 @@ func (s *Store) Series(ctx context.Context, q analytics.SeriesQuery) (series []a
 			// time is the better one.
 			src.add("+"+dimension+" IN (?"+strings.Repeat(", ?", len(names)-1)+")", names...)
 		}
-		at := make(map[string]int, len(groups))
-		for i, g := range groups {
-			at[g.Group] = i
-			series = append(series, zeros(q, g.Group))
-		}
-		rows, err := tx.QueryContext(ctx, `SELECT (`+src.time+` - ?) / ?, `+dimension+`, `+src.value+` FROM `+src.table+src.String()+` GROUP BY 1, 2`,
-			append([]any{q.From().UnixMicro(), q.Step.Microseconds()}, src.args...)...)
+		rows, err := tx.QueryContext(ctx, steps(starts, q.Since, q.Until)+` SELECT i, `+dimension+`, `+src.value+` FROM steps CROSS JOIN `+src.table+src.String()+` GROUP BY 1, 2`, src.args...)
 		if err != nil {
 			return err
 		}
@@ -114,10 +124,34 @@ func (s *Store) Series(ctx context.Context, q analytics.SeriesQuery) (series []a
 	return series, nil
 }
 
-func zeros(q analytics.SeriesQuery, group string) analytics.Series {
-	points := make([]analytics.Point, q.Steps())
-	for i := range points {
-		points[i].Time = q.From().Add(time.Duration(i) * q.Step)
+func zeros(starts []time.Time, group string) analytics.Series {
+	points := make([]analytics.Point, len(starts))
+	for i, t := range starts {
+		points[i].Time = t.UTC()
 	}
 	return analytics.Series{Group: group, Points: points}
+}
+
+// steps is a table of when each step begins and ends, by its number: what of it
+// lies from since to before until.
+func steps(starts []time.Time, since, until time.Time) string {
+	b := []byte("WITH steps (i, a, b) AS (VALUES ")
+	for i, t := range starts {
+		if t.Before(since) {
+			t = since
+		}
+		end := until
+		if i+1 < len(starts) {
+			end = starts[i+1]
+		}
+		if i > 0 {
+			b = append(b, ", "...)
+		}
+		for j, n := range [...]int64{int64(i), t.UnixMicro(), end.UnixMicro()} {
+			b = append(b, "(,,"[j])
+			b = strconv.AppendInt(b, n, 10)
+		}
+		b = append(b, ')')
+	}
+	return string(append(b, ')'))
 }

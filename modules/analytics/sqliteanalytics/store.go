@@ -124,6 +124,21 @@ func (w *where) equal(column, value string) {
 	}
 }
 
+// conditions have been checked: their dimensions are names of columns.
+func (w *where) conditions(prefix string, list []analytics.Condition) {
+	for _, c := range list {
+		args := make([]any, len(c.Values))
+		for i, v := range c.Values {
+			args[i] = v
+		}
+		in := " IN (?"
+		if c.Not {
+			in = " NOT IN (?"
+		}
+		w.add(prefix+c.Dimension+in+strings.Repeat(", ?", len(args)-1)+")", args...)
+	}
+}
+
 func (w *where) between(column string, since, until time.Time) {
 	if !since.IsZero() {
 		w.add(column+" >= ?", since.UnixMicro())

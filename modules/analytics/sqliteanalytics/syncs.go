@@ -34,31 +34,36 @@ func (s *Store) Syncs(ctx context.Context, f analytics.SyncFilter) (page analyti
 		w.add("at <= ? AND (at, seq) < (?, ?)", at, at, seq)
 	}
 	err = s.snapshot(ctx, "list syncs", func(tx *sql.Tx) error {
-		rows, err := tx.QueryContext(ctx, `SELECT at, seq, body FROM syncs`+w.String()+` ORDER BY at DESC, seq DESC LIMIT ?`, append(w.args, f.Limit+1)...)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		var at, seq int64
-		for rows.Next() {
-			if len(page.Syncs) == f.Limit {
-				page.Next = cursor(at, seq)
-				break
-			}
-			var body []byte
-			if err := rows.Scan(&at, &seq, &body); err != nil {
-				return err
-			}
-			var l event.Sync
-			if err := json.Unmarshal(body, &l, lenient); err != nil {
-				return fmt.Errorf("read line %d: %w", seq, err)
-			}
-			page.Syncs = append(page.Syncs, l)
-		}
-		return rows.Err()
+		page, err = listSyncs(ctx, tx, w, f.Limit)
+		return err
 	})
 	if err != nil {
 		return analytics.SyncPage{}, err
 	}
 	return page, nil
+}
+
+func listSyncs(ctx context.Context, tx *sql.Tx, w where, limit int) (page analytics.SyncPage, err error) {
+	rows, err := tx.QueryContext(ctx, `SELECT at, seq, body FROM syncs`+w.String()+` ORDER BY at DESC, seq DESC LIMIT ?`, append(w.args, limit+1)...)
+	if err != nil {
+		return page, err
+	}
+	defer rows.Close()
+	var at, seq int64
+	for rows.Next() {
+		if len(page.Syncs) == limit {
+			page.Next = cursor(at, seq)
+			break
+		}
+		var body []byte
+		if err := rows.Scan(&at, &seq, &body); err != nil {
+			return page, err
+		}
+		var l event.Sync
+		if err := json.Unmarshal(body, &l, lenient); err != nil {
+			return page, fmt.Errorf("read line %d: %w", seq, err)
+		}
+		page.Syncs = append(page.Syncs, l)
+	}
+	return page, rows.Err()
 }
