@@ -16,8 +16,8 @@ const (
 // FunnelQuery asks how many visitors did one thing after the other. Of the events
 // received from Since to before Until, each step is fulfilled by one that
 // happened (Event.Time) later than that of the step before; so no event fulfils
-// two. The last happened at most Window after the first. Events without a visitor
-// id are not counted.
+// two. The last happened at most Window after the first. The visitors of a profile
+// are one; events without a visitor id are not counted.
 type FunnelQuery struct {
 	PixelID      string
 	Where        []Condition // that the events of all steps must fulfil

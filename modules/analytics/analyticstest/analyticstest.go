@@ -6,6 +6,8 @@ package analyticstest
 import (
 	"bytes"
 	"cmp"
+	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -25,7 +27,11 @@ const Span = 50 * time.Hour
 func Run(t *testing.T, open func(*testing.T) analytics.Store) {
 	d := &data{events: append(Events(7, 2000, Span), spring(Events(8, 200, Span))...)}
 	d.syncs, d.matches = Syncs(7, d.events), Matches(7, d.events)
+	d.people(7)
 	full := open(t)
+	if err := full.WriteIdentities(t.Context(), d.identities...); err != nil {
+		t.Fatal(err)
+	}
 	writeEvents(t, full, d.events[:3]...)
 	for i := 3; i < len(d.events); i += 256 {
 		writeEvents(t, full, d.events[i:min(i+256, len(d.events))]...)
@@ -85,6 +91,32 @@ type data struct {
 	events  []event.Event
 	syncs   []event.Sync
 	matches []event.Match
+	// identities say that some visitors are one person, pixel by pixel.
+	identities []analytics.Identity
+	profile    map[[2]string]string // by pixel and visitor
+}
+
+// people makes identities of about a third of the visitors.
+func (d *data) people(seed uint64) {
+	r := rand.New(rand.NewPCG(seed, 4))
+	d.profile = map[[2]string]string{}
+	for i := range d.events {
+		e := &d.events[i]
+		k := [2]string{e.PixelID, e.Subject.VisitorID}
+		if _, there := d.profile[k]; there || k[1] == "" {
+			continue
+		}
+		d.profile[k] = ""
+		if r.IntN(3) == 0 {
+			d.profile[k] = fmt.Sprint("profile-", r.IntN(40))
+		}
+		d.identities = append(d.identities, analytics.Identity{PixelID: k[0], VisitorID: k[1], ProfileID: d.profile[k], Version: int64(i + 1)})
+	}
+}
+
+// person is whom an event is counted as.
+func (d *data) person(e *event.Event) string {
+	return cmp.Or(d.profile[[2]string{e.PixelID, e.Subject.VisitorID}], e.Subject.VisitorID)
 }
 
 func writeEvents(t *testing.T, s analytics.Store, events ...event.Event) {

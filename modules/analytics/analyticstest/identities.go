@@ -48,7 +48,7 @@ func profiles(t *testing.T, s analytics.Store) {
 		if !maps.Equal(got, want) {
 			t.Errorf("visitors by pixel: %v, want %v", got, want)
 		}
-		series, err := s.Series(t.Context(), analytics.SeriesQuery{Metric: analytics.MetricVisitors, PixelID: "px_1", Since: Begin.Truncate(time.Hour), Until: Begin.Add(time.Hour), Step: 24 * time.Hour})
+		series, err := s.Series(t.Context(), analytics.SeriesQuery{Metric: analytics.MetricVisitors, PixelID: "px_1", Since: Begin.Truncate(time.Hour), Until: Begin.Add(time.Hour), Step: analytics.Day})
 		if err != nil {
 			t.Fatal(err)
 		}

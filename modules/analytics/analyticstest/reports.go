@@ -45,7 +45,7 @@ func (d *data) facts(m analytics.Metric, dimension, pixel, name, partner string,
 		if !ok {
 			v = new(big.Rat)
 		}
-		facts = append(facts, fact{at: e.ReceivedAt, group: group(e, dimension), visitor: e.Subject.VisitorID, value: v})
+		facts = append(facts, fact{at: e.ReceivedAt, group: group(e, dimension), visitor: d.person(e), value: v})
 	}
 	return facts
 }

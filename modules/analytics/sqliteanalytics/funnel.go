@@ -9,8 +9,8 @@ import (
 	"github.com/miq/pixel/modules/analytics"
 )
 
-// Funnel reads the events that any step needs in the order of visitors and time,
-// so that only one visitor is in memory.
+// Funnel reads the events that any step needs in the order of people and time, so
+// that only one person is in memory.
 func (s *Store) Funnel(ctx context.Context, q analytics.FunnelQuery) (counts []analytics.FunnelCount, err error) {
 	if q, err = q.Check(); err != nil {
 		return nil, err
@@ -34,7 +34,7 @@ func (s *Store) Funnel(ctx context.Context, q analytics.FunnelQuery) (counts []a
 	w.add("("+strings.Join(some, " OR ")+")", someArgs...)
 	tally := q.Tally()
 	err = s.snapshot(ctx, "count a funnel", func(tx *sql.Tx) error {
-		rows, err := tx.QueryContext(ctx, `SELECT visitor_id, time, `+strings.Join(masks, " | ")+` FROM events`+w.String()+` ORDER BY visitor_id, time`, append(maskArgs, w.args...)...)
+		rows, err := tx.QueryContext(ctx, `SELECT `+person+`, time, `+strings.Join(masks, " | ")+` FROM events`+w.String()+` ORDER BY 1, 2`, append(maskArgs, w.args...)...)
 		if err != nil {
 			return err
 		}

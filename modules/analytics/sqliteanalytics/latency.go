@@ -23,7 +23,7 @@ func (s *Store) Latency(ctx context.Context, q analytics.LatencyQuery) (out []an
 	w.equal("pixel_id", q.PixelID)
 	w.equal("partner", q.Partner)
 	err = s.snapshot(ctx, "read latencies", func(tx *sql.Tx) error {
-		rows, err := tx.QueryContext(ctx, steps(starts, q.Since, q.Until)+` SELECT partner, i, latency FROM steps CROSS JOIN syncs`+w.String()+` ORDER BY 1, 2`, w.args...)
+		rows, err := tx.QueryContext(ctx, stepTable(starts, q.Since, q.Until)+` SELECT partner, i, latency FROM steps CROSS JOIN syncs`+w.String()+` ORDER BY 1, 2`, w.args...)
 		if err != nil {
 			return err
 		}

@@ -102,7 +102,7 @@ func (s *Store) Series(ctx context.Context, q analytics.SeriesQuery) (series []a
 			// time is the better one.
 			src.add("+"+dimension+" IN (?"+strings.Repeat(", ?", len(names)-1)+")", names...)
 		}
-		rows, err := tx.QueryContext(ctx, steps(starts, q.Since, q.Until)+` SELECT i, `+dimension+`, `+src.value+` FROM steps CROSS JOIN `+src.table+src.String()+` GROUP BY 1, 2`, src.args...)
+		rows, err := tx.QueryContext(ctx, stepTable(starts, q.Since, q.Until)+` SELECT i, `+dimension+`, `+src.value+` FROM steps CROSS JOIN `+src.table+src.String()+` GROUP BY 1, 2`, src.args...)
 		if err != nil {
 			return err
 		}
@@ -132,9 +132,9 @@ func zeros(starts []time.Time, group string) analytics.Series {
 	return analytics.Series{Group: group, Points: points}
 }
 
-// steps is a table of when each step begins and ends, by its number: what of it
+// stepTable is a table of when each step begins and ends, by its number: what of it
 // lies from since to before until.
-func steps(starts []time.Time, since, until time.Time) string {
+func stepTable(starts []time.Time, since, until time.Time) string {
 	b := []byte("WITH steps (i, a, b) AS (VALUES ")
 	for i, t := range starts {
 		if t.Before(since) {
