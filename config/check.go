@@ -140,9 +140,7 @@ func (c Config) checkStores(bad *Invalid) {
 	if c.ClickHouse.DSN != "" {
 		bad.add("clickhouse.dsn", "this version stores events in its embedded store only; leave it empty")
 	}
-	if path, ok := strings.CutPrefix(c.Archive.URL, "file://"); !ok || path == "" {
-		bad.add("archive.url", "must begin with file:// and name a folder; this version has no other archive")
-	}
+	c.Archive.check(bad)
 	if c.Geo.CityDB != "" {
 		bad.add("geo.city_db", "this version looks up no places; leave it empty")
 	}

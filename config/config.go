@@ -140,8 +140,10 @@ type ClickHouse struct {
 
 // Archive is where the raw copy goes.
 type Archive struct {
-	URL string    `koanf:"url"`
-	S3  ArchiveS3 `koanf:"s3"`
+	URL string `koanf:"url"`
+	// FileEvery is how long what is archived may wait to be filed as Parquet.
+	FileEvery time.Duration `koanf:"file_every"`
+	S3        ArchiveS3     `koanf:"s3"`
 }
 
 // ArchiveS3 is for s3:// addresses.
@@ -149,6 +151,12 @@ type ArchiveS3 struct {
 	Endpoint  string `koanf:"endpoint"`
 	Region    string `koanf:"region"`
 	PathStyle bool   `koanf:"path_style"`
+	// SSE is how the bucket encrypts: empty (as it is set up), AES256 or aws:kms.
+	SSE    string `koanf:"sse"`
+	KMSKey string `koanf:"kms_key"`
+	// Timeout bounds each request; Attempts is how often one is made.
+	Timeout  time.Duration `koanf:"timeout"`
+	Attempts int           `koanf:"attempts"`
 }
 
 // Geo are the MMDB files.
@@ -210,7 +218,7 @@ func Default() Config {
 		Queue:    Queue{Lease: time.Minute, MaxDeliveries: 8, KeepBooks: 40 * 24 * time.Hour, MaxBytes: 8 << 30},
 		Redis:    Redis{Mode: "single", Timeout: 2 * time.Second},
 		Spill:    Spill{MaxBytes: 1 << 30, Timeout: time.Second},
-		Archive:  Archive{URL: "file://{data_dir}/archive"},
+		Archive:  Archive{URL: "file://{data_dir}/archive", FileEvery: 5 * time.Minute, S3: ArchiveS3{Timeout: 10 * time.Second, Attempts: 4}},
 		Consent:  Consent{VendorID: 101},
 		Partners: map[string]*Partner{"dv360": {}, "ttd": {}, "yahoo": {}, "amazon": {}},
 		OTel:     OTel{Sample: 1},

@@ -16,6 +16,7 @@ import (
 
 	"github.com/miq/pixel/modules/archive"
 	"github.com/miq/pixel/modules/archive/filearchive"
+	"github.com/miq/pixel/modules/archive/lake"
 	"github.com/miq/pixel/modules/sandbox"
 )
 
@@ -235,7 +236,7 @@ func (s *stand) stored(ctx context.Context) (map[string]int, error) {
 // archived counts the events in the archive. One that a worker died over may be
 // there twice; whoever reads it goes by the id.
 func (s *stand) archived(ctx context.Context) (map[string]int, error) {
-	a, err := filearchive.New(filepath.Join(s.dir, "back", "archive"), filearchive.Options{})
+	a, _, err := filearchive.New(filepath.Join(s.dir, "back", "archive"), lake.Options{})
 	if err != nil {
 		return nil, err
 	}
@@ -245,7 +246,7 @@ func (s *stand) archived(ctx context.Context) (map[string]int, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read the archive: %w", err)
 		}
-		all[rec.EventID]++
+		all[rec.Event.ID]++
 	}
 	return all, nil
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/miq/pixel/config"
 	"github.com/miq/pixel/modules/admin"
+	"github.com/miq/pixel/modules/archive/keeper"
 	"github.com/miq/pixel/modules/collector"
 	"github.com/miq/pixel/modules/consent"
 	"github.com/miq/pixel/modules/delivery"
@@ -34,7 +35,7 @@ var roles = []struct {
 	module fx.Option
 }{
 	{"dispatcher", dispatcher.Module},
-	{"worker", worker.Module},
+	{"worker", fx.Options(worker.Module, keeper.Module)},
 	{"collector", collector.Module},
 	{"admin", admin.Module},
 }
@@ -93,5 +94,5 @@ func sections(c config.Config) fx.Option {
 		host = "pixel"
 	}
 	process := settings.Process{Instance: host + "-" + strings.ToLower(rand.Text()[:6]), Roles: strings.Join(c.Roles(), ",")}
-	return fx.Supply(process, c.Collector, c.Worker, c.Dispatcher, c.Admin, c.Ops, c.Queue, c.Consent, partners)
+	return fx.Supply(process, c.Collector, c.Worker, c.Dispatcher, c.Admin, c.Ops, c.Queue, c.Consent, c.Archive, partners)
 }

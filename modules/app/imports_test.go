@@ -21,8 +21,10 @@ var heights = map[string]int{
 	// What has one decision or one service to give.
 	"modules/sqlitedb": 2, "modules/consent": 2, "modules/identity": 2, "modules/enrich": 2, "modules/httpserver": 2, "modules/ledger": 2, "modules/sandbox": 2, "modules/demo": 2, "modules/redistest": 2, "modules/redisclient": 2, "modules/edge": 2,
 	"modules/pressure": 2, "modules/spill": 2, "modules/slots": 2, "modules/atrisk": 2, "modules/watch": 2,
+	"modules/lease":    2,
 	"modules/settings": 3, "modules/purge": 3,
-	"modules/routes": 4, "modules/delivery": 4, "modules/lanestatus": 4, "modules/deadletters": 4,
+	"modules/archive/lake": 4,
+	"modules/routes":       4, "modules/delivery": 4, "modules/lanestatus": 4, "modules/deadletters": 4,
 
 	// Backends, adapters and roles; none knows another.
 	"modules/queue/": 5, "modules/state/": 5, "modules/analytics/": 5, "modules/archive/": 5, "modules/partner/": 5,

@@ -15,6 +15,7 @@ import (
 	"github.com/miq/pixel/migrations"
 	"github.com/miq/pixel/modules/analytics/sqliteanalytics"
 	"github.com/miq/pixel/modules/archive/filearchive"
+	"github.com/miq/pixel/modules/archive/lake"
 	"github.com/miq/pixel/modules/queue"
 	"github.com/miq/pixel/modules/queue/redisqueue"
 	"github.com/miq/pixel/modules/queue/sqlitequeue"
@@ -43,6 +44,7 @@ func storage(c config.Config) fx.Option {
 		spilling(c),
 		either(c.Redis.URL, redisstate.Module, sqlitestate.Module),
 		sqliteanalytics.Module,
+		fx.Provide(lake.NewMetrics),
 		filearchive.Module,
 	)
 }

@@ -1,7 +1,6 @@
 package cli_test
 
 import (
-	"bufio"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -15,6 +14,10 @@ import (
 
 	"github.com/chromedp/chromedp"
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/miq/pixel/modules/archive"
+	"github.com/miq/pixel/modules/archive/filearchive"
+	"github.com/miq/pixel/modules/archive/lake"
 )
 
 // TestTheDemoInARealBrowser is the product's promise as a newcomer meets it: the
@@ -258,36 +261,22 @@ func received(t *testing.T, partners string) []receipt {
 	return slices.DeleteFunc(list, func(r receipt) bool { return len(r.EventIDs)+len(r.OrderIDs) == 0 })
 }
 
-// archived counts an event's records in the archive's files.
+// archived counts how often an event is in the archive.
 func archived(t *testing.T, dir, id string) int {
 	t.Helper()
-	n := 0
-	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
-		if err != nil || !strings.HasSuffix(path, ".zst") {
-			return err
-		}
-		f, err := os.Open(path)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		z, err := zstd.NewReader(f)
-		if err != nil {
-			return err
-		}
-		defer z.Close()
-		lines := bufio.NewScanner(z)
-		lines.Buffer(nil, 4<<20)
-		for lines.Scan() {
-			var e purchase
-			if json.Unmarshal(lines.Bytes(), &e) == nil && e.ID == id {
-				n++
-			}
-		}
-		return lines.Err()
-	})
+	a, _, err := filearchive.New(dir, lake.Options{})
 	if err != nil {
 		t.Fatal(err)
+	}
+	defer a.Close()
+	n := 0
+	for r, err := range a.Read(t.Context(), archive.Filter{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Event.ID == id {
+			n++
+		}
 	}
 	return n
 }
@@ -305,7 +294,7 @@ func grep(t *testing.T, dir, text string) []string {
 		if err != nil {
 			return err
 		}
-		if strings.HasSuffix(path, ".zst") {
+		if strings.HasSuffix(path, ".zst") || strings.HasSuffix(path, ".wal") {
 			z, err := zstd.NewReader(nil)
 			if err != nil {
 				return err

@@ -41,6 +41,8 @@ type Pixel struct {
 	Tag TagOptions `json:"tag,omitzero"`
 	// Processing is what is done to events on their way.
 	Processing Processing `json:"processing,omitzero"`
+	// Retention is how long its data are kept.
+	Retention Retention `json:"retention,omitzero"`
 	// Dry is set where events go to no partner, but what would be sent is shown.
 	Dry bool `json:"dry,omitempty"`
 	// Country is where the site sells, ISO 3166-1 alpha-2: used where an event

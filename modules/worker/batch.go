@@ -78,6 +78,8 @@ type batch struct {
 	queue string
 	items []*item
 	ended []end
+	// stored are the events as they are stored, once a step asked for them.
+	stored []event.Event
 }
 
 func newBatch(name string, messages []queue.Message) *batch {
@@ -99,6 +101,22 @@ func (b *batch) sort(outcome func(*item) string) {
 		}
 	}
 	b.items = kept
+}
+
+// kept are the events as they are stored: with the network instead of the address,
+// and without a place in clear. From the first step that stores them on, none
+// changes them and none is taken out.
+func (b *batch) kept() []event.Event {
+	if len(b.stored) != len(b.items) {
+		b.stored = make([]event.Event, len(b.items))
+		for i, it := range b.items {
+			e := &b.stored[i]
+			*e = it.event
+			e.Context.IP = consent.Truncate(e.Context.IP)
+			e.Subject.Locality = event.Locality{}
+		}
+	}
+	return b.stored
 }
 
 // events are the items' events, to be changed in place.

@@ -45,7 +45,7 @@ func (nothing) SwapAll(_ context.Context, changes ...state.Change) ([][]byte, er
 	return out, nil
 }
 func (nothing) Delete(context.Context, ...string) error                               { return nil }
-func (nothing) Write(context.Context, ...archive.Record) error                        { return nil }
+func (nothing) Write(context.Context, ...event.Event) error                           { return nil }
 func (nothing) Read(context.Context, archive.Filter) iter.Seq2[archive.Record, error] { return nil }
 func (nothing) WriteEvents(context.Context, ...event.Event) error                     { return nil }
 func (nothing) WriteMatches(context.Context, ...event.Match) error                    { return nil }

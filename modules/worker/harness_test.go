@@ -66,18 +66,18 @@ func (acme) Sandbox(func(partner.Received)) http.Handler             { return ni
 // shelf is the archive in memory, by event.
 type shelf struct {
 	mu      sync.Mutex
-	records map[string]archive.Record
+	records map[string]event.Event
 	err     error
 }
 
-func (s *shelf) Write(_ context.Context, records ...archive.Record) error {
+func (s *shelf) Write(_ context.Context, events ...event.Event) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err != nil {
 		return s.err
 	}
-	for _, r := range records {
-		s.records[r.PixelID+"/"+r.EventID] = r
+	for _, e := range events {
+		s.records[e.PixelID+"/"+e.ID] = e
 	}
 	return nil
 }
@@ -171,7 +171,7 @@ func setup(t *testing.T, change ...func(*Deps)) *world {
 		t.Fatal(err)
 	}
 	x := &world{
-		t: t, queue: q, keys: keys, store: store, shelf: &shelf{records: map[string]archive.Record{}},
+		t: t, queue: q, keys: keys, store: store, shelf: &shelf{records: map[string]event.Event{}},
 		site: &site{partners: map[string]settings.Mode{}, pixels: map[string]settings.Pixel{"px": {
 			ID: "px", ConsentMode: settings.Implied, Domains: []string{"shop.example.com"},
 			Routes: []settings.Route{{Partner: "acme", Event: "purchase", Enabled: true, Params: []byte(`{"a":1}`)}, {Partner: "off", Event: "*", Enabled: true}},

@@ -9,7 +9,6 @@ import (
 
 	"github.com/go-json-experiment/json"
 
-	"github.com/miq/pixel/modules/archive"
 	"github.com/miq/pixel/modules/consent"
 	"github.com/miq/pixel/modules/event"
 	"github.com/miq/pixel/modules/partner"
@@ -167,33 +166,12 @@ func (w *Worker) enrich(_ context.Context, b *batch) error {
 
 // archive keeps the raw copy.
 func (w *Worker) archive(ctx context.Context, b *batch) error {
-	records := make([]archive.Record, len(b.items))
-	for i, it := range b.items {
-		e := kept(it.event)
-		body, err := json.Marshal(e)
-		if err != nil {
-			return fmt.Errorf("encode event %s: %w", e.ID, err)
-		}
-		records[i] = archive.Record{PixelID: e.PixelID, EventID: e.ID, ReceivedAt: e.ReceivedAt, Body: body}
-	}
-	return w.store.Write(ctx, records...)
+	return w.store.Write(ctx, b.kept()...)
 }
 
 // analytics stores what is asked about.
 func (w *Worker) analytics(ctx context.Context, b *batch) error {
-	events := make([]event.Event, len(b.items))
-	for i, it := range b.items {
-		events[i] = kept(it.event)
-	}
-	return w.writer.WriteEvents(ctx, events...)
-}
-
-// kept is an event as it is stored: with the network instead of the address, and
-// without a place in clear.
-func kept(e event.Event) event.Event {
-	e.Context.IP = consent.Truncate(e.Context.IP)
-	e.Subject.Locality = event.Locality{}
-	return e
+	return w.writer.WriteEvents(ctx, b.kept()...)
 }
 
 // routes hands the events to the partners' queues, and records how well each

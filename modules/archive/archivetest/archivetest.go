@@ -12,26 +12,38 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-json-experiment/json"
+
 	"github.com/miq/pixel/modules/archive"
+	"github.com/miq/pixel/modules/event"
 )
+
+// Store is what is tested.
+type Store interface {
+	archive.Archive
+	archive.Upkeep
+}
 
 // Place is somewhere that archives are kept.
 type Place struct {
 	// Open opens the place as a process that starts does. A test may have several
-	// archives of one place open at once, as several processes would.
-	Open func(*testing.T) archive.Archive
-	// Dir is the folder that files grow in; empty where files appear whole, so that
-	// none can be torn.
-	Dir string
+	// archives of one place open at once, as several processes would. A file holds at
+	// most so many events; 0: as many as usual.
+	Open func(t *testing.T, rows int) Store
 }
 
-// Begin is when the first record was received: late in an hour, and in a day.
+// Begin is when the first event was received: late in an hour, and in a day.
 var Begin = time.Date(2026, 11, 22, 23, 58, 7, 123_456_789, time.UTC)
 
-// Record makes a record of what an event's JSON needs at least.
-func Record(pixel, id string, at time.Time) archive.Record {
-	return archive.Record{PixelID: pixel, EventID: id, ReceivedAt: at, Body: fmt.Appendf(nil,
-		`{"id":%q,"pixel_id":%q,"name":"page_view","received_at":%q,"properties":{"a":1,"a":"ü %[2]s"}}`, id, pixel, at.Format(time.RFC3339Nano))}
+// Event makes an event.
+func Event(pixel, id string, at time.Time) event.Event {
+	return event.Event{
+		ID: id, PixelID: pixel, Name: "page_view", ReceivedAt: at.UTC(), Time: at.Add(-time.Second).UTC(), Receipt: "r",
+		Source: "web", Priority: event.Standard, Verdict: event.Verdict{State: event.Full, Regime: "gdpr", Rule: "G5"},
+		Subject:    event.Subject{VisitorID: "v-" + id, ClickIDs: map[string]string{"gclid": "g-" + id}},
+		Order:      event.Order{ID: "o-" + id, Value: "249.95", Currency: "EUR"},
+		Properties: fmt.Appendf(nil, `{"a":1,"a":"ü %s"}`, id),
+	}
 }
 
 // Run checks the promises; place makes an empty place.
@@ -40,101 +52,144 @@ func Run(t *testing.T, place func(*testing.T) Place) {
 		name string
 		run  func(*testing.T, Place)
 	}{
-		{"what was written is read, byte for byte", readsBack},
-		{"a reading goes pixel by pixel and hour by hour", inOrder},
+		{"what was written is read as it was", readsBack},
+		{"a reading of what is filed goes pixel by pixel and hour by hour", inOrder},
 		{"a filter selects by pixel and by time of receipt, to the nanosecond", filters},
 		{"what one process wrote, the next one reads and adds to", reopens},
 		{"writers side by side lose nothing", sideBySide},
-		{"a reader beside a writer sees whole records", besideAWriter},
-		{"a record written twice is there", twice},
+		{"a reader beside a writer sees whole events", besideAWriter},
+		{"an event written twice is there, and once when it is filed", twice},
 		{"what could not be read back is refused, and nothing else with it is lost", refuses},
 		{"a pixel id is never a path", neverAPath},
 		{"an ended context ends a write and a reading", ends},
 		{"a reading stops when its reader does", stops},
-		{"a write torn at any byte hides nothing before it", torn},
+		{"a reading beside filing and merging misses nothing", besideUpkeep},
+		{"processes that file and merge at once lose nothing", rivals},
+		{"a reading goes on from a position", positions},
+		{"what is too old is deleted by whole days", expires},
+		{"what is rewritten away is gone, and nothing else is", rewrites},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(t, place(t)) })
 	}
 }
 
-func write(t *testing.T, a archive.Archive, records ...archive.Record) {
+func write(t *testing.T, a archive.Archive, events ...event.Event) {
 	t.Helper()
-	if err := a.Write(t.Context(), records...); err != nil {
-		t.Fatalf("write %d records: %v", len(records), err)
+	if err := a.Write(t.Context(), events...); err != nil {
+		t.Fatalf("write %d events: %v", len(events), err)
 	}
 }
 
-func read(t *testing.T, a archive.Archive, f archive.Filter) []archive.Record {
+func file(t *testing.T, a Store) int {
 	t.Helper()
-	var got []archive.Record
+	n, err := a.File(t.Context())
+	if err != nil {
+		t.Fatalf("file: %v", err)
+	}
+	return n
+}
+
+func merge(t *testing.T, a Store) {
+	t.Helper()
+	if err := a.Merge(t.Context(), time.Time{}, Begin.AddDate(1, 0, 0)); err != nil {
+		t.Fatalf("merge: %v", err)
+	}
+}
+
+func read(t *testing.T, a archive.Archive, f archive.Filter) []event.Event {
+	t.Helper()
+	var got []event.Event
 	for r, err := range a.Read(t.Context(), f) {
 		if err != nil {
 			t.Fatalf("read %+v: %v", f, err)
 		}
-		got = append(got, r)
+		got = append(got, r.Event)
 	}
 	return got
 }
 
-func key(r archive.Record) string {
-	return strings.Join([]string{r.PixelID, r.EventID, r.ReceivedAt.UTC().Format(time.RFC3339Nano), string(r.Body)}, "|")
+func key(e event.Event) string {
+	b, err := json.Marshal(e, json.Deterministic(true))
+	if err != nil {
+		return err.Error()
+	}
+	return string(b)
 }
 
-// same compares as bags: where a record was written once it must come once.
-func same(t *testing.T, got, want []archive.Record) {
+// same compares as bags: what was written once must come once.
+func same(t *testing.T, got, want []event.Event) {
 	t.Helper()
 	left := map[string]int{}
-	for _, r := range want {
-		left[key(r)]++
+	for _, e := range want {
+		left[key(e)]++
 	}
-	for _, r := range got {
-		left[key(r)]--
+	for _, e := range got {
+		left[key(e)]--
 	}
 	for _, k := range slices.Sorted(maps.Keys(left)) {
 		switch n := left[k]; {
 		case n > 0:
-			t.Errorf("missing: %.300s", k)
+			t.Errorf("missing: %.400s", k)
 		case n < 0:
-			t.Errorf("not written, or not so often: %.300s", k)
+			t.Errorf("not written, or not so often: %.400s", k)
 		}
 	}
 }
 
-// sample is records of two pixels over four hours, around midnight.
-func sample() []archive.Record {
-	var all []archive.Record
+// sample is events of two pixels over four hours, around midnight.
+func sample() []event.Event {
+	var all []event.Event
 	for i := range 200 {
-		all = append(all, Record([]string{"px_demo", "0-other"}[i%2], fmt.Sprintf("e-%03d", i), Begin.Add(time.Duration(i)*time.Minute)))
+		all = append(all, Event([]string{"px_demo", "0-other"}[i%2], fmt.Sprintf("e-%03d", i), Begin.Add(time.Duration(i)*time.Minute)))
 	}
 	return all
 }
 
 func readsBack(t *testing.T, p Place) {
-	a := p.Open(t)
+	a := p.Open(t, 30)
 	if got := read(t, a, archive.Filter{}); len(got) != 0 {
-		t.Fatalf("an empty archive has %d records", len(got))
+		t.Fatalf("an empty archive has %d events", len(got))
 	}
 	write(t, a)
 	want := sample()
-	long := Record("px_demo", "long", Begin)
-	long.Body = []byte(strings.Replace(string(long.Body), "page_view", strings.Repeat("x", 3<<20), 1))
-	zone := Record("px_demo", "zone", Begin.In(time.FixedZone("", 5*3600+1800)))
-	want = append(want, long, zone)
+	long := Event("px_demo", "long", Begin)
+	long.Properties = fmt.Appendf(nil, "%q", strings.Repeat("x", 3<<20))
+	zone := Event("px_demo", "zone", Begin.In(time.FixedZone("", 5*3600+1800)))
+	bare := event.Event{ID: "bare", PixelID: "px_demo", ReceivedAt: Begin}
+	want = append(want, long, zone, bare)
 	for batch := range slices.Chunk(want, 37) {
 		write(t, a, batch...)
 	}
 	same(t, read(t, a, archive.Filter{}), want)
+	if b, err := a.Backlog(t.Context()); err != nil || b.Objects == 0 || b.Bytes == 0 || time.Since(b.Oldest) > time.Hour {
+		t.Errorf("the backlog is %+v, %v", b, err)
+	}
+	if n := file(t, a); n != len(want) {
+		t.Errorf("%d events were filed, of %d", n, len(want))
+	}
+	if b, err := a.Backlog(t.Context()); err != nil || b != (archive.Backlog{}) {
+		t.Errorf("after filing the backlog is %+v, %v", b, err)
+	}
+	same(t, read(t, a, archive.Filter{Filed: true}), want)
+	merge(t, a)
+	same(t, read(t, a, archive.Filter{}), want)
+	merge(t, a)
+	same(t, read(t, p.Open(t, 0), archive.Filter{}), want)
 }
 
 func inOrder(t *testing.T, p Place) {
-	a := p.Open(t)
+	a := p.Open(t, 0)
 	all := sample()
 	for i := range all {
 		write(t, a, all[(i*77)%len(all)])
+		if i%50 == 0 {
+			file(t, a)
+		}
 	}
+	file(t, a)
 	var places []string
-	for _, r := range read(t, a, archive.Filter{}) {
-		places = append(places, r.PixelID+r.ReceivedAt.UTC().Format(" 2006-01-02 15"))
+	for _, e := range read(t, a, archive.Filter{Filed: true}) {
+		places = append(places, e.PixelID+e.ReceivedAt.UTC().Format(" 2006-01-02 15"))
 	}
 	if len(places) != len(all) || !slices.IsSorted(places) {
 		t.Errorf("read in the order %q", slices.Compact(places))
@@ -142,33 +197,39 @@ func inOrder(t *testing.T, p Place) {
 }
 
 func filters(t *testing.T, p Place) {
-	a := p.Open(t)
+	a := p.Open(t, 0)
 	all := sample()
 	write(t, a, all...)
 	hour := Begin.Truncate(time.Hour)
-	for _, f := range []archive.Filter{
-		{PixelID: "px_demo"},
-		{PixelID: "px_demo_"},
-		{PixelID: "PX_DEMO"},
-		{Since: all[50].ReceivedAt},
-		{Since: all[50].ReceivedAt.Add(1)},
-		{Until: all[50].ReceivedAt},
-		{Until: all[50].ReceivedAt.Add(1)},
-		{Since: hour.Add(time.Hour), Until: hour.Add(2 * time.Hour)},
-		{Since: hour, Until: hour.Add(time.Hour), PixelID: "0-other"},
-		{Since: all[3].ReceivedAt.In(time.FixedZone("", -9*3600)), Until: all[150].ReceivedAt, PixelID: "px_demo"},
-		{Since: all[100].ReceivedAt, Until: all[10].ReceivedAt},
-		{Since: all[199].ReceivedAt.Add(1)},
-	} {
-		var want []archive.Record
-		for _, r := range all {
-			if (f.PixelID == "" || r.PixelID == f.PixelID) && (f.Since.IsZero() || !r.ReceivedAt.Before(f.Since)) && (f.Until.IsZero() || r.ReceivedAt.Before(f.Until)) {
-				want = append(want, r)
-			}
+	for _, filed := range []bool{false, true} {
+		if filed {
+			file(t, a)
 		}
-		t.Run(fmt.Sprintf("%s %s to %s", f.PixelID, f.Since.Format(time.RFC3339Nano), f.Until.Format(time.RFC3339Nano)), func(t *testing.T) {
-			same(t, read(t, a, f), want)
-		})
+		for _, f := range []archive.Filter{
+			{PixelID: "px_demo"},
+			{PixelID: "px_demo_"},
+			{PixelID: "PX_DEMO"},
+			{Since: all[50].ReceivedAt},
+			{Since: all[50].ReceivedAt.Add(1)},
+			{Until: all[50].ReceivedAt},
+			{Until: all[50].ReceivedAt.Add(1)},
+			{Since: hour.Add(time.Hour), Until: hour.Add(2 * time.Hour)},
+			{Since: hour, Until: hour.Add(time.Hour), PixelID: "0-other"},
+			{Since: all[3].ReceivedAt.In(time.FixedZone("", -9*3600)), Until: all[150].ReceivedAt, PixelID: "px_demo"},
+			{Since: all[100].ReceivedAt, Until: all[10].ReceivedAt},
+			{Since: all[199].ReceivedAt.Add(1)},
+		} {
+			var want []event.Event
+			for _, e := range all {
+				if (f.PixelID == "" || e.PixelID == f.PixelID) && (f.Since.IsZero() || !e.ReceivedAt.Before(f.Since)) && (f.Until.IsZero() || e.ReceivedAt.Before(f.Until)) {
+					want = append(want, e)
+				}
+			}
+			f.Filed = filed
+			t.Run(fmt.Sprintf("%s %s to %s, filed: %v", f.PixelID, f.Since.Format(time.RFC3339Nano), f.Until.Format(time.RFC3339Nano), filed), func(t *testing.T) {
+				same(t, read(t, a, f), want)
+			})
+		}
 	}
 }
 
@@ -176,19 +237,25 @@ func reopens(t *testing.T, p Place) {
 	all := sample()
 	for batch := range slices.Chunk(all, 50) {
 		// The one before is not closed: its process was killed.
-		write(t, p.Open(t), batch...)
+		a := p.Open(t, 0)
+		write(t, a, batch...)
+		file(t, a)
+		write(t, a, batch[0]) // left unfiled
 	}
-	same(t, read(t, p.Open(t), archive.Filter{}), all)
+	a := p.Open(t, 0)
+	file(t, a)
+	merge(t, a)
+	same(t, read(t, a, archive.Filter{}), all)
 }
 
 func sideBySide(t *testing.T, p Place) {
-	one, two := p.Open(t), p.Open(t)
-	var want []archive.Record
+	one, two := p.Open(t, 0), p.Open(t, 0)
+	var want []event.Event
 	var wg sync.WaitGroup
 	for w := range 8 {
-		var mine []archive.Record
+		var mine []event.Event
 		for i := range 100 {
-			mine = append(mine, Record([]string{"px_demo", "px_other", "px_3"}[i%3], fmt.Sprintf("w%d-%03d", w, i), Begin.Add(time.Duration(i)*time.Minute)))
+			mine = append(mine, Event([]string{"px_demo", "px_other", "px_3"}[i%3], fmt.Sprintf("w%d-%03d", w, i), Begin.Add(time.Duration(i)*time.Minute)))
 		}
 		want = append(want, mine...)
 		wg.Go(func() {
@@ -204,89 +271,95 @@ func sideBySide(t *testing.T, p Place) {
 }
 
 func besideAWriter(t *testing.T, p Place) {
-	a := p.Open(t)
+	a := p.Open(t, 0)
 	var mu sync.Mutex
 	done := map[string]bool{} // what Write returned for
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for i := range 60 {
-			r := Record("px_demo", fmt.Sprintf("e-%d", i), Begin)
-			if err := a.Write(t.Context(), r); err != nil {
+			e := Event("px_demo", fmt.Sprintf("e-%d", i), Begin)
+			if err := a.Write(t.Context(), e); err != nil {
 				t.Error(err)
 			}
 			mu.Lock()
-			done[r.EventID] = true
+			done[e.ID] = true
 			mu.Unlock()
 		}
 	})
-	for range 40 {
+	for range 20 {
 		mu.Lock()
 		must := maps.Clone(done)
 		mu.Unlock()
-		for _, r := range read(t, a, archive.Filter{}) {
-			if key(r) != key(Record("px_demo", r.EventID, Begin)) {
-				t.Errorf("read %s", key(r))
-			}
-			delete(must, r.EventID)
-		}
-		if len(must) > 0 {
-			t.Errorf("a reading did not see %d records that were written before it began", len(must))
-		}
+		whole(t, read(t, a, archive.Filter{}), must)
 	}
 	wg.Wait()
 }
 
+// whole checks that events are as they were written, and that none is missing.
+func whole(t *testing.T, got []event.Event, must map[string]bool) {
+	t.Helper()
+	for _, e := range got {
+		if key(e) != key(Event(e.PixelID, e.ID, e.ReceivedAt)) {
+			t.Errorf("read %s", key(e))
+		}
+		delete(must, e.ID)
+	}
+	if len(must) > 0 {
+		t.Errorf("a reading did not see %d events that were written before it began", len(must))
+	}
+}
+
 func twice(t *testing.T, p Place) {
-	r := Record("px_demo", "e", Begin)
-	write(t, p.Open(t), r)
-	write(t, p.Open(t), r)
-	got := read(t, p.Open(t), archive.Filter{})
+	e := Event("px_demo", "e", Begin)
+	write(t, p.Open(t, 0), e)
+	write(t, p.Open(t, 0), e)
+	a := p.Open(t, 0)
+	got := read(t, a, archive.Filter{})
 	if len(got) == 0 || len(got) > 2 {
-		t.Fatalf("read %d records", len(got))
+		t.Fatalf("read %d events", len(got))
 	}
 	for _, g := range got {
-		same(t, []archive.Record{g}, []archive.Record{r})
+		same(t, []event.Event{g}, []event.Event{e})
 	}
+	file(t, a)
+	same(t, read(t, a, archive.Filter{}), []event.Event{e})
+	write(t, a, e)
+	file(t, a)
+	merge(t, a)
+	same(t, read(t, a, archive.Filter{}), []event.Event{e})
 }
 
 func refuses(t *testing.T, p Place) {
-	a := p.Open(t)
-	first := Record("px_demo", "first", Begin)
+	a := p.Open(t, 0)
+	first := Event("px_demo", "first", Begin)
 	write(t, a, first)
-	change := func(f func(*archive.Record)) archive.Record {
-		r := Record("px_demo", "e", Begin)
-		f(&r)
-		return r
-	}
-	for name, r := range map[string]archive.Record{
-		"no body":                 change(func(r *archive.Record) { r.Body = nil }),
-		"half an object":          change(func(r *archive.Record) { r.Body = r.Body[:len(r.Body)-1] }),
-		"two objects":             change(func(r *archive.Record) { r.Body = append(slices.Clone(r.Body), r.Body...) }),
-		"no object":               change(func(r *archive.Record) { r.Body = []byte(`[1]`) }),
-		"two lines":               change(func(r *archive.Record) { r.Body = append(slices.Clone(r.Body), '\n') }),
-		"no UTF-8":                change(func(r *archive.Record) { r.Body = []byte(strings.Replace(string(r.Body), "page", "\xFF", 1)) }),
-		"another event's body":    change(func(r *archive.Record) { r.EventID = "other" }),
-		"another pixel's body":    change(func(r *archive.Record) { r.PixelID = "px_other" }),
-		"another time's body":     change(func(r *archive.Record) { r.ReceivedAt = r.ReceivedAt.Add(1) }),
-		"no time of receipt":      Record("px_demo", "e", time.Time{}),
-		"before there were pixel": Record("px_demo", "e", time.Date(1969, 12, 31, 23, 59, 59, 0, time.UTC)),
+	for name, change := range map[string]func(*event.Event){
+		"no id":                    func(e *event.Event) { e.ID = "" },
+		"no time of receipt":       func(e *event.Event) { e.ReceivedAt = time.Time{} },
+		"before there were pixels": func(e *event.Event) { e.ReceivedAt = time.Date(1969, 12, 31, 23, 59, 59, 0, time.UTC) },
+		"properties that are none": func(e *event.Event) { e.Properties = []byte("?") },
 	} {
 		t.Run(name, func(t *testing.T) {
-			if err := a.Write(t.Context(), r); err == nil {
-				t.Error("it was taken")
+			e := Event("px_demo", "e", Begin)
+			change(&e)
+			if err := a.Write(t.Context(), e); !errors.Is(err, archive.ErrInvalid) {
+				t.Errorf("got %v", err)
 			}
 		})
 	}
-	last := Record("px_demo", "last", Begin)
+	last := Event("px_demo", "last", Begin)
 	write(t, a, last)
-	same(t, read(t, a, archive.Filter{}), []archive.Record{first, last})
+	same(t, read(t, a, archive.Filter{}), []event.Event{first, last})
 }
 
 func neverAPath(t *testing.T, p Place) {
-	a := p.Open(t)
+	a := p.Open(t, 0)
 	for _, id := range []string{"", ".", "..", "../up", "a/b", `a\b`, "/etc", "a\x00b", "_a", "-a", "a b", "pixel=a", "ä", "a\n", "a%2f", strings.Repeat("a", 65)} {
-		if err := a.Write(t.Context(), Record(id, "e", Begin)); err == nil {
-			t.Errorf("pixel id %q was taken", id)
+		if err := a.Write(t.Context(), Event(id, "e", Begin)); !errors.Is(err, archive.ErrInvalid) {
+			t.Errorf("pixel id %q: %v", id, err)
+		}
+		if _, err := a.Expire(t.Context(), id, time.Now()); err == nil {
+			t.Errorf("pixel id %q was expired", id)
 		}
 		if id == "" {
 			continue
@@ -297,17 +370,18 @@ func neverAPath(t *testing.T, p Place) {
 			}
 		}
 	}
-	ok := Record("0"+strings.Repeat("-", 63), "../../e", Begin)
+	ok := Event("0"+strings.Repeat("-", 63), "../../e", Begin)
 	write(t, a, ok)
-	same(t, read(t, a, archive.Filter{}), []archive.Record{ok})
+	file(t, a)
+	same(t, read(t, a, archive.Filter{}), []event.Event{ok})
 }
 
 func ends(t *testing.T, p Place) {
-	a := p.Open(t)
+	a := p.Open(t, 0)
 	write(t, a, sample()...)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := a.Write(ctx, Record("px_demo", "late", Begin)); !errors.Is(err, context.Canceled) {
+	if err := a.Write(ctx, Event("px_demo", "late", Begin)); !errors.Is(err, context.Canceled) {
 		t.Errorf("a write returned %v", err)
 	}
 	n := 0
@@ -323,18 +397,23 @@ func ends(t *testing.T, p Place) {
 }
 
 func stops(t *testing.T, p Place) {
-	a := p.Open(t)
+	a := p.Open(t, 0)
 	write(t, a, sample()...)
-	n := 0
-	for _, err := range a.Read(t.Context(), archive.Filter{}) {
-		if err != nil {
-			t.Fatal(err)
+	for _, filed := range []bool{false, true} {
+		if filed {
+			file(t, a)
 		}
-		if n++; n == 3 {
-			break
+		n := 0
+		for _, err := range a.Read(t.Context(), archive.Filter{}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n++; n == 3 {
+				break
+			}
 		}
-	}
-	if n != 3 {
-		t.Errorf("read %d", n)
+		if n != 3 {
+			t.Errorf("read %d", n)
+		}
 	}
 }

@@ -1,64 +1,42 @@
-// Package filearchive keeps the archive in a folder of the file system.
+// Package filearchive keeps the archive in a folder of the file system: see
+// package lake for what lies there.
 //
-// Records lie in pixel={id}/date=YYYY-MM-DD/hour=HH/{writer}-{n}.ndjson.zst: a
-// line of JSON each, as it was given. A Write appends one whole zstd frame (a few,
-// if it is very large) to its partition's file and returns once the disk has it.
-// Files are plain: `zstdcat` reads one, and any number of them one after another.
-//
-// A writer is one start of one process. It never appends to another's file, so a
-// write that was cut short is always the end of a file, where a reader leaves it
-// out.
+// A file is written beside its place, synced, and then linked to its name, so that
+// it appears whole or not at all; the folder is synced before a write is answered.
+// Several processes may share the folder, if its file system has hard links.
 package filearchive
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
-	"sync"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/google/uuid"
-	"github.com/klauspost/compress/zstd"
 
-	"github.com/miq/pixel/modules/archive"
+	"github.com/miq/pixel/modules/archive/lake"
 )
 
-// Options are for tests; zero fields have the usual values.
-type Options struct {
-	FileSize  int64 // a file that has reached it is not appended to; 64 MiB
-	OpenFiles int   // kept open between writes; 128
+// Folder is a lake.Store.
+type Folder struct {
+	dir string
 }
 
-// known is how many files are remembered, open or not, to be appended to.
-const known = 8192
+var _ lake.Store = (*Folder)(nil)
 
-// Archive is an archive.Archive.
-type Archive struct {
-	dir    string
-	writer string
-	o      Options
-	enc    *zstd.Encoder
-	dec    *zstd.Decoder
+// making is where files are until they are whole.
+const making = ".new"
 
-	mu     sync.Mutex
-	files  map[partition]*file
-	clock  uint64 // counts uses, to find the file unused for longest
-	open   int
-	made   int
-	closed bool
-}
+// abandoned is how old a file must be there to be left of a crash.
+const abandoned = 24 * time.Hour
 
-var _ archive.Archive = (*Archive)(nil)
-
-// New makes an archive in the folder dir, which it makes if need be.
-func New(dir string, o Options) (*Archive, error) {
-	if o.FileSize <= 0 {
-		o.FileSize = 64 << 20
-	}
-	if o.OpenFiles <= 0 {
-		o.OpenFiles = 128
-	}
+// NewFolder returns the store in the folder dir, which it makes if need be.
+func NewFolder(dir string) (*Folder, error) {
 	if dir == "" {
 		return nil, errors.New("the archive has no folder")
 	}
@@ -66,22 +44,162 @@ func New(dir string, o Options) (*Archive, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the archive's folder: %w", err)
 	}
-	if err := makeFolders(dir); err != nil {
+	if err := makeFolders(filepath.Join(dir, making)); err != nil {
 		return nil, fmt.Errorf("make the archive's folder: %w", err)
 	}
-	writer, err := uuid.NewV7()
+	f := &Folder{dir: dir}
+	left, err := os.ReadDir(filepath.Join(dir, making))
 	if err != nil {
-		return nil, fmt.Errorf("name the archive's writer: %w", err)
+		return nil, fmt.Errorf("read the archive's folder: %w", err)
 	}
-	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(2), zstd.WithWindowSize(1<<20), zstd.WithLowerEncoderMem(true))
+	for _, e := range left {
+		if i, err := e.Info(); err == nil && time.Since(i.ModTime()) > abandoned {
+			_ = os.Remove(filepath.Join(dir, making, e.Name()))
+		}
+	}
+	return f, nil
+}
+
+func (f *Folder) path(name string) string { return filepath.Join(f.dir, filepath.FromSlash(name)) }
+
+// Put is a lake.Store's.
+func (f *Folder) Put(ctx context.Context, name string, body []byte, fresh bool) (err error) {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	tmp := filepath.Join(f.dir, making, uuid.NewString())
+	if err := writeWhole(tmp, body); err != nil {
+		return errors.Join(fmt.Errorf("write %s: %w", name, err), ignoreMissing(os.Remove(tmp)))
+	}
+	place := os.Rename
+	if fresh {
+		place = func(tmp, path string) error {
+			err := os.Link(tmp, path)
+			return errors.Join(err, os.Remove(tmp))
+		}
+	}
+	path := f.path(name)
+	for try := 0; ; try++ {
+		if err := makeFolders(filepath.Dir(path)); err != nil {
+			return errors.Join(fmt.Errorf("make the folder of %s: %w", name, err), ignoreMissing(os.Remove(tmp)))
+		}
+		if err = place(tmp, path); !errors.Is(err, fs.ErrNotExist) || try > 0 {
+			break
+		}
+		// Somebody took the folder away since it was empty.
+		if err := writeWhole(tmp, body); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+	}
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		return fmt.Errorf("%s: %w", name, lake.ErrExists)
+	case err != nil:
+		return errors.Join(fmt.Errorf("place %s: %w", name, err), ignoreMissing(os.Remove(tmp)))
+	}
+	return syncFolder(filepath.Dir(path))
+}
+
+func writeWhole(path string, body []byte) error {
+	out, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("make the archive's encoder: %w", err)
+		return err
 	}
-	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(2), zstd.WithDecoderMaxMemory(maxFrame))
-	if err != nil {
-		return nil, fmt.Errorf("make the archive's decoder: %w", err)
+	_, err = out.Write(body)
+	if err == nil {
+		err = out.Sync()
 	}
-	return &Archive{dir: dir, writer: writer.String(), o: o, enc: enc, dec: dec, files: map[partition]*file{}}, nil
+	return errors.Join(err, out.Close())
+}
+
+func ignoreMissing(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// Get is a lake.Store's.
+func (f *Folder) Get(ctx context.Context, name string) ([]byte, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	body, err := os.ReadFile(f.path(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, lake.ErrGone
+	}
+	return body, err
+}
+
+// List is a lake.Store's.
+func (f *Folder) List(ctx context.Context, folder string) ([]lake.Object, error) {
+	var out []lake.Object
+	err := filepath.WalkDir(f.path(folder), func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil // it went away meanwhile
+		case err != nil:
+			return err
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case d.IsDir() || strings.HasPrefix(d.Name(), "."):
+			return nil
+		}
+		i, err := d.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel(f.dir, path)
+		out = append(out, lake.Object{Name: filepath.ToSlash(name), Size: i.Size()})
+		return err
+	})
+	return out, err
+}
+
+// Folders is a lake.Store's.
+func (f *Folder) Folders(_ context.Context, folder string) ([]string, error) {
+	entries, err := os.ReadDir(f.path(folder))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	var names []string
+	for _, e := range entries {
+		if e.IsDir() && !strings.HasPrefix(e.Name(), ".") {
+			names = append(names, e.Name())
+		}
+	}
+	return names, err
+}
+
+// Delete removes files, and then the folders that are empty.
+func (f *Folder) Delete(ctx context.Context, names ...string) error {
+	var folders []string
+	for _, name := range names {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := os.Remove(f.path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if dir := filepath.Dir(f.path(name)); !slices.Contains(folders, dir) {
+			folders = append(folders, dir)
+		}
+	}
+	for _, dir := range folders {
+		// What was deleted must not be there again after a power cut.
+		if err := ignoreMissing(syncFolder(dir)); err != nil {
+			return err
+		}
+		for ; dir != f.dir && strings.HasPrefix(dir, filepath.Join(f.dir, "pixel=")); dir = filepath.Dir(dir) {
+			if os.Remove(dir) != nil {
+				break // not empty
+			}
+		}
+	}
+	return nil
 }
 
 // makeFolders makes a folder and those above it, and has the disk remember them.
@@ -114,33 +232,24 @@ func syncFolder(dir string) error {
 }
 
 // Check reports whether the folder can be written to.
-func (a *Archive) Check(ctx context.Context) error {
-	f, err := os.CreateTemp(a.dir, ".health-*")
+func (f *Folder) Check(ctx context.Context) error {
+	out, err := os.CreateTemp(f.dir, ".health-*")
 	if err != nil {
 		return fmt.Errorf("write to the archive's folder: %w", err)
 	}
-	_, err = f.Write([]byte("ok"))
-	if err := errors.Join(err, f.Close(), os.Remove(f.Name())); err != nil {
+	_, err = out.Write([]byte("ok"))
+	if err := errors.Join(err, out.Close(), os.Remove(out.Name())); err != nil {
 		return fmt.Errorf("write to the archive's folder: %w", err)
 	}
 	return ctx.Err()
 }
 
-// Close closes the files, once the writes that are under way are done.
-func (a *Archive) Close() error {
-	a.mu.Lock()
-	a.closed = true
-	files := make([]*file, 0, len(a.files))
-	for _, f := range a.files {
-		files = append(files, f)
+// New returns the archive in a folder, which it makes if need be.
+func New(dir string, o lake.Options) (*lake.Lake, *Folder, error) {
+	f, err := NewFolder(dir)
+	if err != nil {
+		return nil, nil, err
 	}
-	clear(a.files)
-	a.mu.Unlock()
-	var errs []error
-	for _, f := range files {
-		f.mu.Lock()
-		errs = append(errs, a.release(f))
-		f.mu.Unlock()
-	}
-	return errors.Join(errs...)
+	l, err := lake.New(f, o)
+	return l, f, err
 }

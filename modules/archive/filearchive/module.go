@@ -4,6 +4,7 @@ import (
 	"go.uber.org/fx"
 
 	"github.com/miq/pixel/modules/archive"
+	"github.com/miq/pixel/modules/archive/lake"
 	"github.com/miq/pixel/modules/health"
 )
 
@@ -19,6 +20,7 @@ type Params struct {
 
 	Lifecycle fx.Lifecycle
 	Dir       Dir
+	Metrics   *lake.Metrics `optional:"true"`
 }
 
 // Result is what the archive offers.
@@ -26,14 +28,15 @@ type Result struct {
 	fx.Out
 
 	Archive archive.Archive
+	Upkeep  archive.Upkeep
 	Health  health.Check `group:"health"`
 }
 
 func provide(p Params) (Result, error) {
-	a, err := New(string(p.Dir), Options{})
+	l, f, err := New(string(p.Dir), lake.Options{Observe: p.Metrics.Observe})
 	if err != nil {
 		return Result{}, err
 	}
-	p.Lifecycle.Append(fx.StopHook(a.Close))
-	return Result{Archive: a, Health: health.Check{Name: "archive", Check: a.Check}}, nil
+	p.Lifecycle.Append(fx.StopHook(l.Close))
+	return Result{Archive: l, Upkeep: l, Health: health.Check{Name: "archive", Check: f.Check}}, nil
 }

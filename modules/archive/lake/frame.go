@@ -1,4 +1,4 @@
-package filearchive
+package lake
 
 import (
 	"bufio"

@@ -1,0 +1,149 @@
+package lake
+
+import (
+	"bytes"
+	"strconv"
+
+	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/compress/zstd"
+
+	"github.com/miq/pixel/modules/event"
+)
+
+// row is an event in a file: what people ask about in columns of its own, and all
+// the rest in Event. Columns are added at the end and never change their meaning.
+type row struct {
+	EventID    string `parquet:"event_id"`
+	PixelID    string `parquet:"pixel_id,dict"`
+	Name       string `parquet:"name,dict"`
+	ReceivedAt int64  `parquet:"received_at,timestamp(microsecond),delta"`
+	EventTime  *int64 `parquet:"event_time,optional,timestamp(microsecond)"` // by the client's clock
+	Source     string `parquet:"source,dict"`
+	Priority   string `parquet:"priority,dict"`
+
+	Consent string `parquet:"consent,dict"` // none, partial, full
+	Regime  string `parquet:"consent_regime,dict"`
+
+	VisitorID   string `parquet:"visitor_id"`
+	AnonymousID string `parquet:"anonymous_id"`
+	UserID      string `parquet:"user_id"`
+
+	OrderID  string   `parquet:"order_id"`
+	Value    *float64 `parquet:"value,optional"` // the digits that came are in event
+	Currency string   `parquet:"currency,dict"`
+
+	PageURL   string `parquet:"page_url"`
+	PageTitle string `parquet:"page_title,dict"`
+	Referrer  string `parquet:"referrer,dict"`
+
+	UTMSource    string `parquet:"utm_source,dict"`
+	UTMMedium    string `parquet:"utm_medium,dict"`
+	UTMCampaign  string `parquet:"utm_campaign,dict"`
+	ReferrerKind string `parquet:"referrer_kind,dict"`
+	ReferrerHost string `parquet:"referrer_host,dict"`
+
+	Device  string `parquet:"device,dict"`
+	Browser string `parquet:"browser,dict"`
+	OS      string `parquet:"os,dict"`
+	Bot     string `parquet:"bot,dict"`
+	Country string `parquet:"country,dict"`
+	Region  string `parquet:"region,dict"`
+	City    string `parquet:"city,dict"`
+
+	// Properties is JSON, as the page sent it; empty where it sent none.
+	Properties string `parquet:"properties"`
+	// Event is the whole event but for Properties, in the form of event.Encode.
+	Event []byte `parquet:"event"`
+}
+
+func (r *row) fill(e *event.Event) {
+	*r = row{
+		EventID: e.ID, PixelID: e.PixelID, Name: e.Name, ReceivedAt: e.ReceivedAt.UnixMicro(),
+		Source: e.Source, Priority: string(e.Priority), Consent: string(e.Verdict.State), Regime: e.Verdict.Regime,
+		VisitorID: e.Subject.VisitorID, AnonymousID: e.Subject.AnonymousID, UserID: e.Subject.UserID,
+		OrderID: e.Order.ID, Currency: e.Order.Currency,
+		PageURL: e.Context.Page.URL, PageTitle: e.Context.Page.Title, Referrer: e.Context.Page.Referrer,
+		UTMSource: e.Enrichment.Campaign.Source, UTMMedium: e.Enrichment.Campaign.Medium, UTMCampaign: e.Enrichment.Campaign.Name,
+		ReferrerKind: e.Enrichment.Referrer.Kind, ReferrerHost: e.Enrichment.Referrer.Host,
+		Device: e.Enrichment.Device.Class, Browser: e.Enrichment.Device.Browser, OS: e.Enrichment.Device.OS, Bot: e.Enrichment.Bot,
+		Country: e.Context.Place.Country, Region: e.Context.Place.Region, City: e.Context.Place.City,
+		Properties: string(e.Properties),
+	}
+	if !e.Time.IsZero() {
+		at := e.Time.UnixMicro()
+		r.EventTime = &at
+	}
+	if v, err := strconv.ParseFloat(string(e.Order.Value), 64); err == nil {
+		r.Value = &v
+	}
+	if r.Country == "" {
+		r.Country = e.Subject.Country
+	}
+	rest := *e
+	rest.Properties = nil
+	r.Event = event.Encode(&rest)
+}
+
+// writer makes one Parquet file in memory.
+type writer struct {
+	buf   bytes.Buffer
+	out   *parquet.GenericWriter[row]
+	rows  []row
+	n     int
+	first int64 // of received_at, in microseconds
+	last  int64
+}
+
+const (
+	rowsAtOnce = 1024
+	rowGroup   = 1 << 16
+)
+
+func newWriter() *writer {
+	w := &writer{}
+	w.out = parquet.NewGenericWriter[row](&w.buf,
+		parquet.Compression(&zstd.Codec{Level: zstd.SpeedDefault}),
+		parquet.CreatedBy("pixel", "1", ""),
+		parquet.PageBufferSize(1<<20),
+		parquet.MaxRowsPerRowGroup(rowGroup),
+		parquet.SkipPageBounds("event"), parquet.SkipPageBounds("properties"),
+		parquet.SortingWriterConfig(parquet.SortingColumns(parquet.Ascending("received_at"))),
+	)
+	return w
+}
+
+// add writes an event.
+func (w *writer) add(e *event.Event) error {
+	w.rows = append(w.rows, row{})
+	r := &w.rows[len(w.rows)-1]
+	r.fill(e)
+	if w.n == 0 || r.ReceivedAt < w.first {
+		w.first = r.ReceivedAt
+	}
+	if w.n == 0 || r.ReceivedAt > w.last {
+		w.last = r.ReceivedAt
+	}
+	w.n++
+	if len(w.rows) < rowsAtOnce {
+		return nil
+	}
+	return w.flush()
+}
+
+func (w *writer) flush() error {
+	_, err := w.out.Write(w.rows)
+	clear(w.rows)
+	w.rows = w.rows[:0]
+	return err
+}
+
+// finish returns the file.
+func (w *writer) finish() ([]byte, error) {
+	if err := w.flush(); err != nil {
+		return nil, err
+	}
+	if err := w.out.Close(); err != nil {
+		return nil, err
+	}
+	return w.buf.Bytes(), nil
+}
