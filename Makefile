@@ -1,5 +1,5 @@
 # One command a line; README.md says when to use which.
-.PHONY: build test generate chaos
+.PHONY: build test generate reference chaos
 
 build: ## the binary, static
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o pixel .
@@ -9,6 +9,11 @@ test: ## everything, installing what it needs
 
 generate: ## the tag's bundles
 	go generate ./sdk
+
+reference: ## docs/reference, from the code
+	go test ./config -run TestTheReference -update
+	go test ./modules/admin -run TestTheReference -update
+	go test ./modules/app -run TestTheReference -update
 
 chaos: ## the fault suite: break it under load, and count what was lost
 	go run ./bench/chaos
