@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -82,6 +83,9 @@ func (c Config) check(bad *Invalid) {
 		}
 	}
 	c.Spill.check(bad)
+	c.Currency.check(bad)
+	checkFiles(bad, "geo.city_db", c.Geo.CityDB)
+	checkFiles(bad, "geo.asn_db", c.Geo.ASNDB)
 	if c.Queue.MaxBytes < 0 {
 		bad.add("queue.max_bytes", "must not be negative; 0 is no bound")
 	}
@@ -141,11 +145,17 @@ func (c Config) checkStores(bad *Invalid) {
 		bad.add("clickhouse.dsn", "this version stores events in its embedded store only; leave it empty")
 	}
 	c.Archive.check(bad)
-	if c.Geo.CityDB != "" {
-		bad.add("geo.city_db", "this version looks up no places; leave it empty")
-	}
-	if c.Geo.ASNDB != "" {
-		bad.add("geo.asn_db", "this version looks up no networks; leave it empty")
+}
+
+// checkFiles checks that each path of a list can be read.
+func checkFiles(bad *Invalid, key, paths string) {
+	for path := range strings.SplitSeq(paths, ",") {
+		if path = strings.TrimSpace(path); path == "" {
+			continue
+		}
+		if info, err := os.Stat(path); err != nil || info.IsDir() {
+			bad.add(key, "must name a file that can be read, or several with commas between; %q is none", path)
+		}
 	}
 }
 

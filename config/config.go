@@ -29,6 +29,7 @@ type Config struct {
 	ClickHouse ClickHouse          `koanf:"clickhouse"`
 	Archive    Archive             `koanf:"archive"`
 	Geo        Geo                 `koanf:"geo"`
+	Currency   Currency            `koanf:"currency"`
 	Consent    Consent             `koanf:"consent"`
 	Partners   map[string]*Partner `koanf:"partners"`
 	OTel       OTel                `koanf:"otel"`
@@ -159,7 +160,7 @@ type ArchiveS3 struct {
 	Attempts int           `koanf:"attempts"`
 }
 
-// Geo are the MMDB files.
+// Geo are the MMDB files, each a path or several with commas between.
 type Geo struct {
 	CityDB string `koanf:"city_db"`
 	ASNDB  string `koanf:"asn_db"`

@@ -1,8 +1,12 @@
 package enrich
 
 import (
+	_ "embed"
+	"fmt"
+	"regexp"
 	"strings"
 
+	"github.com/go-json-experiment/json"
 	"github.com/mileusna/useragent"
 )
 
@@ -13,6 +17,9 @@ const (
 	byHeadless = "user agent: headless browser"
 	byDriver   = "user agent: automated browser"
 	byHints    = "client hints name HeadlessChrome"
+	byCrawler  = "user agent: crawler"
+	// byNetwork is what the reason begins with for who comes out of a data centre.
+	byNetwork = "network: data centre"
 )
 
 // automated reports whether the reason names a program that a person or a server
@@ -22,11 +29,11 @@ func automated(reason string) bool {
 	case byLibrary, byCommand, byHeadless, byDriver, byHints:
 		return true
 	}
-	return false
+	return strings.HasPrefix(reason, byNetwork)
 }
 
 // tools are programs, by a piece of their user agent in lower case, and what we
-// say of them.
+// say of them. They go before the kept list, which puts some of them elsewhere.
 var tools = [...]struct{ piece, reason string }{
 	{"headlesschrome", byHeadless},
 	{"phantomjs", byHeadless},
@@ -38,52 +45,129 @@ var tools = [...]struct{ piece, reason string }{
 	{"lighthouse", "user agent: page speed test"},
 	{"google page speed", "user agent: page speed test"},
 	{"gtmetrix", "user agent: page speed test"},
-	{"pingdom", "user agent: monitoring"},
-	{"uptimerobot", "user agent: monitoring"},
-	{"statuscake", "user agent: monitoring"},
 	{"datadog", "user agent: monitoring"},
 	{"curl/", byCommand},
 	{"wget/", byCommand},
-	{"python-requests", byLibrary},
-	{"python-urllib", byLibrary},
-	{"aiohttp", byLibrary},
-	{"httpx/", byLibrary},
-	{"go-http-client", byLibrary},
+	{"httpie/", byCommand},
 	{"java/", byLibrary},
-	{"okhttp", byLibrary},
-	{"apache-httpclient", byLibrary},
-	{"axios/", byLibrary},
-	{"node-fetch", byLibrary},
+	{"httpx/", byLibrary},
 	{"undici", byLibrary},
-	{"libwww-perl", byLibrary},
 	{"scrapy", byLibrary},
-	{"faraday", byLibrary},
 	{"guzzlehttp", byLibrary},
 	{"postmanruntime", byLibrary},
-	{"facebookexternalhit", "user agent: link preview"},
-	{"facebookcatalog", "user agent: link preview"},
-	{"whatsapp/", "user agent: link preview"},
-	{"skypeuripreview", "user agent: link preview"},
-	{"mediapartners-google", "user agent: crawler"},
-	{"bingpreview", "user agent: crawler"},
-	{"ia_archiver", "user agent: crawler"},
-	{"baiduspider", "user agent: crawler"},
-	{"chatgpt-user", "user agent: crawler"},
-	{"crawler", "user agent: crawler"},
-	{"spider", "user agent: crawler"},
-	{"scraper", "user agent: crawler"},
+	{"scraper", byCrawler},
+}
+
+// kinds are the kept list's tags, and what we say of what has one.
+var kinds = map[string]string{
+	"http-library": byLibrary, "browser-automation": byDriver,
+	"social-preview": "user agent: link preview", "monitoring": "user agent: monitoring", "scanner": "user agent: scanner", "feed-reader": "user agent: feed reader",
+}
+
+// people are patterns of the kept list that people's browsers fit as well: Amazon's
+// Silk where it begins with its own name, and Facebook's browser in its app.
+var people = map[string]bool{`^Silk\/`: true, `MetaIAB Facebook`: true}
+
+//go:embed lists/crawlers.json
+var crawlerList []byte
+
+// crawlers is the kept list: nearly all of its patterns are plain text, which is
+// found thirty times as fast as by one large expression.
+type crawlers struct {
+	plain, prefix []rule
+	patterns      []pattern
+}
+
+type rule struct{ text, reason string }
+
+type pattern struct {
+	*regexp.Regexp
+
+	reason string
+}
+
+func readCrawlers() (*crawlers, error) {
+	var list []struct{ Pattern, Tag string }
+	if err := json.Unmarshal(crawlerList, &list, json.MatchCaseInsensitiveNames(true)); err != nil {
+		return nil, fmt.Errorf("read the list of crawlers: %w", err)
+	}
+	c := &crawlers{}
+	for _, e := range list {
+		if people[e.Pattern] {
+			continue
+		}
+		reason := kinds[e.Tag]
+		if reason == "" {
+			reason = byCrawler
+		}
+		rest, anchored := strings.CutPrefix(e.Pattern, "^")
+		if text, ok := literal(rest); ok {
+			if anchored {
+				c.prefix = append(c.prefix, rule{text, reason})
+			} else {
+				c.plain = append(c.plain, rule{text, reason})
+			}
+			continue
+		}
+		re, err := regexp.Compile(e.Pattern)
+		if err != nil {
+			return nil, fmt.Errorf("read the list of crawlers: %w", err)
+		}
+		c.patterns = append(c.patterns, pattern{re, reason})
+	}
+	return c, nil
+}
+
+// literal is the text that a pattern stands for, if it is no more than one.
+func literal(p string) (string, bool) {
+	var b strings.Builder
+	for i := 0; i < len(p); i++ {
+		switch c := p[i]; {
+		case c == '\\' && i+1 < len(p) && strings.IndexByte(`/.()+?[]{}|*^$\- `, p[i+1]) >= 0:
+			i++
+			b.WriteByte(p[i])
+		case strings.IndexByte(`\.()+?[]{}|*^$`, c) >= 0:
+			return "", false
+		default:
+			b.WriteByte(c)
+		}
+	}
+	return b.String(), true
+}
+
+// find is why a user agent is a crawler's by the list, or "".
+func (c *crawlers) find(ua string) string {
+	for _, r := range c.plain {
+		if strings.Contains(ua, r.text) {
+			return r.reason
+		}
+	}
+	for _, r := range c.prefix {
+		if strings.HasPrefix(ua, r.text) {
+			return r.reason
+		}
+	}
+	for _, p := range c.patterns {
+		if p.MatchString(ua) {
+			return p.reason
+		}
+	}
+	return ""
 }
 
 // botReason says why a user agent is a machine's, or "".
-func botReason(ua string, p useragent.UserAgent) string {
+func (c *crawlers) botReason(ua string, p useragent.UserAgent) string {
 	s := strings.ToLower(ua)
 	for _, t := range tools {
 		if strings.Contains(s, t.piece) {
 			return t.reason
 		}
 	}
-	if namesBot(s) || p.Bot {
-		return "user agent: crawler"
+	if r := c.find(ua); r != "" {
+		return r
+	}
+	if namesBot(s) || p.Bot || strings.Contains(s, "crawler") || strings.Contains(s, "spider") {
+		return byCrawler
 	}
 	return ""
 }

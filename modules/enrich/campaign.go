@@ -31,11 +31,20 @@ var clickKeys = [...]struct {
 	{"rdt_cid", true},   // Reddit
 	{"yclid", true},     // Yandex
 	{"irclickid", true}, // impact.com
+	{"tblci", true},     // Taboola
+	{"dicbo", true},     // Outbrain
+	{"obclid", true},    // Outbrain
+	{"qclid", true},     // Quora
+	{"awc", true},       // Awin
+	{"cjevent", true},   // CJ
+	{"srsltid", false},  // Google's free listings
+	{"ysclid", false},   // Yandex, not paid
 }
 
 // address is what we read of a page's address, once.
 type address struct {
 	host  string
+	path  string
 	query url.Values
 }
 
@@ -47,7 +56,7 @@ func parse(s string) address {
 	if err != nil {
 		return address{}
 	}
-	a := address{host: hostname(u)}
+	a := address{host: hostname(u), path: u.EscapedPath()}
 	if u.RawQuery != "" {
 		// A query that is wrong in one place is still worth the rest.
 		a.query, _ = url.ParseQuery(u.RawQuery)

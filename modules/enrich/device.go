@@ -17,9 +17,9 @@ const (
 	other   = "other"
 )
 
-// Device reads a user agent. Bot is the reason to take it for a machine, empty
+// device reads a user agent. Bot is the reason to take it for a machine, empty
 // for people.
-func Device(ua string) (d event.Device, bot string) {
+func (c *crawlers) device(ua string) (d event.Device, bot string) {
 	if len(ua) > 1024 {
 		ua = ua[:1024]
 	}
@@ -43,7 +43,7 @@ func Device(ua string) (d event.Device, bot string) {
 	if d.OS == "Linux" && strings.Contains(ua, "CrOS") {
 		d.OS = "ChromeOS"
 	}
-	if bot = botReason(ua, p); bot != "" {
+	if bot = c.botReason(ua, p); bot != "" {
 		d.Class = machine
 		return d, bot
 	}

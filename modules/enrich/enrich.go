@@ -1,25 +1,51 @@
 // Package enrich finds out what an event does not say itself but its user
-// agent, its page's address and its referrer do: device, browser, campaign,
-// click ids, where the visitor came from, and whether it is a machine.
+// agent, its address, its page's address and its referrer do: device, browser,
+// place, network, campaign, click ids, where the visitor came from, whether it is a
+// machine, and what an order is worth in the currency that all are compared in.
 //
-// Everything here is a pure function of the event; only the user agents are
-// cached, since a site sees few different ones.
+// Everything here is a function of the event, the kept lists and the files of package
+// geo; the user agents are cached, since a site sees few different ones. What may be
+// kept goes by consent: with full consent all of a place, with partial consent the
+// country alone, looked up by what is left of the address once its end is cut off.
 package enrich
 
 import (
-	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
 
 	"github.com/maypok86/otter/v2"
+	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/miq/pixel/config"
 	"github.com/miq/pixel/modules/event"
+	"github.com/miq/pixel/modules/geo"
 )
 
 // userAgents is how many user agents are remembered, about 10 MB.
 const userAgents = 20_000
 
+// The enrichments, as settings.EnrichmentKinds names them.
+const (
+	ofDevice     = "device"
+	ofBot        = "bot"
+	ofDatacenter = "datacenter"
+	ofGeo        = "geo"
+	ofNetwork    = "network"
+	ofReferrer   = "referrer"
+	ofCampaign   = "campaign"
+	ofClicks     = "click_ids"
+	ofCurrency   = "currency"
+)
+
 // Enricher fills in the Enrichment of events. It is safe for concurrent use.
 type Enricher struct {
-	agents *otter.Cache[string, agent]
+	agents   *otter.Cache[string, agent]
+	crawlers *crawlers
+	sources  *sources
+	rates    *rates
+	geo      *geo.Files
+	metrics  *metrics
 }
 
 // agent is what a user agent says by itself.
@@ -28,38 +54,135 @@ type agent struct {
 	bot    string
 }
 
-// New returns an enricher with an empty cache.
-func New() (*Enricher, error) {
-	c, err := otter.New(&otter.Options[string, agent]{MaximumSize: userAgents})
-	if err != nil {
-		return nil, fmt.Errorf("make the cache of user agents: %w", err)
-	}
-	return &Enricher{agents: c}, nil
+// Options are what an enricher may be given; the zero value knows no places and no
+// rates.
+type Options struct {
+	Geo      *geo.Files
+	Currency config.Currency
+	Metrics  prometheus.Registerer
 }
 
+// New returns an enricher with an empty cache.
+func New(o Options) (*Enricher, error) {
+	c, err := otter.New(&otter.Options[string, agent]{MaximumSize: userAgents})
+	if err != nil {
+		return nil, err
+	}
+	n := &Enricher{agents: c, geo: o.Geo}
+	if n.crawlers, err = readCrawlers(); err != nil {
+		return nil, err
+	}
+	if n.sources, err = readSources(); err != nil {
+		return nil, err
+	}
+	if n.rates, err = readRates(o.Currency); err != nil {
+		return nil, err
+	}
+	n.metrics, err = newMetrics(o.Metrics)
+	return n, err
+}
+
+// Site is what an event's site says about its enrichment.
+type Site struct {
+	// Domains are the site's own, whose pages refer to each other internally.
+	Domains []string
+	// Off are the enrichments that are not made.
+	Off []string
+}
+
+func (s *Site) does(kind string) bool { return len(s.Off) == 0 || !slices.Contains(s.Off, kind) }
+
 // Enrich fills in e.Enrichment, and, with full consent, the click ids that the
-// page's address holds and e.Subject lacks. Domains are the site's own, whose
-// pages refer to each other internally. Doing it twice changes nothing.
-func (n *Enricher) Enrich(e *event.Event, domains ...string) {
+// page's address holds and e.Subject lacks. Session, Skew and Cleaned are not its
+// matter and stay. Doing it twice changes nothing.
+func (n *Enricher) Enrich(e *event.Event, site Site) {
+	w := n.metrics.watch()
+	x := &e.Enrichment
+	*x = event.Enrichment{Session: x.Session, Skew: x.Skew, Cleaned: x.Cleaned}
+
+	n.client(e, site, &w)
+	n.where(e, site, &w)
+
+	page := parse(e.Context.Page.URL)
+	if site.does(ofCampaign) {
+		x.Campaign = Campaign(page.query)
+		w.done(ofCampaign)
+	}
+	if site.does(ofReferrer) {
+		x.Referrer = n.sources.referrer(e.Context.Page.Referrer, page.host, site.Domains, x.Campaign, page.paid())
+		w.done(ofReferrer)
+	}
+	if e.Verdict.State == event.Full && site.does(ofClicks) {
+		clickIDs(e, page.query)
+		w.done(ofClicks)
+	}
+	if site.does(ofCurrency) {
+		x.Value = n.rates.value(&e.Order, e.Time)
+		if x.Value.Missing != "" {
+			n.metrics.missing.WithLabelValues(x.Value.Missing).Inc()
+		}
+		w.done(ofCurrency)
+	}
+	if x.Bot != "" {
+		by, _, _ := strings.Cut(x.Bot, ":")
+		n.metrics.bots.WithLabelValues(by).Inc()
+	}
+}
+
+// client reads what the visitor's browser says of itself.
+func (n *Enricher) client(e *event.Event, site Site, w *watch) {
 	a := n.agent(e.Context.UserAgent)
 	device, bot := hinted(a.device, a.bot, e.Context.ClientHints)
 	// A server that reports for its visitor speaks with a program's user agent.
 	if e.Source == "server" && (bot == byLibrary || bot == byCommand) {
 		bot, device = "", event.Device{Class: other}
 	}
+	if site.does(ofDevice) {
+		e.Enrichment.Device = device
+	}
+	if site.does(ofBot) {
+		e.Enrichment.Bot, e.Enrichment.Automated = bot, automated(bot)
+	}
+	w.done(ofDevice)
+}
 
-	page := parse(e.Context.Page.URL)
-	campaign := Campaign(page.query)
-	e.Enrichment = event.Enrichment{
-		Device:    device,
-		Bot:       bot,
-		Automated: automated(bot),
-		Campaign:  campaign,
-		Referrer:  Referrer(e.Context.Page.Referrer, page.host, domains, campaign, page.paid()),
+// where finds out where the visitor is and by whose network: by the edge's word, or
+// else by the address.
+func (n *Enricher) where(e *event.Event, site Site, w *watch) {
+	p := e.Context.Place
+	full := e.Verdict.State == event.Full
+	var address netip.Addr
+	if e.Context.IP != "" {
+		if a, err := netip.ParseAddr(e.Context.IP); err == nil {
+			address = a.Unmap()
+		}
 	}
-	if e.Verdict.State == event.Full {
-		clickIDs(e, page.query)
+	if site.does(ofGeo) {
+		if p.Country == "" && address.IsValid() {
+			asn, who := p.ASN, p.Network
+			p = n.geo.Place(address)
+			p.ASN, p.Network = asn, who
+		}
+		w.done(ofGeo)
+	} else {
+		p = event.Place{ASN: p.ASN, Network: p.Network}
 	}
+	if p.ASN == 0 && address.IsValid() && (site.does(ofNetwork) || site.does(ofDatacenter)) {
+		p.ASN, p.Network = n.geo.Network(address)
+		w.done(ofNetwork)
+	}
+	if x := &e.Enrichment; x.Bot == "" && site.does(ofDatacenter) {
+		if who := datacenters[p.ASN]; who != "" {
+			x.Bot, x.Automated = byNetwork+" ("+who+")", true
+		}
+	}
+	if !site.does(ofNetwork) {
+		p.ASN, p.Network = 0, ""
+	}
+	if !full {
+		p = event.Place{Country: p.Country}
+	}
+	e.Enrichment.Place = p
 }
 
 // agent reads a user agent, or remembers having done so.
@@ -68,10 +191,10 @@ func (n *Enricher) agent(ua string) agent {
 		return a
 	}
 	var a agent
-	a.device, a.bot = Device(ua)
+	a.device, a.bot = n.crawlers.device(ua)
 	// A hostile header must not weigh as much in the cache as many honest ones.
 	if len(ua) <= 512 {
-		n.agents.Set(ua, a)
+		n.agents.Set(strings.Clone(ua), a)
 	}
 	return a
 }

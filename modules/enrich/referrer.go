@@ -1,8 +1,12 @@
 package enrich
 
 import (
+	_ "embed"
+	"fmt"
 	"net/url"
 	"strings"
+
+	"github.com/go-json-experiment/json"
 
 	"github.com/miq/pixel/modules/event"
 )
@@ -18,11 +22,11 @@ const (
 	direct   = "direct"
 )
 
-// Referrer says where a visitor came from: by the paid click in the page's
+// referrer says where a visitor came from: by the paid click in the page's
 // address, by utm_medium, and otherwise by the referring host. Host is the
 // page's own, and domains are the site's, for telling its own pages from others;
 // with partial consent the page's host is not known.
-func Referrer(referrer, host string, domains []string, c event.Campaign, paidClick bool) event.Referrer {
+func (s *sources) referrer(referrer, host string, domains []string, c event.Campaign, paidClick bool) event.Referrer {
 	r := event.Referrer{Kind: direct}
 	if u, err := url.Parse(referrer); err == nil && len(referrer) <= 16<<10 {
 		r.Host = hostname(u)
@@ -35,7 +39,7 @@ func Referrer(referrer, host string, domains []string, c event.Campaign, paidCli
 		r.Kind = referral
 		if sameSite(r.Host, host) || within(r.Host, domains) {
 			r.Kind = internal
-		} else if k, name := lookup(r.Host); k != "" {
+		} else if k, name := s.lookup(r.Host); k != "" {
 			r.Kind, r.Name = k, name
 		}
 	}
@@ -100,10 +104,10 @@ func site(host string) string {
 	return strings.Join(labels[n-2:], ".")
 }
 
-// known are sites by the end of their host name. A name that ends in a dot
-// stands for any country: "google." is google.com and google.co.uk.
+// known are sites by the end of their host name, which go before the kept list: it
+// lacks apps and what is new. A name that ends in a dot stands for any country:
+// "google." is google.com and google.co.uk.
 var known = [...]struct{ host, kind, name string }{
-	// Mail comes first: mail.google.com is no search.
 	{"mail.google.com", mail, "Gmail"},
 	{"com.google.android.gm", mail, "Gmail"},
 	{"mail.yahoo.com", mail, "Yahoo Mail"},
@@ -198,24 +202,80 @@ var known = [...]struct{ host, kind, name string }{
 // notSearch are Google's and Yandex' hosts that are no search.
 var notSearch = [...]string{"docs.", "drive.", "sites.", "calendar.", "accounts.", "classroom.", "meet.", "groups.", "play.", "support.", "tagassistant.", "pay."}
 
-func lookup(host string) (kind, name string) {
-	for _, k := range known {
-		if country, ok := strings.CutSuffix(k.host, "."); ok {
-			if !inAnyCountry(host, country) {
-				continue
-			}
-			for _, n := range notSearch {
-				if strings.HasPrefix(host, n) {
-					return "", ""
-				}
-			}
-			return k.kind, k.name
-		}
-		if rest, ok := strings.CutSuffix(host, k.host); ok && (rest == "" || strings.HasSuffix(rest, ".")) {
-			return k.kind, k.name
+// source is what is known of a host.
+type source struct{ kind, name string }
+
+//go:embed lists/referrers.json
+var referrerList []byte
+
+// sources are hosts that refer, from the kept list and the table above.
+type sources struct {
+	hosts     map[string]source
+	countries []national
+}
+
+// national is a site that has a host in many countries.
+type national struct {
+	name string
+	source
+}
+
+func readSources() (*sources, error) {
+	var list []struct{ Host, Kind, Name string }
+	if err := json.Unmarshal(referrerList, &list, json.MatchCaseInsensitiveNames(true)); err != nil {
+		return nil, fmt.Errorf("read the list of referrers: %w", err)
+	}
+	s := &sources{hosts: make(map[string]source, len(list)+len(known))}
+	kinds := map[string]string{"search": search, "social": social, "email": mail, "paid": paid, "referral": referral, "unknown": referral}
+	for _, e := range list {
+		if kind := kinds[e.Kind]; kind != "" && !strings.Contains(e.Host, "/") {
+			s.hosts[strings.TrimPrefix(e.Host, "www.")] = source{kind, e.Name}
 		}
 	}
-	return "", ""
+	for _, k := range known {
+		if country, ok := strings.CutSuffix(k.host, "."); ok {
+			s.countries = append(s.countries, national{country, source{k.kind, k.name}})
+			continue
+		}
+		s.hosts[k.host] = source{k.kind, k.name}
+	}
+	return s, nil
+}
+
+// lookup finds a host, or what it is below; the longest name counts.
+func (s *sources) lookup(host string) (kind, name string) {
+	for _, c := range s.countries {
+		if !strings.Contains(host, c.name) || !inAnyCountry(host, c.name) {
+			continue
+		}
+		if k, ok := s.hosts[host]; ok && k.kind != search {
+			return k.kind, k.shown()
+		}
+		for _, n := range notSearch {
+			if strings.HasPrefix(host, n) {
+				return "", ""
+			}
+		}
+		return c.kind, c.source.name
+	}
+	for h := host; ; {
+		if k, ok := s.hosts[h]; ok {
+			return k.kind, k.shown()
+		}
+		_, parent, ok := strings.Cut(h, ".")
+		if !ok || !strings.Contains(parent, ".") {
+			return "", ""
+		}
+		h = parent
+	}
+}
+
+// shown is a site's name, but none for what is only a referral: the host says it.
+func (s source) shown() string {
+	if s.kind == referral {
+		return ""
+	}
+	return s.name
 }
 
 // inAnyCountry reports whether host is name.com, name.de, name.co.uk or below:
