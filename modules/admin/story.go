@@ -96,7 +96,7 @@ func (a *Admin) story(ctx context.Context, pixelID, id string) (story, error) {
 		return story{}, err
 	}
 	e, matches := found.Event, found.Matches
-	s := story{Event: e, Steps: steps(e)}
+	s := story{Event: e, Steps: a.steps(e)}
 	s.Deliveries = a.deliveries(e, found.Syncs, lanes)
 	for i, d := range s.Deliveries {
 		for _, m := range matches {
@@ -115,10 +115,10 @@ func (a *Admin) story(ctx context.Context, pixelID, id string) (story, error) {
 }
 
 // steps tells what happened to an event before it went to anybody.
-func steps(e event.Event) []step {
+func (a *Admin) steps(e event.Event) []step {
 	out := []step{received(e), decided(e)}
 	if e.Enrichment != (event.Enrichment{}) {
-		out = append(out, enriched(e))
+		out = append(out, a.enriched(e))
 	}
 	out = append(out, identified(e))
 	return append(out, step{Kind: "stored", Title: "Stored", Text: "Kept in the archive and the event store.", Status: "ok"})
@@ -167,7 +167,7 @@ func regime(r string) string {
 	return cmp.Or(map[string]string{"gdpr": "GDPR", "us": "US state law", "default": "no opt-in law"}[r], r)
 }
 
-func enriched(e event.Event) step {
+func (a *Admin) enriched(e event.Event) step {
 	x := e.Enrichment
 	s := step{Kind: "enriched", Title: "Enriched", Status: "ok"}
 	words := []string{}
@@ -182,15 +182,60 @@ func enriched(e event.Event) step {
 	}
 	s.Text = sentence(strings.Join(words, ", "))
 	switch {
-	case x.Bot != "" && x.Automated:
+	case x.Bot != "" && a.forwards(&e):
 		s.Status, s.Text = "limited", s.Text+" It looks like a program ("+x.Bot+"), so it is marked; it is sent all the same."
 	case x.Bot != "":
 		s.Status, s.Text = "limited", "Taken for a machine ("+x.Bot+"), so it is counted apart and sent to nobody."
 	}
+	if p := x.Place; p.Country != "" {
+		s.Text = sentence(s.Text + " In " + strings.Join(nonEmpty(p.City, p.Region, p.Country), ", "))
+	}
 	s.Facts = facts("Device", x.Device.Class, "Browser", strings.TrimSpace(x.Device.Browser+" "+x.Device.BrowserVersion),
 		"System", strings.TrimSpace(x.Device.OS+" "+x.Device.OSVersion), "Referrer", x.Referrer.Kind, "Host", x.Referrer.Host,
-		"Source", x.Campaign.Source, "Medium", x.Campaign.Medium, "Campaign", x.Campaign.Name, "Term", x.Campaign.Term, "Content", x.Campaign.Content)
+		"Source", x.Campaign.Source, "Medium", x.Campaign.Medium, "Campaign", x.Campaign.Name, "Term", x.Campaign.Term, "Content", x.Campaign.Content,
+		"Country", x.Place.Country, "Region", x.Place.Region, "City", x.Place.City, "Network", x.Place.Network,
+		"Session", sessionFact(x.Session), "Value", strings.TrimSpace(string(x.Value.Amount)+" "+x.Value.Currency), "No value", x.Value.Missing,
+		"Clock", skewFact(x.Skew), "Taken out", x.Cleaned)
 	return s
+}
+
+// forwards reports whether partners get the event by what is known of its client.
+func (a *Admin) forwards(e *event.Event) bool {
+	p, _ := a.o.Settings.Pixel(e.PixelID)
+	return p.Processing.Forwards(&e.Enrichment)
+}
+
+func nonEmpty(words ...string) (out []string) {
+	for _, w := range words {
+		if w != "" {
+			out = append(out, w)
+		}
+	}
+	return out
+}
+
+func sessionFact(x event.Session) string {
+	if x.ID == "" {
+		return ""
+	}
+	text := "since " + x.Start.Format("15:04:05")
+	if x.N > 0 {
+		text = fmt.Sprintf("number %d, %s", x.N, text)
+	}
+	if x.Entry != "" {
+		text += ", began on " + x.Entry
+	}
+	return text
+}
+
+func skewFact(ms int64) string {
+	switch {
+	case ms > 0:
+		return (time.Duration(ms) * time.Millisecond).Round(time.Second).String() + " behind; the time is corrected"
+	case ms < 0:
+		return (time.Duration(-ms) * time.Millisecond).Round(time.Second).String() + " ahead; the time is corrected"
+	}
+	return ""
 }
 
 func device(d event.Device) string {
@@ -258,7 +303,7 @@ func (a *Admin) deliveries(e event.Event, syncs []event.Sync, lanes []lanestatus
 		last := list[len(list)-1]
 		out = append(out, outcome{Partner: name, Title: a.partners.title(name), Outcome: last.Outcome, Sentence: a.sentence(last), Attempts: list})
 	}
-	if p, ok := a.o.Settings.Pixel(e.PixelID); ok && a.now().Sub(e.ReceivedAt) < patience && (e.Enrichment.Bot == "" || e.Enrichment.Automated) {
+	if p, ok := a.o.Settings.Pixel(e.PixelID); ok && a.now().Sub(e.ReceivedAt) < patience && p.Processing.Forwards(&e.Enrichment) {
 		for _, r := range p.Routes {
 			_, heard := by[r.Partner]
 			if heard || !r.Enabled || r.Event != e.Name && r.Event != "*" || slices.ContainsFunc(out, func(d outcome) bool { return d.Partner == r.Partner }) {
@@ -309,7 +354,7 @@ func (a *Admin) why(name string, lane laneView) string {
 func (a *Admin) unsent(e event.Event) string {
 	p, ok := a.o.Settings.Pixel(e.PixelID)
 	switch {
-	case e.Enrichment.Bot != "" && !e.Enrichment.Automated:
+	case !p.Processing.Forwards(&e.Enrichment):
 		return "Not sent to anybody: it was taken for a machine (" + e.Enrichment.Bot + ")."
 	case !e.Verdict.State.Allows(event.Full):
 		return "Not sent to anybody: consent allows our own analytics only."

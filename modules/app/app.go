@@ -94,5 +94,5 @@ func sections(c config.Config) fx.Option {
 		host = "pixel"
 	}
 	process := settings.Process{Instance: host + "-" + strings.ToLower(rand.Text()[:6]), Roles: strings.Join(c.Roles(), ",")}
-	return fx.Supply(process, c.Collector, c.Worker, c.Dispatcher, c.Admin, c.Ops, c.Queue, c.Consent, c.Archive, partners)
+	return fx.Supply(process, c.Collector, c.Worker, c.Dispatcher, c.Admin, c.Ops, c.Queue, c.Consent, c.Archive, c.Geo, c.Currency, partners)
 }

@@ -123,7 +123,9 @@ func (d *demonstration) seed(ctx context.Context) error {
 			return settings.Route{Partner: partner, Event: event, Enabled: true, Params: jsontext.Value(params)}
 		}
 		_, err := d.settings.SavePixel(ctx, settings.Pixel{
-			ID: demoPixel, Name: "Demo shop", Advertiser: "Fell & Fleet", Enabled: true, ConsentMode: settings.Banner, Country: "US",
+			// Whoever shows the demo with an automated browser wants to see it at the partners.
+			Processing: settings.Processing{Automated: settings.Send},
+			ID:         demoPixel, Name: "Demo shop", Advertiser: "Fell & Fleet", Enabled: true, ConsentMode: settings.Banner, Country: "US",
 			Banner: settings.BannerOptions{HideReopen: true}, // the shop has a link of its own
 			Routes: []settings.Route{
 				route("ttd", "purchase", `{"adv":"demoadv","tracker_id":"demotrk"}`),

@@ -8,12 +8,14 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/mileusna/useragent"
+
+	"github.com/miq/pixel/modules/event"
 )
 
 // Reasons that the rest of the package must know.
 const (
-	byLibrary  = "user agent: program library"
-	byCommand  = "user agent: command line client"
+	byLibrary  = event.ByProgram + " library"
+	byCommand  = event.ByProgram + " on a command line"
 	byHeadless = "user agent: headless browser"
 	byDriver   = "user agent: automated browser"
 	byHints    = "client hints name HeadlessChrome"

@@ -37,12 +37,7 @@ func (c *crawlers) device(ua string) (d event.Device, bot string) {
 	if len(d.Browser) > 64 || d.Browser == ua && strings.ContainsAny(ua, " ;(") {
 		d.Browser = ""
 	}
-	if _, rv, ok := strings.Cut(ua, "Trident/7.0; rv:"); ok {
-		d.BrowserVersion = version(rv)
-	}
-	if d.OS == "Linux" && strings.Contains(ua, "CrOS") {
-		d.OS = "ChromeOS"
-	}
+	correct(&d, ua)
 	if bot = c.botReason(ua, p); bot != "" {
 		d.Class = machine
 		return d, bot
@@ -51,10 +46,46 @@ func (c *crawlers) device(ua string) (d event.Device, bot string) {
 	return d, ""
 }
 
+// correct mends what the library reads wrongly.
+func correct(d *event.Device, ua string) {
+	after := func(token string) (string, bool) {
+		_, v, ok := strings.Cut(ua, token)
+		return version(v), ok && version(v) != ""
+	}
+	if v, ok := after("Trident/7.0; rv:"); ok {
+		d.BrowserVersion = v
+	}
+	if v, ok := after("Version/"); ok && strings.HasPrefix(ua, "Opera/") {
+		d.BrowserVersion = v // 9.80 stands for all that came after it
+	}
+	for _, token := range [...]string{"Silk/", "YaBrowser/", "HuaweiBrowser/"} {
+		if v, ok := after(token); ok {
+			d.BrowserVersion = v
+		}
+	}
+	switch {
+	case strings.Contains(ua, "CrOS") && d.OS == "Linux":
+		d.OS = "ChromeOS"
+	case strings.Contains(ua, "SamsungBrowser/") && strings.Contains(ua, "(X11; Linux"):
+		d.OS = useragent.Linux // as its desktop mode says
+	case strings.Contains(ua, "OpenBSD"):
+		d.OS = "OpenBSD"
+	case strings.Contains(ua, "Phone; OpenHarmony"):
+		d.OS = "HarmonyOS"
+	}
+	// A view inside an app that does not name itself is the system's browser.
+	if strings.Contains(ua, "AppleWebKit/") && !strings.Contains(ua, "Chrome/") &&
+		(d.Browser == "" || d.Browser == "iPhone" || d.Browser == "iPad" || strings.HasPrefix(d.Browser, "Intel Mac OS X")) {
+		d.Browser, d.BrowserVersion = useragent.Safari, ""
+	}
+}
+
 func class(ua string, p useragent.UserAgent) string {
 	switch {
 	case isTV(ua):
 		return other
+	case strings.Contains(ua, "(X11; "):
+		return desktop
 	case p.OS == useragent.Android:
 		// Android's convention: phones say Mobile, tablets do not.
 		if p.Tablet || !strings.Contains(ua, "Mobile") {

@@ -49,7 +49,7 @@ func TestDevicesOfRealUserAgents(t *testing.T) {
 	for _, r := range rows {
 		t.Run(r.Name, func(t *testing.T) {
 			e := event.Event{Context: event.Context{UserAgent: r.UA, ClientHints: r.Hints}}
-			n.Enrich(&e)
+			n.Enrich(&e, Site{})
 			want, got := r.fields(e.Enrichment.Device, e.Enrichment.Bot)
 			if !reflect.DeepEqual(want, got) {
 				t.Errorf("want %q\ngot  %q", want, got)
@@ -71,7 +71,7 @@ func TestKindsOfRealReferrers(t *testing.T) {
 	for _, r := range rows {
 		t.Run(r.Name, func(t *testing.T) {
 			e := event.Event{Context: event.Context{Page: event.Page{URL: r.Page, Referrer: r.Referrer}}}
-			n.Enrich(&e)
+			n.Enrich(&e, Site{})
 			got := e.Enrichment.Referrer
 			if got.Kind != r.Kind || got.Name != r.Site {
 				t.Errorf("want %s %q, got %s %q (host %s)", r.Kind, r.Site, got.Kind, got.Name, got.Host)
@@ -95,7 +95,7 @@ func TestClickIDsAreKeptOnlyWithFullConsent(t *testing.T) {
 	} {
 		t.Run(string(c.state), func(t *testing.T) {
 			e := event.Event{Verdict: event.Verdict{State: c.state}, Context: event.Context{Page: event.Page{URL: page}}}
-			enricher(t).Enrich(&e)
+			enricher(t).Enrich(&e, Site{})
 			if !reflect.DeepEqual(e.Subject.ClickIDs, c.want) {
 				t.Errorf("want %v, got %v", c.want, e.Subject.ClickIDs)
 			}
@@ -112,7 +112,7 @@ func TestTheTagsOwnClickIDOutweighsTheAddress(t *testing.T) {
 		Subject: event.Subject{ClickIDs: map[string]string{"gclid": "landing"}},
 		Context: event.Context{Page: event.Page{URL: "https://shop.example.com/?gclid=later&dclid=d"}},
 	}
-	enricher(t).Enrich(&e)
+	enricher(t).Enrich(&e, Site{})
 	if want := (map[string]string{"gclid": "landing", "dclid": "d"}); !reflect.DeepEqual(e.Subject.ClickIDs, want) {
 		t.Errorf("want %v, got %v", want, e.Subject.ClickIDs)
 	}
@@ -125,9 +125,9 @@ func TestEnrichingTwiceChangesNothing(t *testing.T) {
 			UserAgent: r.UA, ClientHints: r.Hints,
 			Page: event.Page{URL: "https://a.example/?utm_source=x&gclid=1", Referrer: "https://t.co/"},
 		}}
-		n.Enrich(&e)
+		n.Enrich(&e, Site{})
 		once := e
-		n.Enrich(&e)
+		n.Enrich(&e, Site{})
 		if !reflect.DeepEqual(once, e) {
 			t.Errorf("%s: %+v became %+v", r.Name, once, e)
 		}
@@ -142,7 +142,7 @@ func TestProgramsAreToldFromMachinesThatVisitByThemselves(t *testing.T) {
 		"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/139.0.0.0 Safari/537.36": false,
 	} {
 		e := event.Event{Context: event.Context{UserAgent: ua}}
-		if enricher(t).Enrich(&e); e.Enrichment.Automated != want {
+		if enricher(t).Enrich(&e, Site{}); e.Enrichment.Automated != want {
 			t.Errorf("%s: automated = %v (%s)", ua, !want, e.Enrichment.Bot)
 		}
 	}
@@ -151,7 +151,7 @@ func TestProgramsAreToldFromMachinesThatVisitByThemselves(t *testing.T) {
 func TestAServersOwnUserAgentIsNoBot(t *testing.T) {
 	for source, bot := range map[string]string{"server": "", "web": byLibrary} {
 		e := event.Event{Source: source, Context: event.Context{UserAgent: "Go-http-client/1.1"}}
-		enricher(t).Enrich(&e)
+		enricher(t).Enrich(&e, Site{})
 		if e.Enrichment.Bot != bot {
 			t.Errorf("%s: %q", source, e.Enrichment.Bot)
 		}
@@ -180,7 +180,7 @@ func TestASitesDomainsReferInternally(t *testing.T) {
 	} {
 		// With partial consent the page's address has lost its host.
 		e := event.Event{Context: event.Context{Page: event.Page{URL: "/thanks", Referrer: referrer}}}
-		enricher(t).Enrich(&e, "shop.example", "checkout.example")
+		enricher(t).Enrich(&e, Site{Domains: []string{"shop.example", "checkout.example"}})
 		if e.Enrichment.Referrer.Kind != kind {
 			t.Errorf("%s: %s, want %s", referrer, e.Enrichment.Referrer.Kind, kind)
 		}
@@ -198,7 +198,7 @@ func FuzzEnrich(f *testing.F) {
 			UserAgent: ua, Page: event.Page{URL: page, Referrer: referrer},
 			ClientHints: map[string]string{"sec-ch-ua": brands, "sec-ch-ua-platform": `"Windows"`, "sec-ch-ua-platform-version": platform},
 		}}
-		n.Enrich(&e)
+		n.Enrich(&e, Site{})
 		if e.Enrichment.Device.Class == "" || e.Enrichment.Referrer.Kind == "" {
 			t.Errorf("%+v", e.Enrichment)
 		}
@@ -219,13 +219,13 @@ func BenchmarkEnrich(b *testing.B) {
 			UserAgent: r.UA, ClientHints: r.Hints,
 			Page: event.Page{URL: "https://shop.example.com/p/1?utm_source=google&utm_medium=cpc&gclid=EAIaIQ", Referrer: "https://www.google.com/"},
 		}}
-		n.Enrich(&e)
+		n.Enrich(&e, Site{})
 	}
 }
 
 func enricher(t testing.TB) *Enricher {
 	t.Helper()
-	n, err := New()
+	n, err := New(Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -208,9 +208,9 @@ type source struct{ kind, name string }
 //go:embed lists/referrers.json
 var referrerList []byte
 
-// sources are hosts that refer, from the kept list and the table above.
+// sources are hosts that refer.
 type sources struct {
-	hosts     map[string]source
+	own, kept map[string]source // the table above, and the kept list
 	countries []national
 }
 
@@ -225,11 +225,11 @@ func readSources() (*sources, error) {
 	if err := json.Unmarshal(referrerList, &list, json.MatchCaseInsensitiveNames(true)); err != nil {
 		return nil, fmt.Errorf("read the list of referrers: %w", err)
 	}
-	s := &sources{hosts: make(map[string]source, len(list)+len(known))}
+	s := &sources{own: make(map[string]source, len(known)), kept: make(map[string]source, len(list))}
 	kinds := map[string]string{"search": search, "social": social, "email": mail, "paid": paid, "referral": referral, "unknown": referral}
 	for _, e := range list {
 		if kind := kinds[e.Kind]; kind != "" && !strings.Contains(e.Host, "/") {
-			s.hosts[strings.TrimPrefix(e.Host, "www.")] = source{kind, e.Name}
+			s.kept[strings.TrimPrefix(e.Host, "www.")] = source{kind, e.Name}
 		}
 	}
 	for _, k := range known {
@@ -237,18 +237,22 @@ func readSources() (*sources, error) {
 			s.countries = append(s.countries, national{country, source{k.kind, k.name}})
 			continue
 		}
-		s.hosts[k.host] = source{k.kind, k.name}
+		s.own[k.host] = source{k.kind, k.name}
 	}
 	return s, nil
 }
 
 // lookup finds a host, or what it is below; the longest name counts.
 func (s *sources) lookup(host string) (kind, name string) {
+	if k, ok := find(s.own, host); ok {
+		return k.kind, k.shown()
+	}
 	for _, c := range s.countries {
 		if !strings.Contains(host, c.name) || !inAnyCountry(host, c.name) {
 			continue
 		}
-		if k, ok := s.hosts[host]; ok && k.kind != search {
+		// The kept list knows what such a site has beside its search.
+		if k, ok := s.kept[host]; ok && k.kind != search {
 			return k.kind, k.shown()
 		}
 		for _, n := range notSearch {
@@ -258,15 +262,20 @@ func (s *sources) lookup(host string) (kind, name string) {
 		}
 		return c.kind, c.source.name
 	}
-	for h := host; ; {
-		if k, ok := s.hosts[h]; ok {
-			return k.kind, k.shown()
+	k, _ := find(s.kept, host)
+	return k.kind, k.shown()
+}
+
+func find(hosts map[string]source, host string) (source, bool) {
+	for {
+		if k, ok := hosts[host]; ok {
+			return k, true
 		}
-		_, parent, ok := strings.Cut(h, ".")
+		_, parent, ok := strings.Cut(host, ".")
 		if !ok || !strings.Contains(parent, ".") {
-			return "", ""
+			return source{}, false
 		}
-		h = parent
+		host = parent
 	}
 }
 

@@ -150,9 +150,10 @@ type Enrichment struct {
 	Referrer Referrer `json:"referrer,omitzero"`
 	// Bot is the reason to take the client for a machine; empty for people.
 	Bot string `json:"bot,omitempty"`
-	// Automated is set where that machine is a program which a person or a server
-	// may stand behind, such as a headless browser or an HTTP library. It is shown
-	// as a machine, but its events are sent to partners; a crawler's never are.
+	// Automated is set where a person or a server may stand behind that machine, such
+	// as a headless browser, an HTTP library or whatever comes out of a data centre.
+	// It is shown as a machine, and its pixel says whether its events go to partners;
+	// a crawler's never do.
 	Automated bool `json:"automated,omitempty"`
 	// Place is where the visitor is, and by whose network: as precise as consent
 	// allows to keep.
@@ -166,6 +167,10 @@ type Enrichment struct {
 	// and the properties: some of "email", "phone" and "key", with commas between.
 	Cleaned string `json:"cleaned,omitempty"`
 }
+
+// ByProgram begins the reason to take a client for a program that does not pretend to
+// be a browser.
+const ByProgram = "user agent: program"
 
 // Session is the visit that an event is part of.
 type Session struct {

@@ -113,7 +113,7 @@ func decide(e event.Event, p settings.Pixel, route settings.Route, r Rules) Deci
 		d.Code, d.Message = CodeOff, MessageOff
 		return d
 	}
-	if e.Enrichment.Bot != "" && !e.Enrichment.Automated {
+	if !p.Processing.Forwards(&e.Enrichment) {
 		d.Code, d.Message = CodeBot, messageBot+" ("+e.Enrichment.Bot+")"
 		return d
 	}

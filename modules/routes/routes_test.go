@@ -66,8 +66,14 @@ func TestDecide(t *testing.T) {
 		{
 			name:   "a program that a person may stand behind is forwarded",
 			routes: []settings.Route{to("ttd", "purchase", true, "")},
-			event:  event.Event{Enrichment: event.Enrichment{Bot: "user agent: headless browser", Automated: true}},
+			event:  event.Event{Enrichment: event.Enrichment{Bot: "user agent: program library", Automated: true}},
 			want:   []Decision{{Partner: "ttd", Send: true, Permission: event.Allowed}},
+		},
+		{
+			name:   "an automated browser is not",
+			routes: []settings.Route{to("ttd", "purchase", true, "")},
+			event:  event.Event{Enrichment: event.Enrichment{Bot: "user agent: headless browser", Automated: true}},
+			want:   []Decision{{Partner: "ttd", Permission: event.Denied, Code: "bot", Message: "not sent: bot (user agent: headless browser)"}},
 		},
 		{
 			name:   "bots are never forwarded",

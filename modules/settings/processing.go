@@ -4,7 +4,10 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
+
+	"github.com/miq/pixel/modules/event"
 )
 
 // Processing is what is found out about a pixel's events beside what they say, and
@@ -12,10 +15,7 @@ import (
 type Processing struct {
 	// Off lists the enrichments that are not made: EnrichmentKinds.
 	Off []string `json:"off,omitempty"`
-	// Automated says what becomes of events of programs that a person or a server may
-	// stand behind, such as a headless browser, and of those out of data centres: ""
-	// they are stored and marked, and go to no partner; "send" they go to partners too.
-	// A crawler's never do.
+	// Automated says which machines' events go to partners: see Forwards.
 	Automated string `json:"automated,omitempty"`
 	// Keys are further names that hold personal data on this site: what stands behind
 	// them in the page's address and in the properties is taken out.
@@ -30,9 +30,29 @@ type Processing struct {
 // cannot.
 var EnrichmentKinds = [...]string{"device", "bot", "datacenter", "geo", "network", "referrer", "campaign", "click_ids", "clock", "session", "currency"}
 
-// Send is the value of Processing.Automated by which automated clients' events go to
-// partners.
-const Send = "send"
+// The values of Processing.Automated beside "".
+const (
+	Send     = "send"     // all that a person or a server may stand behind
+	Withhold = "withhold" // none
+)
+
+// Forwards reports whether an event may go to partners by what is known of the client
+// that sent it: always where that is no machine, and never where it is a crawler. Of
+// the clients that a person or a server may stand behind, programs that do not
+// pretend to be a browser are the advertiser's own, most likely, and are sent;
+// automated browsers and what comes out of data centres are not. Automated overrules
+// both.
+func (p *Processing) Forwards(x *event.Enrichment) bool {
+	switch {
+	case x.Bot == "":
+		return true
+	case !x.Automated || p.Automated == Withhold:
+		return false
+	case p.Automated == Send:
+		return true
+	}
+	return strings.HasPrefix(x.Bot, event.ByProgram)
+}
 
 // Does reports whether an enrichment is made.
 func (p *Processing) Does(kind string) bool { return !slices.Contains(p.Off, kind) }
@@ -42,14 +62,16 @@ const maxKeys = 50
 
 var personalKey = regexp.MustCompile(`^[A-Za-z0-9_.-]{2,64}$`)
 
-func (p Processing) validate(v *Invalid) {
+func (p *Processing) validate(v *Invalid) {
 	for i, kind := range p.Off {
 		if !slices.Contains(EnrichmentKinds[:], kind) {
 			v.add(fmt.Sprintf("processing.off[%d]", i), "must be one of %s", joined(EnrichmentKinds[:]))
 		}
 	}
-	if p.Automated != "" && p.Automated != Send {
-		v.add("processing.automated", "must be empty, or send")
+	switch p.Automated {
+	case "", Send, Withhold:
+	default:
+		v.add("processing.automated", "must be empty, send or withhold")
 	}
 	if len(p.Keys) > maxKeys {
 		v.add("processing.personal_keys", "must be at most %d", maxKeys)

@@ -12,6 +12,8 @@ import (
 	"github.com/miq/pixel/modules/analytics"
 	"github.com/miq/pixel/modules/archive"
 	"github.com/miq/pixel/modules/consent"
+	"github.com/miq/pixel/modules/enrich"
+	"github.com/miq/pixel/modules/geo"
 	"github.com/miq/pixel/modules/partner"
 	"github.com/miq/pixel/modules/purge"
 	"github.com/miq/pixel/modules/queue"
@@ -29,6 +31,8 @@ type Params struct {
 	Lifecycle  fx.Lifecycle
 	Config     config.Worker
 	Limits     config.Queue
+	Geo        config.Geo
+	Currency   config.Currency
 	Queue      queue.Queue
 	Keys       state.Keys
 	Archive    archive.Archive
@@ -50,16 +54,25 @@ func run(p Params) error {
 	if err != nil {
 		return err
 	}
+	files, err := geo.Open(p.Geo, p.Log.With("component", "geo"), p.Registerer)
+	if err != nil {
+		return err
+	}
+	enricher, err := enrich.New(enrich.Options{Geo: files, Currency: p.Currency, Metrics: p.Registerer})
+	if err != nil {
+		return err
+	}
 	w, err := New(Deps{
 		Config: p.Config, Limits: p.Limits, Queue: p.Queue, Keys: p.Keys, Archive: p.Archive, Writer: p.Writer,
 		Receipts: p.Receipts, Events: p.Events, Book: p.Book,
 		Sweeper:  &purge.Sweeper{Queues: p.Queues, Keys: p.Keys, Syncs: p.Writer, Now: time.Now},
-		Settings: p.Settings, Decider: p.Decider, Adapters: p.Adapters,
+		Settings: p.Settings, Decider: p.Decider, Adapters: p.Adapters, Enricher: enricher,
 		Log: p.Log.With("component", "worker"), Metrics: m, Tracer: p.Tracer.Tracer("worker"),
 	})
 	if err != nil {
 		return err
 	}
+	p.Lifecycle.Append(fx.StartStopHook(files.Start, files.Stop))
 	p.Lifecycle.Append(fx.StartStopHook(w.Start, w.Stop))
 	return nil
 }

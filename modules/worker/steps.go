@@ -10,6 +10,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/miq/pixel/modules/consent"
+	"github.com/miq/pixel/modules/enrich"
 	"github.com/miq/pixel/modules/event"
 	"github.com/miq/pixel/modules/partner"
 	"github.com/miq/pixel/modules/queue"
@@ -159,7 +160,7 @@ func (w *Worker) consent(ctx context.Context, b *batch) error {
 // enrich adds what the event does not say itself.
 func (w *Worker) enrich(_ context.Context, b *batch) error {
 	for _, it := range b.items {
-		w.enricher.Enrich(&it.event, it.pixel.Domains...)
+		w.enricher.Enrich(&it.event, enrich.Site{Domains: it.pixel.Domains, Off: it.pixel.Processing.Off})
 	}
 	return nil
 }

@@ -83,6 +83,7 @@ type Deps struct {
 	Settings sites
 	Decider  *consent.Decider
 	Adapters []partner.Adapter
+	Enricher *enrich.Enricher // nil: one that knows no places and no rates
 	Log      *slog.Logger
 	Metrics  *Metrics
 	Tracer   trace.Tracer
@@ -91,9 +92,12 @@ type Deps struct {
 
 // New returns a worker that does nothing until Start.
 func New(d Deps) (*Worker, error) {
-	enricher, err := enrich.New()
-	if err != nil {
-		return nil, err
+	enricher := d.Enricher
+	if enricher == nil {
+		var err error
+		if enricher, err = enrich.New(enrich.Options{}); err != nil {
+			return nil, err
+		}
 	}
 	w := &Worker{
 		config: d.Config, limits: d.Limits, queue: d.Queue, keys: d.Keys, store: d.Archive, writer: d.Writer,
