@@ -120,7 +120,7 @@ func (a *Admin) bounded(c *echo.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(c.Request().Context(), timeout)
 }
 
-var metrics = []string{string(analytics.MetricEvents), string(analytics.MetricVisitors), string(analytics.MetricRevenue), string(analytics.MetricSyncs)}
+var metrics = []string{string(analytics.MetricEvents), string(analytics.MetricVisitors), string(analytics.MetricRevenue), string(analytics.MetricBaseRevenue), string(analytics.MetricSyncs)}
 
 func dimensions(m analytics.Metric) []string {
 	if m == analytics.MetricSyncs {

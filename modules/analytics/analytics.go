@@ -135,13 +135,16 @@ type SyncPage struct {
 // Metric is what a Series or a Top counts.
 type Metric string
 
-// The metrics. Revenue is summed over purchases by currency, so it needs
+// The metrics; money counts in millionths. Revenue is summed over purchases by currency, so it needs
 // GroupBy "currency" or a filter on one currency to mean something.
 const (
 	MetricEvents   Metric = "events"
 	MetricVisitors Metric = "visitors" // distinct visitors, those of one profile as one
 	MetricRevenue  Metric = "revenue"  // sum of the order values of purchases
-	MetricSyncs    Metric = "syncs"    // attempts and decisions in the sync log
+	// MetricBaseRevenue is the same in the currency that all sites are compared in
+	// (event.Value); purchases of which it is not known add nothing.
+	MetricBaseRevenue Metric = "base_revenue"
+	MetricSyncs       Metric = "syncs" // attempts and decisions in the sync log
 )
 
 // Dimensions that events can be grouped by, and those for the sync log.

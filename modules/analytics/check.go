@@ -151,9 +151,9 @@ func dimensions(m Metric) []string {
 
 func counts(m Metric, dimension, name, partner string) error {
 	switch m {
-	case MetricEvents, MetricVisitors, MetricRevenue, MetricSyncs:
+	case MetricEvents, MetricVisitors, MetricRevenue, MetricBaseRevenue, MetricSyncs:
 	default:
-		return invalid("metric must be one of events, visitors, revenue, syncs, not %q", clip(string(m)))
+		return invalid("metric must be one of events, visitors, revenue, base_revenue, syncs, not %q", clip(string(m)))
 	}
 	if dimension != "" && !slices.Contains(dimensions(m), dimension) {
 		return invalid("%s cannot be grouped by %q, only by one of %s", m, clip(dimension), strings.Join(dimensions(m), ", "))

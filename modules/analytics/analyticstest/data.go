@@ -99,6 +99,10 @@ func one(r *rand.Rand, i int, at time.Time) event.Event {
 			e.Order.Value = "0"
 		}
 	}
+	if v := e.Order.Value; v != "" && r.IntN(6) > 0 {
+		whole, _, _ := strings.Cut(string(v), ".")
+		e.Enrichment.Value = event.Value{Amount: event.Amount(whole + ".1234"), Currency: "EUR", Date: "2026-10-01"}
+	}
 	if i%25 == 24 {
 		h := hostile[i/25%len(hostile)]
 		switch i / 25 / len(hostile) { // once each: the id is a key

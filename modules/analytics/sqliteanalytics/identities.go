@@ -3,13 +3,14 @@ package sqliteanalytics
 import (
 	"context"
 	"database/sql"
+	"errors"
 
 	"github.com/miq/pixel/modules/analytics"
 )
 
 const insertIdentity = `INSERT INTO identities (visitor_id, pixel_id, profile_id, version) VALUES (?, ?, ?, ?)
 ON CONFLICT (visitor_id, pixel_id) DO UPDATE SET profile_id = excluded.profile_id, version = excluded.version
-WHERE excluded.version > identities.version`
+WHERE excluded.version > identities.version RETURNING 1`
 
 // person is whom a row of events is counted as: its visitor's profile, or the
 // visitor; null where there is none.
@@ -20,13 +21,22 @@ const ofProfile = `(e.visitor_id, e.pixel_id) IN (SELECT i.visitor_id, i.pixel_i
 
 // WriteIdentities stores whose visitors are, in one transaction.
 func (s *Store) WriteIdentities(ctx context.Context, identities ...analytics.Identity) error {
-	return s.write(ctx, "write identities", len(identities), func(tx *sql.Tx) error {
+	var changed []analytics.Identity
+	err := s.write(ctx, "write identities", len(identities), func(tx *sql.Tx) error {
 		put := tx.StmtContext(ctx, s.putIdentity)
 		for _, i := range identities {
-			if _, err := put.ExecContext(ctx, i.VisitorID, i.PixelID, i.ProfileID, i.Version); err != nil {
+			var n int
+			switch err := put.QueryRowContext(ctx, i.VisitorID, i.PixelID, i.ProfileID, i.Version).Scan(&n); {
+			case err == nil:
+				changed = append(changed, i)
+			case !errors.Is(err, sql.ErrNoRows): // which says that a greater version stands
 				return err
 			}
 		}
 		return nil
 	})
+	if err == nil {
+		s.people.changed(changed)
+	}
+	return err
 }

@@ -18,12 +18,13 @@ func (s *Store) Latency(ctx context.Context, q analytics.LatencyQuery) (out []an
 	if err != nil {
 		return nil, err
 	}
+	from, to := within(q.Since, q.Until)
 	w := where{}
 	w.add("at >= a AND at < b AND latency > 0")
 	w.equal("pixel_id", q.PixelID)
 	w.equal("partner", q.Partner)
 	err = s.snapshot(ctx, "read latencies", func(tx *sql.Tx) error {
-		rows, err := tx.QueryContext(ctx, stepTable(starts, q.Since, q.Until)+` SELECT partner, i, latency FROM steps CROSS JOIN syncs`+w.String()+` ORDER BY 1, 2`, w.args...)
+		rows, err := tx.QueryContext(ctx, table(pieces(starts, from, to)[0])+`SELECT partner, i, latency FROM steps CROSS JOIN syncs`+w.String()+` ORDER BY 1, 2`, w.args...)
 		if err != nil {
 			return err
 		}

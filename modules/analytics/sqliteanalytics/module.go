@@ -1,6 +1,9 @@
 package sqliteanalytics
 
 import (
+	"context"
+	"log/slog"
+
 	"go.uber.org/fx"
 
 	"github.com/miq/pixel/modules/analytics"
@@ -15,7 +18,9 @@ var Module = fx.Module("sqliteanalytics", fx.Provide(provide))
 type Params struct {
 	fx.In
 
-	DB *sqlitedb.DB `name:"analytics_db"`
+	Lifecycle fx.Lifecycle
+	DB        *sqlitedb.DB `name:"analytics_db"`
+	Log       *slog.Logger
 }
 
 // Result is what the store offers.
@@ -38,5 +43,19 @@ func provide(p Params) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
+	// What an older version stored is rolled up while everything else runs.
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	p.Lifecycle.Append(fx.StartStopHook(func() {
+		go func() {
+			defer close(done)
+			if err := s.CatchUp(ctx); err != nil && ctx.Err() == nil {
+				p.Log.Warn("stored events could not all be rolled up; reports count them one by one", "error", err)
+			}
+		}()
+	}, func() {
+		stop()
+		<-done
+	}))
 	return Result{Store: s, Writer: s, Reader: s, ReceiptWriter: s, ReceiptReader: s, Identities: s, CreditWriter: s, CreditReader: s, Health: health.Check{Name: "analytics", Check: s.Check}}, nil
 }

@@ -1,57 +1,145 @@
 package sqliteanalytics
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
-	"strconv"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/miq/pixel/modules/analytics"
 )
 
-// source is where a metric is counted, and how.
-type source struct {
-	table, time, value string
-	where
+// question is what Series and Top ask. It holds checked arguments only: metric,
+// dimension and column names come from lists in the code, never from a caller's
+// string.
+type question struct {
+	metric               analytics.Metric
+	pixel, name, partner string
+	where                []analytics.Condition
+	since, until         time.Time
+	starts               []time.Time // of steps; none: the whole time is one
+	dimension            string      // to group by; empty: all together
+	only                 []string    // groups; empty: all
 }
 
-// count has checked arguments only: metric, dimension and column names come from
-// lists in the code, never from a caller's string.
-func count(m analytics.Metric, pixelID, name, partner string, where []analytics.Condition, since, until time.Time) source {
-	s := source{table: "events", time: "received_at", value: "count(*)"}
-	switch m {
-	case analytics.MetricVisitors:
-		s.value = "count(DISTINCT " + person + ")"
-	case analytics.MetricRevenue:
-		s.value = "total(value)"
-		s.add("name = 'purchase'")
-	case analytics.MetricSyncs:
-		s.table, s.time = "syncs", "at"
-	}
-	s.equal("pixel_id", pixelID)
-	s.equal("name", name)
-	s.equal("partner", partner)
-	s.conditions("", where)
-	s.between(s.time, since, until)
-	return s
+// figure names one in an answer.
+type figure struct {
+	step  int
+	group string
 }
 
-func (s source) top(ctx context.Context, tx *sql.Tx, dimension string, limit int) (top []analytics.TopRow, err error) {
-	rows, err := tx.QueryContext(ctx, `SELECT `+dimension+`, `+s.value+` AS v FROM `+s.table+s.String()+
-		` GROUP BY 1 HAVING v <> 0 ORDER BY v DESC, 1 LIMIT ?`, append(s.args, limit)...)
-	if err != nil {
-		return nil, err
+// answer takes the cheapest way that is exact.
+func (s *Store) answer(ctx context.Context, tx *sql.Tx, q question) (map[figure]float64, error) {
+	if q.metric == analytics.MetricVisitors && q.name == "" && q.rollable("pixel_id") {
+		return s.visitorsOf(ctx, tx, q)
 	}
-	defer rows.Close()
-	for rows.Next() {
-		var r analytics.TopRow
-		if err := rows.Scan(&r.Group, &r.Value); err != nil {
-			return nil, err
+	if d, ok := q.rolled(); ok {
+		return s.sumsOf(ctx, tx, q, d)
+	}
+	return q.oneByOne(ctx, tx)
+}
+
+func (s *Store) knowPeople(ctx context.Context, m analytics.Metric) error {
+	if m != analytics.MetricVisitors {
+		return nil
+	}
+	return s.people.load(ctx, s.db.Read)
+}
+
+// rollable reports whether the question is about no other dimensions.
+func (q question) rollable(dimensions ...string) bool {
+	ok := q.dimension == "" || slices.Contains(dimensions, q.dimension)
+	for _, c := range q.where {
+		ok = ok && slices.Contains(dimensions, c.Dimension)
+	}
+	return ok
+}
+
+// rolled is the dimension of the roll-ups that answer the question. They know
+// pixels, names and one dimension more.
+func (q question) rolled() (dimension string, ok bool) {
+	if q.metric == analytics.MetricSyncs || q.metric == analytics.MetricVisitors {
+		return "", false
+	}
+	asked := []string{q.dimension}
+	for _, c := range q.where {
+		asked = append(asked, c.Dimension)
+	}
+	for _, d := range asked {
+		if d != "" && d != "pixel_id" && d != "name" {
+			dimension = d
 		}
-		top = append(top, r)
 	}
-	return top, rows.Err()
+	return dimension, q.rollable("pixel_id", "name", dimension)
+}
+
+// selects adds what rows must fulfil. column says what a dimension is called there.
+func (q question) selects(w *where, column func(string) string) {
+	w.equal("pixel_id", q.pixel)
+	w.equal("name", q.name)
+	w.equal("partner", q.partner)
+	for _, c := range q.where {
+		c.Dimension = column(c.Dimension)
+		w.conditions("", []analytics.Condition{c})
+	}
+	if len(q.only) > 0 {
+		// A unary plus: these groups are most of the rows, and the index over time is
+		// the better one.
+		w.conditions("+", []analytics.Condition{{Dimension: column(q.dimension), Values: q.only}})
+	}
+}
+
+func same(d string) string { return d }
+
+// group is the expression to group by.
+func (q question) group(column func(string) string) string {
+	if q.dimension == "" {
+		return "''"
+	}
+	return column(q.dimension)
+}
+
+// oneByOne counts rows, for questions that nothing is rolled up for.
+func (q question) oneByOne(ctx context.Context, tx *sql.Tx) (map[figure]float64, error) {
+	place, at, value := "events", "received_at", "count(*)"
+	w := where{}
+	switch q.metric {
+	case analytics.MetricVisitors:
+		value = "count(DISTINCT " + person + ")"
+	case analytics.MetricRevenue:
+		value = "total(round(value * 1000000)) / 1000000"
+		w.add("name = 'purchase'")
+	case analytics.MetricBaseRevenue:
+		value = "total(round(base_value * 1000000)) / 1000000"
+		w.add("name = 'purchase'")
+	case analytics.MetricSyncs:
+		place, at = "syncs", "at"
+	}
+	from, to := within(q.since, q.until)
+	w.add(at + " >= a AND " + at + " < b")
+	q.selects(&w, same)
+	var f figure
+	var v float64
+	out := map[figure]float64{}
+	err := each(ctx, tx, table(pieces(q.starts, from, to)[0])+`SELECT i, `+q.group(same)+`, `+value+` FROM steps CROSS JOIN `+place+w.String()+` GROUP BY 1, 2`, w.args,
+		[]any{&f.step, &f.group, &v}, func() { out[f] = v })
+	return out, err
+}
+
+// greatest are the groups, greatest first, without those that come to zero.
+func greatest(figures map[figure]float64, limit int) []analytics.TopRow {
+	var top []analytics.TopRow
+	for f, v := range figures {
+		if v != 0 {
+			top = append(top, analytics.TopRow{Group: f.group, Value: v})
+		}
+	}
+	slices.SortFunc(top, func(x, y analytics.TopRow) int {
+		return cmp.Or(cmp.Compare(y.Value, x.Value), strings.Compare(x.Group, y.Group))
+	})
+	return top[:min(limit, len(top))]
 }
 
 // Top counts by one dimension.
@@ -60,8 +148,12 @@ func (s *Store) Top(ctx context.Context, q analytics.TopQuery) (top []analytics.
 	if err != nil {
 		return nil, err
 	}
+	if err := s.knowPeople(ctx, q.Metric); err != nil {
+		return nil, err
+	}
 	err = s.snapshot(ctx, "count the greatest", func(tx *sql.Tx) error {
-		top, err = count(q.Metric, q.PixelID, q.Name, q.Partner, q.Where, q.Since, q.Until).top(ctx, tx, q.Dimension, q.Limit)
+		figures, err := s.answer(ctx, tx, question{metric: q.Metric, pixel: q.PixelID, name: q.Name, partner: q.Partner, where: q.Where, since: q.Since, until: q.Until, dimension: q.Dimension})
+		top = greatest(figures, q.Limit)
 		return err
 	})
 	return top, err
@@ -72,86 +164,44 @@ func (s *Store) Series(ctx context.Context, q analytics.SeriesQuery) (series []a
 	if err := q.Check(); err != nil {
 		return nil, err
 	}
+	ask := question{metric: q.Metric, pixel: q.PixelID, name: q.Name, partner: q.Partner, where: q.Where, since: q.Since, until: q.Until, dimension: q.GroupBy}
 	starts, err := q.Starts()
 	if err != nil {
 		return nil, err
 	}
+	if err := s.knowPeople(ctx, q.Metric); err != nil {
+		return nil, err
+	}
 	err = s.snapshot(ctx, "count over time", func(tx *sql.Tx) error {
-		src := count(q.Metric, q.PixelID, q.Name, q.Partner, q.Where, q.Since, q.Until)
-		dimension, groups := "''", []analytics.TopRow{{}}
+		groups := []analytics.TopRow{{}}
 		if q.GroupBy != "" {
-			dimension = q.GroupBy
-			if groups, err = src.top(ctx, tx, dimension, analytics.MaxGroups); err != nil || len(groups) == 0 {
+			figures, err := s.answer(ctx, tx, ask)
+			if err != nil {
 				return err
 			}
-		}
-		at := make(map[string]int, len(groups))
-		for i, g := range groups {
-			at[g.Group] = i
-			series = append(series, zeros(starts, g.Group))
-		}
-		// The steps bound the time, so that each is a seek in an index.
-		src = count(q.Metric, q.PixelID, q.Name, q.Partner, q.Where, time.Time{}, time.Time{})
-		src.add(src.time + " >= a AND " + src.time + " < b")
-		if q.GroupBy != "" {
-			names := make([]any, len(groups))
-			for i, g := range groups {
-				names[i] = g.Group
+			if groups = greatest(figures, analytics.MaxGroups); len(groups) == 0 {
+				return nil
 			}
-			// A unary plus: these groups are most of the rows, and the index over
-			// time is the better one.
-			src.add("+"+dimension+" IN (?"+strings.Repeat(", ?", len(names)-1)+")", names...)
+			for _, g := range groups {
+				ask.only = append(ask.only, g.Group)
+			}
 		}
-		rows, err := tx.QueryContext(ctx, stepTable(starts, q.Since, q.Until)+` SELECT i, `+dimension+`, `+src.value+` FROM steps CROSS JOIN `+src.table+src.String()+` GROUP BY 1, 2`, src.args...)
+		ask.starts = starts
+		figures, err := s.answer(ctx, tx, ask)
 		if err != nil {
 			return err
 		}
-		defer rows.Close()
-		for rows.Next() {
-			var step int
-			var group string
-			var v float64
-			if err := rows.Scan(&step, &group, &v); err != nil {
-				return err
+		for _, g := range groups {
+			one := analytics.Series{Group: g.Group, Points: make([]analytics.Point, len(starts))}
+			for i, t := range starts {
+				one.Points[i] = analytics.Point{Time: t.UTC(), Value: figures[figure{i, g.Group}]}
 			}
-			series[at[group]].Points[step].Value = v
+			series = append(series, one)
 		}
-		return rows.Err()
+		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
 	return series, nil
-}
-
-func zeros(starts []time.Time, group string) analytics.Series {
-	points := make([]analytics.Point, len(starts))
-	for i, t := range starts {
-		points[i].Time = t.UTC()
-	}
-	return analytics.Series{Group: group, Points: points}
-}
-
-// stepTable is a table of when each step begins and ends, by its number: what of it
-// lies from since to before until.
-func stepTable(starts []time.Time, since, until time.Time) string {
-	b := []byte("WITH steps (i, a, b) AS (VALUES ")
-	for i, t := range starts {
-		if t.Before(since) {
-			t = since
-		}
-		end := until
-		if i+1 < len(starts) {
-			end = starts[i+1]
-		}
-		if i > 0 {
-			b = append(b, ", "...)
-		}
-		for j, n := range [...]int64{int64(i), t.UnixMicro(), end.UnixMicro()} {
-			b = append(b, "(,,"[j])
-			b = strconv.AppendInt(b, n, 10)
-		}
-		b = append(b, ')')
-	}
-	return string(append(b, ')'))
 }

@@ -11,6 +11,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,6 +32,10 @@ type Store struct {
 	putIdentity                              *sql.Stmt
 	putTouch, putSet, dropCredits, putCredit *sql.Stmt
 	dimension                                []string
+	rolled                                   []string // dimensions with roll-ups of their own
+	rollEvery                                int64
+	people                                   people
+	putRollup, visitorSet, putVisitors       *sql.Stmt
 }
 
 var _ analytics.Store = (*Store)(nil)
@@ -52,12 +57,16 @@ func New(db *sqlitedb.DB) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the codec for events: %w", err)
 	}
-	s := &Store{db: db, bodies: bodies, dimension: columns()}
+	s := &Store{db: db, bodies: bodies, dimension: columns(), rollEvery: rollEvery}
+	s.rolled = slices.DeleteFunc(columns(), func(d string) bool { return d == "name" })
 	for _, p := range []struct {
 		stmt **sql.Stmt
 		text string
 	}{
 		{&s.putEvent, insertEvent(s.dimension)},
+		{&s.putRollup, putRollup},
+		{&s.visitorSet, `SELECT visitors FROM visitor_sets WHERE level = ? AND bucket = ? AND pixel_id = ?`},
+		{&s.putVisitors, `INSERT INTO visitor_sets (level, bucket, pixel_id, visitors) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET visitors = excluded.visitors`},
 		{&s.putBody, `INSERT INTO event_bodies (seq, codec, body) VALUES (?, ?, ?)`},
 		{&s.putSync, insertSync},
 		{&s.putMatch, insertMatch},

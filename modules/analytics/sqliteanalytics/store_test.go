@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,10 +22,70 @@ import (
 	"github.com/miq/pixel/modules/sqlitedb"
 )
 
+// Once with roll-ups of nearly everything, and once with none yet.
 func TestContract(t *testing.T) {
-	analyticstest.Run(t, func(t *testing.T) analytics.Store {
-		return openAt(t, filepath.Join(t.TempDir(), "analytics.db"))
-	})
+	for name, every := range map[string]int64{"rolled up": 100, "waiting": rollEvery} {
+		t.Run(name, func(t *testing.T) {
+			analyticstest.Run(t, func(t *testing.T) analytics.Store {
+				s := openAt(t, filepath.Join(t.TempDir(), "analytics.db"))
+				s.rollEvery = every
+				return s
+			})
+		})
+	}
+}
+
+func TestWhatWasStoredBeforeThereWereRollUpsIsRolledUpByAndBy(t *testing.T) {
+	s := openAt(t, filepath.Join(t.TempDir(), "analytics.db"))
+	events := analyticstest.Events(1, 3000, 40*time.Hour)
+	if err := s.WriteEvents(t.Context(), events...); err != nil {
+		t.Fatal(err)
+	}
+	ask := func() string {
+		t.Helper()
+		out := ""
+		for _, m := range []analytics.Metric{analytics.MetricEvents, analytics.MetricVisitors, analytics.MetricRevenue} {
+			series, err := s.Series(t.Context(), analytics.SeriesQuery{Metric: m, Since: analyticstest.Begin, Until: analyticstest.Begin.Add(39 * time.Hour), Step: "6h", GroupBy: "pixel_id"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, err := json.Marshal(series)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out += string(b)
+		}
+		return out
+	}
+	rolled := func() (seq int) {
+		t.Helper()
+		if err := s.db.Read.QueryRow(`SELECT seq FROM rolled`).Scan(&seq); err != nil {
+			t.Fatal(err)
+		}
+		return seq
+	}
+	before := ask()
+	if rolled() != 0 {
+		t.Fatal("it is rolled up already")
+	}
+	s.rollEvery = 100
+	if err := s.write(t.Context(), "roll up", 1, func(tx *sql.Tx) error { return s.rollUp(t.Context(), tx) }); err != nil {
+		t.Fatal(err)
+	}
+	if n := rolled(); n != 400 || ask() != before {
+		t.Errorf("%d are rolled up after one go, and the same is answered: %v", n, ask() == before)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.CatchUp(ended); !errors.Is(err, context.Canceled) {
+		t.Errorf("stopped: %v", err)
+	}
+	if err := s.CatchUp(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := rolled(); n < len(events)-100 || ask() != before {
+		t.Errorf("%d are rolled up in the end, and the same is answered: %v", n, ask() == before)
+	}
 }
 
 func TestWhatWasWrittenSurvivesACrash(t *testing.T) {
@@ -233,7 +294,7 @@ func TestTheModuleOffersTheStoreAndItsHealth(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fxtest.New(t, Module, fx.Provide(fx.Annotate(func() *sqlitedb.DB { return db }, fx.ResultTags(`name:"analytics_db"`))), fx.Populate(&in)).RequireStart().RequireStop()
+	fxtest.New(t, Module, fx.Supply(slog.New(slog.DiscardHandler)), fx.Provide(fx.Annotate(func() *sqlitedb.DB { return db }, fx.ResultTags(`name:"analytics_db"`))), fx.Populate(&in)).RequireStart().RequireStop()
 	if in.Store == nil || in.Writer == nil || in.Reader == nil || len(in.Checks) != 1 || in.Checks[0].Name != "analytics" {
 		t.Fatalf("got %+v", in)
 	}

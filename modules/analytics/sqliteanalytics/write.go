@@ -25,7 +25,7 @@ func columns() []string {
 }
 
 func insertEvent(dimensions []string) string {
-	names := append([]string{"pixel_id", "id", "received_at", "time", "visitor_id", "order_id", "value", "search"}, dimensions...)
+	names := append([]string{"pixel_id", "id", "received_at", "time", "visitor_id", "order_id", "value", "base_value", "search"}, dimensions...)
 	return `INSERT INTO events (` + strings.Join(names, ", ") + `) VALUES (?` + strings.Repeat(", ?", len(names)-1) + `) ON CONFLICT DO NOTHING`
 }
 
@@ -46,8 +46,8 @@ func (s *Store) WriteEvents(ctx context.Context, events ...event.Event) error {
 			return fmt.Errorf("encode event %q: %w", e.ID, err)
 		}
 		bodies[i] = s.bodies.pack(body)
-		row := make([]any, 0, 8+len(s.dimension))
-		row = append(row, e.PixelID, e.ID, e.ReceivedAt.UnixMicro(), e.Time.UnixMicro(), e.Subject.VisitorID, e.Order.ID, number(e.Order.Value), searchable(e))
+		row := make([]any, 0, 9+len(s.dimension))
+		row = append(row, e.PixelID, e.ID, e.ReceivedAt.UnixMicro(), e.Time.UnixMicro(), e.Subject.VisitorID, e.Order.ID, number(e.Order.Value), number(e.Enrichment.Value.Amount), searchable(e))
 		for _, d := range s.dimension {
 			row = append(row, analytics.Value(e, d))
 		}
@@ -73,7 +73,7 @@ func (s *Store) WriteEvents(ctx context.Context, events ...event.Event) error {
 				return err
 			}
 		}
-		return nil
+		return s.rollUp(ctx, tx)
 	})
 }
 
