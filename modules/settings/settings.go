@@ -43,6 +43,8 @@ type Pixel struct {
 	Processing Processing `json:"processing,omitzero"`
 	// Retention is how long its data are kept.
 	Retention Retention `json:"retention,omitzero"`
+	// Attribution says what conversions are owed to.
+	Attribution Attribution `json:"attribution,omitzero"`
 	// Dry is set where events go to no partner, but what would be sent is shown.
 	Dry bool `json:"dry,omitempty"`
 	// Country is where the site sells, ISO 3166-1 alpha-2: used where an event

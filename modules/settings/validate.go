@@ -81,6 +81,7 @@ func (p Pixel) Validate() error {
 	p.Tag.validate(&v)
 	p.Processing.validate(&v)
 	p.Retention.validate(&v)
+	p.Attribution.validate(&v)
 	switch event.State(p.Consent.Default) {
 	case "", event.None, event.Partial, event.Full:
 	default:
