@@ -93,6 +93,10 @@ func (h *History) Encode() []byte {
 			w.touches(c.Path)
 		}
 	}
+	w.b = binary.AppendUvarint(w.b, uint64(len(h.Linked)))
+	for _, v := range h.Linked {
+		w.text(v)
+	}
 	out := append(make([]byte, 0, len(w.b)+64), codecVersion)
 	out = binary.AppendUvarint(out, uint64(len(w.texts)))
 	for _, s := range w.texts {
@@ -214,6 +218,9 @@ func Decode(pixelID string, b []byte) (*History, error) {
 			c.Path = r.touches(pixelID)
 		}
 		h.Conversions = append(h.Conversions, c)
+	}
+	for range r.list() {
+		h.Linked = append(h.Linked, r.text())
 	}
 	if r.bad {
 		return nil, errHistory

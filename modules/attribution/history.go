@@ -22,6 +22,9 @@ const (
 type History struct {
 	Touches     []Touch
 	Conversions []Conversion
+	// Linked are the other visitors who are the same person, as an event under full
+	// consent last knew.
+	Linked []string
 }
 
 func compareTouches(a, b Touch) int {

@@ -16,28 +16,28 @@ import (
 // exact for any number of channels. How often a channel occurs in a path, and in which
 // order, does not matter.
 func ShapleyValues(paths []analytics.PathRow) map[string]float64 {
-	sets := make([]Coalition, 0, len(paths))
+	sets := make([]coalition, 0, len(paths))
 	for i := range paths {
-		sets = append(sets, Coalition{paths[i].Steps, float64(paths[i].Conversions)})
+		sets = append(sets, coalition{paths[i].Steps, float64(paths[i].Conversions)})
 	}
 	return shapley(sets)
 }
 
-// Coalition is what a set of players brings beyond what its parts bring.
-type Coalition struct {
-	Players []string
-	Brings  float64
+// coalition is what a set of players brings beyond what its parts bring.
+type coalition struct {
+	players []string
+	brings  float64
 }
 
-func shapley(sets []Coalition) map[string]float64 {
+func shapley(sets []coalition) map[string]float64 {
 	out := map[string]float64{}
 	for _, s := range sets {
 		members := map[string]bool{}
-		for _, p := range s.Players {
+		for _, p := range s.players {
 			members[p] = true
 		}
 		for p := range members {
-			out[p] += s.Brings / float64(len(members))
+			out[p] += s.brings / float64(len(members))
 		}
 	}
 	return out

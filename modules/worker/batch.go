@@ -29,6 +29,10 @@ type item struct {
 	known bool
 	// newest is the visitor's newest consent, nil if none is known.
 	newest *consent.Newest
+	// linked are the other visitors who are the same person, by the identity step; merged
+	// is set where that changed by this event.
+	linked []string
+	merged bool
 	// partners are those whose queues got it.
 	partners []string
 	// span is this event's part of a trace, nil if it is not traced.

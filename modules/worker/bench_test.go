@@ -50,6 +50,8 @@ func (nothing) Read(context.Context, archive.Filter) iter.Seq2[archive.Record, e
 func (nothing) WriteEvents(context.Context, ...event.Event) error                     { return nil }
 func (nothing) WriteMatches(context.Context, ...event.Match) error                    { return nil }
 func (nothing) WriteSyncs(context.Context, ...event.Sync) error                       { return nil }
+func (nothing) WriteTouches(context.Context, ...event.Touchpoint) error               { return nil }
+func (nothing) WriteCredits(context.Context, ...event.Credits) error                  { return nil }
 func (nothing) WriteReceipts(context.Context, ...event.ConsentReceipt) error          { return nil }
 func (nothing) Claim(_ context.Context, entries ...state.Entry) ([][]byte, error) {
 	out := make([][]byte, len(entries))
@@ -68,7 +70,7 @@ func BenchmarkSteps(b *testing.B) {
 	}
 	w, err := New(Deps{
 		Config: config.Worker{DedupeTTL: time.Hour}, Queue: nothing{}, Keys: nothing{}, Archive: nothing{}, Writer: nothing{},
-		Receipts: nothing{}, Book: consent.NewBook(nothing{}, consent.New(consent.Options{}), []byte("seal")),
+		Receipts: nothing{}, Credits: nothing{}, Book: consent.NewBook(nothing{}, consent.New(consent.Options{}), []byte("seal")),
 		Settings: &site{partners: map[string]settings.Mode{}, pixels: map[string]settings.Pixel{"px": {
 			ID: "px", ConsentMode: settings.Implied, Routes: []settings.Route{{Partner: "acme", Event: "purchase", Enabled: true}},
 		}}},

@@ -38,6 +38,7 @@ type Params struct {
 	Archive    archive.Archive
 	Writer     analytics.Writer
 	Receipts   analytics.ReceiptWriter
+	Credits    analytics.CreditWriter
 	Events     analytics.Reader
 	Book       *consent.Book
 	Queues     queue.Inspector
@@ -64,7 +65,7 @@ func run(p Params) error {
 	}
 	w, err := New(Deps{
 		Config: p.Config, Limits: p.Limits, Queue: p.Queue, Keys: p.Keys, Archive: p.Archive, Writer: p.Writer,
-		Receipts: p.Receipts, Events: p.Events, Book: p.Book,
+		Receipts: p.Receipts, Credits: p.Credits, Events: p.Events, Book: p.Book,
 		Sweeper:  &purge.Sweeper{Queues: p.Queues, Keys: p.Keys, Syncs: p.Writer, Now: time.Now},
 		Settings: p.Settings, Decider: p.Decider, Adapters: p.Adapters, Enricher: enricher,
 		Log: p.Log.With("component", "worker"), Metrics: m, Tracer: p.Tracer.Tracer("worker"),

@@ -152,6 +152,9 @@ const idlePages = 20
 // stays as a tombstone. Stored events are needed to find it; they are erased by a
 // request for erasure, not here.
 func (w *Worker) forget(ctx context.Context, v consent.Visitor) error {
+	if err := forgetPath(ctx, w.keys, v); err != nil {
+		return err
+	}
 	f := analytics.EventFilter{PixelID: v.PixelID, VisitorID: v.ID, Limit: analytics.MaxLimit}
 	known := map[[3]string]bool{}
 	for idle := 0; idle < idlePages; idle++ {

@@ -46,6 +46,7 @@ type Worker struct {
 	store    archive.Archive
 	writer   analytics.Writer
 	receipts analytics.ReceiptWriter
+	credits  analytics.CreditWriter
 	events   analytics.Reader
 	book     *consent.Book
 	sweeper  sweeper
@@ -77,6 +78,7 @@ type Deps struct {
 	Archive  archive.Archive
 	Writer   analytics.Writer
 	Receipts analytics.ReceiptWriter
+	Credits  analytics.CreditWriter
 	Events   analytics.Reader
 	Book     *consent.Book
 	Sweeper  sweeper // goes through the queues after a withdrawal
@@ -101,7 +103,7 @@ func New(d Deps) (*Worker, error) {
 	}
 	w := &Worker{
 		config: d.Config, limits: d.Limits, queue: d.Queue, keys: d.Keys, store: d.Archive, writer: d.Writer,
-		receipts: d.Receipts, events: d.Events, book: d.Book, sweeper: d.Sweeper,
+		receipts: d.Receipts, credits: d.Credits, events: d.Events, book: d.Book, sweeper: d.Sweeper,
 		settings: d.Settings, decider: d.Decider, enricher: enricher, partners: map[string]partner.Spec{},
 		log: d.Log, metrics: d.Metrics, trace: tracing{d.Tracer}, now: d.Now, turns: newTurns(d.Config.Concurrency),
 		due: make(chan struct{}, 1),

@@ -1,0 +1,455 @@
+package worker
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/miq/pixel/modules/analytics"
+	"github.com/miq/pixel/modules/attribution"
+	"github.com/miq/pixel/modules/consent"
+	"github.com/miq/pixel/modules/event"
+	"github.com/miq/pixel/modules/settings"
+	"github.com/miq/pixel/modules/state"
+)
+
+// attribution keeps what the events tell of touchpoints, conversions and refunds, and
+// writes what each conversion is owed to, anew for those that it corrects.
+func (w *Worker) attribution(ctx context.Context, b *batch) error {
+	var list []*told
+	for _, it := range b.items {
+		if t := tell(it); t != nil {
+			list = append(list, t)
+		}
+	}
+	if len(list) == 0 {
+		return nil
+	}
+	a := attributor{keys: w.keys, writer: w.credits}
+	return a.apply(ctx, list)
+}
+
+// told is what one event says of touchpoints and conversions.
+type told struct {
+	pixel      *settings.Pixel
+	visitor    string
+	linked     []string // who else is the same person; nil without full consent
+	full       bool
+	touches    []attribution.Touch
+	conversion *attribution.Conversion
+	refund     *attribution.SaleRefund
+	order      string // the refund's, or the conversion's
+}
+
+// tell returns what an event says, or nil.
+func tell(it *item) *told {
+	e := &it.event
+	if !it.known {
+		return nil
+	}
+	t := &told{pixel: &it.pixel, visitor: e.Subject.VisitorID, full: e.Verdict.State == event.Full}
+	if t.full {
+		t.linked = others(it.linked, t.visitor)
+	}
+	converts := it.pixel.Attribution.Conversion(e.Name) && (e.Enrichment.Bot == "" || e.Enrichment.Automated)
+	switch {
+	case converts:
+		c := attribution.ReadConversion(e)
+		t.conversion, t.order = &c, e.Order.ID
+		if t.visitor == "" {
+			t.visitor = "event:" + e.ID // nobody's: it is owed to nothing that is known
+		}
+	case attribution.IsRefund(e):
+		r, currency := attribution.ReadRefund(e)
+		t.refund, t.order = &attribution.SaleRefund{Refund: r, Currency: currency}, e.Order.ID
+	}
+	if e.Subject.VisitorID != "" {
+		t.touches = attribution.Read(e, converts)
+	}
+	if len(t.touches) == 0 && t.conversion == nil && t.refund == nil && !(it.merged && t.full) {
+		return nil
+	}
+	return t
+}
+
+// others are visitors without one of them, in the order of their names.
+func others(visitors []string, visitor string) []string {
+	out := slices.DeleteFunc(slices.Clone(visitors), func(v string) bool { return v == visitor || v == "" })
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// remember is how long a visitor's history and an order are kept after they last
+// changed: as long as a touchpoint may count, and a month for what comes late.
+const remember = (settings.MaxLookback + 30) * 24 * time.Hour
+
+// attributor is the state and the store that attribution works on. A batch costs one
+// round trip to read and one to write, and a second of each where it holds orders or
+// where others changed the same visitors at the same time.
+type attributor struct {
+	keys   state.Keys
+	writer analytics.CreditWriter
+
+	histories map[string]*held[attribution.History]
+	sales     map[string]*held[attribution.Sale]
+}
+
+// held is a value of the state with the bytes that stand for it there.
+type held[T any] struct {
+	raw     []byte
+	value   *T
+	pixelID string
+	visitor string
+	dirty   bool
+}
+
+// rounds is how often a batch begins anew where others keep changing the same visitors.
+const rounds = 12
+
+func (a *attributor) apply(ctx context.Context, list []*told) error {
+	a.histories, a.sales = map[string]*held[attribution.History]{}, map[string]*held[attribution.Sale]{}
+	for _, t := range list {
+		a.history(t.pixel.ID, t.visitor)
+		for _, v := range t.linked {
+			a.history(t.pixel.ID, v)
+		}
+		if t.order != "" {
+			a.sale(t.pixel.ID, t.order)
+		}
+	}
+	if err := a.load(ctx); err != nil {
+		return err
+	}
+	for range rounds {
+		// Refunds name orders, and partial consent nobody: whom they lead to is known
+		// only now.
+		for _, t := range list {
+			for _, v := range a.history(t.pixel.ID, t.visitor).value.Linked {
+				a.history(t.pixel.ID, v)
+			}
+			if t.order != "" {
+				if s := a.sale(t.pixel.ID, t.order).value; s.Visitor != "" {
+					a.history(t.pixel.ID, s.Visitor)
+				}
+			}
+		}
+		if err := a.load(ctx); err != nil {
+			return err
+		}
+		touches := a.merge(list)
+		sets := a.settle(list)
+		again, err := a.save(ctx, list)
+		if err != nil {
+			return err
+		}
+		if again {
+			continue
+		}
+		if err := a.writer.WriteTouches(ctx, touches...); err != nil {
+			return fmt.Errorf("write touchpoints: %w", err)
+		}
+		if err := a.writer.WriteCredits(ctx, sets...); err != nil {
+			return fmt.Errorf("write credits: %w", err)
+		}
+		return nil
+	}
+	return errors.New("the visitors' histories keep changing")
+}
+
+func (a *attributor) history(pixelID, visitor string) *held[attribution.History] {
+	key := attribution.HistoryKey(pixelID, visitor)
+	h := a.histories[key]
+	if h == nil {
+		h = &held[attribution.History]{pixelID: pixelID, visitor: visitor}
+		a.histories[key] = h
+	}
+	return h
+}
+
+func (a *attributor) sale(pixelID, order string) *held[attribution.Sale] {
+	key := attribution.SaleKey(pixelID, order)
+	s := a.sales[key]
+	if s == nil {
+		s = &held[attribution.Sale]{pixelID: pixelID}
+		a.sales[key] = s
+	}
+	return s
+}
+
+// load reads what is not there yet.
+func (a *attributor) load(ctx context.Context) error {
+	var keys []string
+	for k, h := range a.histories {
+		if h.value == nil {
+			keys = append(keys, k)
+		}
+	}
+	n := len(keys)
+	for k, s := range a.sales {
+		if s.value == nil {
+			keys = append(keys, k)
+		}
+	}
+	if len(keys) == 0 {
+		return nil
+	}
+	values, err := a.keys.Get(ctx, keys...)
+	if err != nil {
+		return fmt.Errorf("read visitors' histories: %w", err)
+	}
+	for i, k := range keys {
+		if i < n {
+			a.histories[k].stands(values[i], decodeHistory(a.histories[k].pixelID))
+		} else {
+			a.sales[k].stands(values[i], attribution.DecodeSale)
+		}
+	}
+	return nil
+}
+
+func decodeHistory(pixelID string) func([]byte) (*attribution.History, error) {
+	return func(b []byte) (*attribution.History, error) { return attribution.Decode(pixelID, b) }
+}
+
+// stands takes what is in the state. What no version of ours can read is begun anew:
+// it must not stop the events.
+func (k *held[T]) stands(raw []byte, decode func([]byte) (*T, error)) {
+	v, err := decode(raw)
+	if err != nil {
+		v = new(T)
+	}
+	k.raw, k.value, k.dirty = raw, v, false
+}
+
+// merge adds what the events tell to the histories and the sales. It returns the
+// touchpoints to be stored: those that no earlier event told of.
+func (a *attributor) merge(list []*told) (touches []event.Touchpoint) {
+	for _, t := range list {
+		h := a.history(t.pixel.ID, t.visitor)
+		for _, touch := range t.touches {
+			if h.value.Touch(touch, t.pixel.Attribution.Lookback) {
+				h.dirty = true
+			}
+			if slices.ContainsFunc(h.value.Touches, func(k attribution.Touch) bool { return k.ID == touch.ID && k.EventID == touch.EventID }) {
+				touches = append(touches, touch.Touchpoint)
+			}
+		}
+		if t.conversion != nil && h.value.Convert(clone(t.conversion)) {
+			h.dirty = true
+		}
+		if t.full {
+			a.link(t)
+		}
+	}
+	for _, t := range list {
+		if t.order == "" {
+			continue
+		}
+		s := a.sale(t.pixel.ID, t.order)
+		if t.conversion != nil && s.value.Visitor == "" {
+			s.value.Visitor, s.value.EventID, s.dirty = t.visitor, t.conversion.EventID, true
+		}
+		if t.refund != nil && s.value.Refund(*t.refund) {
+			s.dirty = true
+		}
+	}
+	// Only now is it known of all of them which refunds an order has.
+	for _, t := range list {
+		if t.order == "" {
+			continue
+		}
+		s := a.sale(t.pixel.ID, t.order).value
+		if s.Visitor == "" {
+			continue
+		}
+		h := a.history(t.pixel.ID, s.Visitor)
+		if h.value == nil {
+			continue // it was told just now, and is loaded in the next round
+		}
+		if c := h.value.Find(s.EventID); c != nil {
+			for _, r := range s.Refunds {
+				if c.Refund(r.Refund, r.Currency) {
+					h.dirty = true
+				}
+			}
+		}
+	}
+	return touches
+}
+
+// link keeps who else an event's visitor is, with each of them.
+func (a *attributor) link(t *told) {
+	all := append([]string{t.visitor}, t.linked...)
+	for _, v := range all {
+		h := a.history(t.pixel.ID, v)
+		empty := len(h.value.Touches) == 0 && len(h.value.Conversions) == 0
+		if rest := others(all, v); !empty && !slices.Equal(h.value.Linked, rest) {
+			h.value.Linked, h.dirty = rest, true
+		}
+	}
+}
+
+func clone(c *attribution.Conversion) attribution.Conversion {
+	out := *c
+	out.Refunds = slices.Clone(c.Refunds)
+	return out
+}
+
+// settle gives the conversions anew that the events are, take back or may correct.
+func (a *attributor) settle(list []*told) []event.Credits {
+	type key struct{ history, event string }
+	var sets []event.Credits
+	done := map[key]bool{}
+	for _, t := range list {
+		visitors := []string{t.visitor}
+		if t.order != "" {
+			if s := a.sale(t.pixel.ID, t.order).value; s.Visitor != "" && s.Visitor != t.visitor {
+				visitors = append(visitors, s.Visitor)
+			}
+		}
+		for _, v := range visitors {
+			h := a.history(t.pixel.ID, v)
+			if h.value == nil {
+				continue
+			}
+			person, names := a.person(t.pixel.ID, v, h.value.Linked)
+			for i, ph := range person {
+				for j := range ph.Conversions {
+					c := &ph.Conversions[j]
+					k := key{attribution.HistoryKey(t.pixel.ID, names[i]), c.EventID}
+					if done[k] || !concerns(t, c) {
+						continue
+					}
+					done[k] = true
+					given, changed := person.Settle(i, c, t.pixel.ID, names[i], &t.pixel.Attribution)
+					if changed {
+						a.history(t.pixel.ID, names[i]).dirty = true
+					}
+					sets = append(sets, given...)
+				}
+			}
+		}
+	}
+	return sets
+}
+
+// concerns reports whether an event may change what a conversion is owed to.
+func concerns(t *told, c *attribution.Conversion) bool {
+	if t.conversion != nil && t.conversion.EventID == c.EventID || t.refund != nil && t.order == c.OrderID {
+		return true
+	}
+	if len(t.touches) == 0 {
+		return t.conversion == nil && t.refund == nil // visitors became one person
+	}
+	return slices.ContainsFunc(t.touches, func(x attribution.Touch) bool { return !x.At.After(c.At) })
+}
+
+// person are the histories of a visitor and of those who are the same person, in the
+// order of their names.
+func (a *attributor) person(pixelID, visitor string, linked []string) (attribution.Person, []string) {
+	names := slices.Compact(slices.Sorted(slices.Values(append([]string{visitor}, linked...))))
+	var p attribution.Person
+	kept := names[:0]
+	for _, v := range names {
+		if h := a.history(pixelID, v); h.value != nil {
+			p, kept = append(p, h.value), append(kept, v)
+		}
+	}
+	return p, kept
+}
+
+// save writes what changed: histories before sales, so that the conversion which a sale
+// names is there. It reports whether the batch has to be merged again into what others
+// wrote meanwhile.
+func (a *attributor) save(ctx context.Context, list []*told) (again bool, err error) {
+	lost, err := swap(ctx, a.keys, a.histories, (*attribution.History).Encode, func(k *held[attribution.History]) func([]byte) (*attribution.History, error) {
+		return decodeHistory(k.pixelID)
+	})
+	if err != nil || lost {
+		return lost, err
+	}
+	if lost, err = swap(ctx, a.keys, a.sales, (*attribution.Sale).Encode, func(*held[attribution.Sale]) func([]byte) (*attribution.Sale, error) {
+		return attribution.DecodeSale
+	}); err != nil || lost {
+		return lost, err
+	}
+	// Two batches may each have added to one of a person's visitors, and have read the
+	// other before. Whoever looks last sees both.
+	var mates []string
+	for _, t := range list {
+		for _, v := range t.linked {
+			mates = append(mates, attribution.HistoryKey(t.pixel.ID, v))
+		}
+	}
+	for _, h := range a.histories {
+		again = again || h.value == nil // a sale led to it
+	}
+	if len(mates) == 0 {
+		return again, nil
+	}
+	slices.Sort(mates)
+	mates = slices.Compact(mates)
+	values, err := a.keys.Get(ctx, mates...)
+	if err != nil {
+		return false, fmt.Errorf("read visitors' histories again: %w", err)
+	}
+	for i, k := range mates {
+		if h := a.histories[k]; !bytes.Equal(h.raw, values[i]) {
+			h.stands(values[i], decodeHistory(h.pixelID))
+			again = true
+		}
+	}
+	return again, nil
+}
+
+// swap writes the dirty ones, and takes what stands where somebody else was faster.
+func swap[T any](ctx context.Context, keys state.Keys, all map[string]*held[T], encode func(*T) []byte, decode func(*held[T]) func([]byte) (*T, error)) (lost bool, err error) {
+	var changes []state.Change
+	for _, k := range slices.Sorted(maps.Keys(all)) {
+		if v := all[k]; v.dirty {
+			changes = append(changes, state.Change{Old: v.raw, Entry: state.Entry{Key: k, Value: encode(v.value), TTL: remember}})
+		}
+	}
+	if len(changes) == 0 {
+		return false, nil
+	}
+	standing, err := keys.SwapAll(ctx, changes...)
+	if err != nil {
+		return false, fmt.Errorf("keep visitors' histories: %w", err)
+	}
+	for i, c := range changes {
+		v := all[c.Key]
+		if bytes.Equal(standing[i], c.Value) {
+			v.raw, v.dirty = c.Value, false
+			continue
+		}
+		v.stands(standing[i], decode(v))
+		lost = true
+	}
+	return lost, nil
+}
+
+// forgetPath removes what is remembered of a visitor's touchpoints and conversions.
+func forgetPath(ctx context.Context, keys state.Keys, v consent.Visitor) error {
+	key := attribution.HistoryKey(v.PixelID, v.ID)
+	values, err := keys.Get(ctx, key)
+	if err != nil {
+		return fmt.Errorf("read a visitor's history: %w", err)
+	}
+	gone := []string{key}
+	if h, err := attribution.Decode(v.PixelID, values[0]); err == nil {
+		for i := range h.Conversions {
+			if order := h.Conversions[i].OrderID; order != "" {
+				gone = append(gone, attribution.SaleKey(v.PixelID, order))
+			}
+		}
+	}
+	if err := keys.Delete(ctx, gone...); err != nil {
+		return fmt.Errorf("forget a visitor's history: %w", err)
+	}
+	return nil
+}
