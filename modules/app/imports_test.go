@@ -24,8 +24,7 @@ var heights = map[string]int{
 	"modules/lease":    2,
 	"modules/settings": 3, "modules/purge": 3,
 	"modules/archive/lake": 4,
-	"modules/routes":       4, "modules/delivery": 4, "modules/lanestatus": 4, "modules/deadletters": 4,
-	"modules/routes": 4, "modules/attribution": 4, "modules/delivery": 4, "modules/lanestatus": 4, "modules/deadletters": 4,
+	"modules/routes":       4, "modules/attribution": 4, "modules/delivery": 4, "modules/lanestatus": 4, "modules/deadletters": 4,
 
 	// Backends, adapters and roles; none knows another.
 	"modules/queue/": 5, "modules/state/": 5, "modules/analytics/": 5, "modules/archive/": 5, "modules/partner/": 5,
