@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 
 	"go.uber.org/fx"
@@ -16,6 +15,7 @@ import (
 	"github.com/miq/pixel/modules/analytics/sqliteanalytics"
 	"github.com/miq/pixel/modules/archive/filearchive"
 	"github.com/miq/pixel/modules/archive/lake"
+	"github.com/miq/pixel/modules/archive/s3archive"
 	"github.com/miq/pixel/modules/queue"
 	"github.com/miq/pixel/modules/queue/redisqueue"
 	"github.com/miq/pixel/modules/queue/sqlitequeue"
@@ -33,7 +33,8 @@ func storage(c config.Config) fx.Option {
 			func(lc fx.Lifecycle) (dataDir, error) { return lockDataDir(lc, c.DataDir) },
 			secretBox(c),
 			func(dir dataDir) filearchive.Dir {
-				return filearchive.Dir(strings.TrimPrefix(c.Archive.URL, "file://"))
+				folder, _ := c.Archive.Folder()
+				return filearchive.Dir(folder)
 			},
 			database("queue"),
 			database("state"),
@@ -45,8 +46,16 @@ func storage(c config.Config) fx.Option {
 		either(c.Redis.URL, redisstate.Module, sqlitestate.Module),
 		sqliteanalytics.Module,
 		fx.Provide(lake.NewMetrics),
-		filearchive.Module,
+		archiving(c.Archive),
 	)
+}
+
+// archiving keeps the archive where its address says.
+func archiving(c config.Archive) fx.Option {
+	if _, local := c.Folder(); local {
+		return filearchive.Module
+	}
+	return s3archive.Module
 }
 
 func either(address string, there, embedded fx.Option) fx.Option {
