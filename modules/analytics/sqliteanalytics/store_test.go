@@ -321,3 +321,5 @@ func TestAQuestionThatIsUnderWayEndsWithItsContext(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestWhatIsErasedIsGoneWithAllThatWasSaidOfIt(t *testing.T) { analyticstest.Erase(t, openAt(t, filepath.Join(t.TempDir(), "analytics.db"))) }

@@ -1,0 +1,219 @@
+package sqliteanalytics
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/miq/pixel/modules/analytics"
+)
+
+// eraseChunk is how many events are deleted in one transaction, which holds up
+// writers.
+const eraseChunk = 500
+
+// Erase deletes events with all that is said of them.
+func (s *Store) Erase(ctx context.Context, e analytics.Erasure) (done analytics.Erased, err error) {
+	for _, w := range chosen(e) {
+		for {
+			n, err := s.deleteSome(ctx, e.PixelID, w, true)
+			done.Add(n)
+			if err != nil {
+				return done, err
+			}
+			if n.Events < eraseChunk {
+				break
+			}
+		}
+	}
+	for visitors := range slices.Chunk(e.Visitors, eraseChunk) {
+		w := where{}
+		w.equal("pixel_id", e.PixelID)
+		w.in("visitor_id", visitors)
+		err := s.write(ctx, "erase visitors", 1, func(tx *sql.Tx) error {
+			n, err := remove(ctx, tx, "identities", w)
+			done.Identities += n
+			if err != nil {
+				return err
+			}
+			if !e.Until.IsZero() {
+				w.add("at < ?", e.Until.UnixMicro())
+			}
+			n, err = remove(ctx, tx, "touches", w)
+			done.Credits += n
+			return err
+		})
+		if err != nil {
+			return done, err
+		}
+	}
+	return done, nil
+}
+
+// Kept counts what Erase would delete.
+func (s *Store) Kept(ctx context.Context, e analytics.Erasure) (n analytics.Erased, err error) {
+	err = s.snapshot(ctx, "count what is kept of people", func(tx *sql.Tx) error {
+		for _, w := range chosen(e) {
+			events := ` WHERE (event_id, pixel_id) IN (SELECT id, pixel_id FROM events` + w.String() + `)`
+			for _, c := range []struct {
+				into *int
+				from string
+			}{
+				{&n.Events, `events` + w.String()}, {&n.Syncs, `syncs` + events}, {&n.Matches, `matches` + events}, {&n.Credits, `credit_sets` + events},
+			} {
+				if err := countOf(ctx, tx, c.into, c.from, w.args); err != nil {
+					return err
+				}
+			}
+		}
+		for visitors := range slices.Chunk(e.Visitors, eraseChunk) {
+			w := where{}
+			w.equal("pixel_id", e.PixelID)
+			w.in("visitor_id", visitors)
+			if err := countOf(ctx, tx, &n.Identities, `identities`+w.String(), w.args); err != nil {
+				return err
+			}
+			if !e.Until.IsZero() {
+				w.add("at < ?", e.Until.UnixMicro())
+			}
+			if err := countOf(ctx, tx, &n.Credits, `touches`+w.String(), w.args); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return n, err
+}
+
+// Expire deletes what was kept long enough.
+func (s *Store) Expire(ctx context.Context, pixelID string, events, syncs time.Time) (done analytics.Erased, err error) {
+	for !events.IsZero() {
+		w := where{}
+		w.equal("pixel_id", pixelID)
+		w.add("received_at < ?", events.UnixMicro())
+		n, err := s.deleteSome(ctx, pixelID, w, false)
+		done.Add(n)
+		if err != nil {
+			return done, err
+		}
+		if n.Events < eraseChunk {
+			break
+		}
+	}
+	for !syncs.IsZero() {
+		n := 0
+		err := s.write(ctx, "expire syncs", 1, func(tx *sql.Tx) (err error) {
+			w := where{}
+			w.add(`seq IN (SELECT seq FROM syncs WHERE pixel_id = ? AND at < ? LIMIT ?)`, pixelID, syncs.UnixMicro(), eraseChunk)
+			n, err = remove(ctx, tx, "syncs", w)
+			return err
+		})
+		done.Syncs += n
+		if err != nil {
+			return done, err
+		}
+		if n < eraseChunk {
+			break
+		}
+	}
+	return done, nil
+}
+
+// chosen are the conditions on events, each with few enough arguments.
+func chosen(e analytics.Erasure) (list []where) {
+	for _, by := range []struct {
+		column string
+		values []string
+	}{{"visitor_id", e.Visitors}, {"id", e.Events}} {
+		for values := range slices.Chunk(by.values, eraseChunk) {
+			w := where{}
+			w.equal("pixel_id", e.PixelID)
+			w.in(by.column, values)
+			if !e.Until.IsZero() {
+				w.add("received_at < ?", e.Until.UnixMicro())
+			}
+			list = append(list, w)
+		}
+	}
+	return list
+}
+
+func (w *where) in(column string, values []string) {
+	args := make([]any, len(values))
+	for i, v := range values {
+		args[i] = v
+	}
+	w.add(column+" IN (?"+strings.Repeat(", ?", len(args)-1)+")", args...)
+}
+
+// deleteSome deletes up to eraseChunk of the events that match, in one transaction.
+func (s *Store) deleteSome(ctx context.Context, pixelID string, w where, syncs bool) (n analytics.Erased, err error) {
+	err = s.write(ctx, "delete events", 1, func(tx *sql.Tx) error {
+		rows, err := tx.QueryContext(ctx, `SELECT seq, id FROM events`+w.String()+fmt.Sprintf(` LIMIT %d`, eraseChunk), w.args...)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		var seqs, ids []any
+		for rows.Next() {
+			var seq int64
+			var id string
+			if err := rows.Scan(&seq, &id); err != nil {
+				return err
+			}
+			seqs, ids = append(seqs, seq), append(ids, id)
+		}
+		if err := rows.Err(); err != nil || len(seqs) == 0 {
+			return err
+		}
+		of := where{}
+		of.equal("pixel_id", pixelID)
+		of.add("event_id IN (?"+strings.Repeat(", ?", len(ids)-1)+")", ids...)
+		// A trigger deletes these with their event.
+		for into, table := range map[*int]string{&n.Matches: "matches", &n.Credits: "credit_sets"} {
+			if err := countOf(ctx, tx, into, table+of.String(), of.args); err != nil {
+				return err
+			}
+		}
+		var touches int
+		if err := countOf(ctx, tx, &touches, "touches"+of.String(), of.args); err != nil {
+			return err
+		}
+		n.Credits += touches
+		if syncs {
+			if n.Syncs, err = remove(ctx, tx, "syncs", of); err != nil {
+				return err
+			}
+		}
+		by := where{}
+		by.add("seq IN (?"+strings.Repeat(", ?", len(seqs)-1)+")", seqs...)
+		if _, err := remove(ctx, tx, "event_bodies", by); err != nil {
+			return err
+		}
+		n.Events, err = remove(ctx, tx, "events", by)
+		return err
+	})
+	if err != nil {
+		n = analytics.Erased{}
+	}
+	return n, err
+}
+
+func remove(ctx context.Context, tx *sql.Tx, table string, w where) (int, error) {
+	r, err := tx.ExecContext(ctx, `DELETE FROM `+table+w.String(), w.args...)
+	if err != nil {
+		return 0, err
+	}
+	n, err := r.RowsAffected()
+	return int(n), err
+}
+
+func countOf(ctx context.Context, tx *sql.Tx, into *int, from string, args []any) error {
+	var n int
+	err := tx.QueryRowContext(ctx, `SELECT count(*) FROM `+from, args...).Scan(&n)
+	*into += n
+	return err
+}

@@ -1,0 +1,672 @@
+package erasure
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/miq/pixel/modules/analytics"
+	"github.com/miq/pixel/modules/archive"
+	"github.com/miq/pixel/modules/consent"
+	"github.com/miq/pixel/modules/event"
+	"github.com/miq/pixel/modules/lease"
+	"github.com/miq/pixel/modules/queue"
+	"github.com/miq/pixel/modules/state"
+)
+
+// The stores, as certificates name them.
+const (
+	inQueues    = "queues"
+	inState     = "state"
+	inArchive   = "archive"
+	inAnalytics = "analytics"
+)
+
+const (
+	look     = 2 * time.Second  // how often requests are looked for
+	tryAgain = 30 * time.Second // after what could not be done
+	// maxVisitors bounds one person: what names more is no person's.
+	maxVisitors = 1000
+)
+
+// Queues are the queues that events wait in; purge.Sweeper has them.
+type Queues interface {
+	Take(ctx context.Context, match func(*event.Event) bool) (int, error)
+	Held(ctx context.Context, match func(*event.Event) bool) (int, error)
+}
+
+// People tells whose an identifier is.
+type People interface {
+	// Visitors are those of the profiles that the identifiers of a subject belong to.
+	Visitors(ctx context.Context, pixel string, s event.Subject) ([]string, error)
+}
+
+// Forgetter keeps something of a visitor in the shared state.
+type Forgetter interface {
+	// Forget removes it, and returns how much was there.
+	Forget(ctx context.Context, pixel, visitor string) (int, error)
+}
+
+// Scrubber overwrites what was deleted on its disk.
+type Scrubber interface {
+	Scrub(ctx context.Context) error
+}
+
+// Events are the stored events that a person is found by.
+type Events interface {
+	Events(ctx context.Context, f analytics.EventFilter) (analytics.EventPage, error)
+	Story(ctx context.Context, q analytics.StoryQuery) (analytics.Story, error)
+	Syncs(ctx context.Context, f analytics.SyncFilter) (analytics.SyncPage, error)
+}
+
+// Stores are everything that keeps something of people.
+type Stores struct {
+	Queues   Queues
+	Push     interface{ Push(context.Context, ...queue.Item) error }
+	Keys     state.Keys
+	Consent  *consent.Book
+	Receipts analytics.ReceiptWriter
+	People   People
+	Forget   map[string]Forgetter // by what they keep
+	Archive  archive.Upkeep
+	Filing   lease.Lease // held while the archive is changed
+	Events   Events
+	Erase    analytics.Eraser
+	Scrub    []Scrubber
+	Pixels   func() []string
+}
+
+// Runner carries requests out, in one process at a time.
+type Runner struct {
+	*Book
+	Stores
+
+	log  *slog.Logger
+	stop context.CancelFunc
+	done sync.WaitGroup
+}
+
+// NewRunner returns a runner that begins with Start.
+func NewRunner(b *Book, s Stores, log *slog.Logger) *Runner { return &Runner{Book: b, Stores: s, log: log} }
+
+// Start begins to look for requests.
+func (r *Runner) Start(context.Context) error {
+	var ctx context.Context
+	ctx, r.stop = context.WithCancel(context.Background())
+	r.done.Go(func() {
+		wait := time.Duration(0)
+		for {
+			timer := time.NewTimer(max(wait, look))
+			select {
+			case <-ctx.Done():
+				timer.Stop()
+				return
+			case <-timer.C:
+			}
+			wait = 0
+			switch err := r.Look(ctx); {
+			case err == nil, ctx.Err() != nil, errors.Is(err, lease.ErrHeld):
+			default:
+				wait = tryAgain
+				r.log.Warn("an erasure could not be ended; it is tried again", "error", err)
+			}
+		}
+	})
+	return nil
+}
+
+// Stop ends it; what is unfinished goes on at the next start, or elsewhere.
+func (r *Runner) Stop(context.Context) error {
+	r.stop()
+	r.done.Wait()
+	return nil
+}
+
+// due are the requests that something has to be done for now.
+func (r *Runner) due(ctx context.Context) (all []Request, due []*Request, err error) {
+	if all, err = r.List(ctx); err != nil {
+		return nil, nil, err
+	}
+	now := r.now()
+	for i := range all {
+		q := &all[i]
+		switch {
+		case q.State == Waiting, q.State == Running:
+			due = append(due, q)
+		case q.State == Done && !now.Before(q.Certificate.Finished.Add(LookAgain)):
+			due = append(due, q)
+		}
+	}
+	slices.Reverse(due) // oldest first
+	return all, due, nil
+}
+
+// Look does what is due, if no other process is at it.
+func (r *Runner) Look(ctx context.Context) error {
+	if _, due, err := r.due(ctx); err != nil || len(due) == 0 {
+		return err
+	}
+	return lease.New(r.Keys, "erasure").Do(ctx, func(ctx context.Context) error {
+		all, due, err := r.due(ctx) // again: somebody else may just have been at it
+		if err != nil || len(due) == 0 {
+			return err
+		}
+		return r.run(ctx, all, due)
+	})
+}
+
+// job is a request with whom it is about.
+type job struct {
+	*Request
+	whom
+}
+
+// run takes requests through all stores together, since queues and the archive have to
+// be read whole.
+func (r *Runner) run(ctx context.Context, all []Request, due []*Request) error {
+	var jobs []*job
+	for _, q := range due {
+		j := &job{Request: q}
+		var err error
+		if j.whom, err = r.open(q); err != nil {
+			return r.failed(ctx, []*job{j}, err)
+		}
+		if q.State == Running || q.Tries > 0 {
+			q.Tries++
+		}
+		if q.State != Done {
+			q.State = Running
+		} else if q.Erased != nil && q.Stage == "" {
+			q.Erased, q.Tries = nil, 0 // the certificate has them
+		}
+		if err := r.find(ctx, j); err != nil {
+			return r.failed(ctx, []*job{j}, err)
+		}
+		if j.State == Refused {
+			if err := r.save(ctx, q); err != nil {
+				return err
+			}
+			continue
+		}
+		jobs = append(jobs, j)
+	}
+	if len(jobs) == 0 {
+		return nil
+	}
+	for _, s := range []struct {
+		stage string
+		do    func(context.Context, []*job) error
+	}{
+		{"keeping late events out", r.bury},
+		{"going through the queues", r.queues},
+		{"forgetting visitors", r.forget},
+		{"rewriting the archive", r.archive},
+		{"deleting stored events", r.analytics},
+		{"overwriting what was deleted", r.scrub},
+	} {
+		err := r.stage(ctx, jobs, s.stage)
+		if err == nil {
+			err = s.do(ctx, jobs)
+		}
+		if err != nil {
+			return r.failed(ctx, jobs, fmt.Errorf("%s: %w", s.stage, err))
+		}
+	}
+	left, err := r.left(ctx, jobs)
+	if err != nil {
+		return r.failed(ctx, jobs, fmt.Errorf("looking for what is left: %w", err))
+	}
+	var again error
+	for i, j := range jobs {
+		if n := total(left[i]); n > 0 {
+			again = r.failed(ctx, []*job{j}, fmt.Errorf("%d messages are being worked on, or were left: %v", n, left[i]))
+			continue
+		}
+		if err := r.certify(ctx, all, j, left[i]); err != nil {
+			return err
+		}
+	}
+	return again
+}
+
+// stage says what is being done.
+func (r *Runner) stage(ctx context.Context, jobs []*job, stage string) error {
+	for _, j := range jobs {
+		j.Stage, j.Error = stage, ""
+		if err := r.seal(j.Request, j.whom); err != nil {
+			return err
+		}
+		if err := r.save(ctx, j.Request); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// failed leaves the jobs for another try.
+func (r *Runner) failed(ctx context.Context, jobs []*job, cause error) error {
+	for _, j := range jobs {
+		if j.State == Running {
+			j.State = Waiting
+		}
+		j.Error = cause.Error()
+		j.Tries = max(j.Tries, 1)
+		if err := r.save(context.WithoutCancel(ctx), j.Request); err != nil {
+			return errors.Join(cause, err)
+		}
+	}
+	return cause
+}
+
+// find collects what each person can be told by. What was found in an earlier try is
+// kept, since by now it may be gone from where it was.
+func (r *Runner) find(ctx context.Context, j *job) error {
+	pixels := []string{j.PixelID}
+	if j.PixelID == "" {
+		pixels = r.Pixels()
+	}
+	for _, pixel := range pixels {
+		i := slices.IndexFunc(j.People, func(p *Person) bool { return p.PixelID == pixel })
+		if i < 0 {
+			i = len(j.People)
+			j.People = append(j.People, newPerson(pixel))
+		}
+		if err := r.findAt(ctx, j, j.People[i]); err != nil {
+			return err
+		}
+	}
+	visitors, names := map[string]bool{}, map[string]bool{}
+	for _, p := range j.People {
+		if len(p.Visitors) > maxVisitors {
+			j.State, j.Stage, j.sealed = Refused, "", nil
+			j.Error = fmt.Sprintf("at pixel %s more than %d visitors are known by this: it is no person's. Name the person by something else.", p.PixelID, maxVisitors)
+			return nil
+		}
+		for v := range p.Visitors {
+			visitors[v] = true
+		}
+		for n := range p.Names {
+			names[n] = true
+		}
+	}
+	j.Found = Found{len(visitors), len(names)}
+	return nil
+}
+
+func (r *Runner) findAt(ctx context.Context, j *job, p *Person) error {
+	for _, id := range j.Identifiers {
+		switch id.Kind {
+		case "order_id", "event_id":
+			q := analytics.StoryQuery{PixelID: p.PixelID, ID: id.Value}
+			if id.Kind == "order_id" {
+				q.ID, q.OrderID = "", id.Value
+			}
+			s, err := r.Events.Story(ctx, q)
+			if errors.Is(err, analytics.ErrNotFound) {
+				continue
+			}
+			if err != nil {
+				return fmt.Errorf("find whose order it is: %w", err)
+			}
+			p.Add(&s.Event.Subject)
+			p.Events[s.Event.ID] = struct{}{}
+		default:
+			s := id.subject("")
+			p.Add(&s)
+		}
+	}
+	// Whoever is named may be known by more, and by that again by more.
+	asked := map[string]bool{}
+	for news := true; news; {
+		news = false
+		for _, s := range subjects(p) {
+			visitors, err := r.People.Visitors(ctx, p.PixelID, s)
+			if err != nil {
+				return fmt.Errorf("find the person's visitors: %w", err)
+			}
+			for _, v := range visitors {
+				news = p.Add(&event.Subject{VisitorID: v}) || news
+			}
+		}
+		for v := range p.Visitors {
+			if asked[v] || len(p.Visitors) > maxVisitors {
+				continue
+			}
+			asked[v] = true
+			more, err := r.known(ctx, p, v)
+			if err != nil {
+				return err
+			}
+			news = news || more
+		}
+	}
+	return nil
+}
+
+// subjects are a person's names, each as an event would hold it.
+func subjects(p *Person) []event.Subject {
+	var out []event.Subject
+	for v := range p.Visitors {
+		out = append(out, event.Subject{AnonymousID: v})
+	}
+	for n := range p.Names {
+		out = append(out, subjectOf(n))
+	}
+	return out
+}
+
+// known adds what a visitor's stored events name the person by.
+func (r *Runner) known(ctx context.Context, p *Person, visitor string) (news bool, err error) {
+	f := analytics.EventFilter{PixelID: p.PixelID, VisitorID: visitor, Limit: analytics.MaxLimit}
+	for {
+		page, err := r.Events.Events(ctx, f)
+		if err != nil {
+			return news, fmt.Errorf("find what a visitor is known by: %w", err)
+		}
+		for i := range page.Events {
+			news = p.Add(&page.Events[i].Subject) || news
+		}
+		if f.Cursor = page.Next; f.Cursor == "" {
+			return news, nil
+		}
+	}
+}
+
+// bury keeps late events out.
+func (r *Runner) bury(ctx context.Context, jobs []*job) error {
+	for _, j := range jobs {
+		for _, p := range j.People {
+			if err := bury(ctx, r.Keys, p, j.At); err != nil {
+				return err
+			}
+			for v := range p.Visitors {
+				c := consent.Change{Visitor: consent.Visitor{PixelID: p.PixelID, ID: v}, Verdict: consent.Revoked(), At: j.At, Source: "erasure", ID: j.ID}
+				receipts, err := r.Consent.Decide(ctx, c)
+				if err != nil {
+					return fmt.Errorf("record the withdrawal: %w", err)
+				}
+				if err := r.Receipts.WriteReceipts(ctx, receipts...); err != nil {
+					return fmt.Errorf("store the withdrawal's receipt: %w", err)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// of finds the job that an event belongs to.
+func of(jobs []*job, e *event.Event) (*job, *Person) {
+	for _, j := range jobs {
+		for _, p := range j.People {
+			if p.Is(e) && !e.ReceivedAt.After(j.At) {
+				return j, p
+			}
+		}
+	}
+	return nil, nil
+}
+
+func (r *Runner) queues(ctx context.Context, jobs []*job) error {
+	counts := map[*job]int{}
+	seen := map[string]bool{}
+	_, err := r.Queues.Take(ctx, func(e *event.Event) bool {
+		j, p := of(jobs, e)
+		if j == nil {
+			return false
+		}
+		p.Events[e.ID] = struct{}{}
+		if key := j.ID + e.PixelID + e.ID; !seen[key] { // it is seen waiting, and then dead
+			seen[key] = true
+			counts[j]++
+		}
+		return true
+	})
+	for j, n := range counts {
+		j.count(inQueues, "events", n)
+	}
+	return err
+}
+
+func (r *Runner) forget(ctx context.Context, jobs []*job) error {
+	for _, j := range jobs {
+		if j.State == Done {
+			continue // who came back meanwhile may be known again
+		}
+		for _, p := range j.People {
+			for v := range p.Visitors {
+				for what, f := range r.Forget {
+					n, err := f.Forget(ctx, p.PixelID, v)
+					if err != nil {
+						return fmt.Errorf("forget %s: %w", what, err)
+					}
+					j.count(inState, what, n)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func (r *Runner) archive(ctx context.Context, jobs []*job) error {
+	return r.Filing.Await(ctx, time.Second, func(ctx context.Context) error {
+		for _, pixel := range pixels(jobs) {
+			counts := map[*job]map[string]bool{}
+			_, err := r.Archive.Rewrite(ctx, archive.Filter{PixelID: pixel, Until: newest(jobs)}, func(e *event.Event) bool {
+				j, p := of(jobs, e)
+				if j == nil {
+					return false
+				}
+				// The analytics store cannot be asked for every name.
+				p.Events[e.ID] = struct{}{}
+				if counts[j] == nil {
+					counts[j] = map[string]bool{}
+				}
+				counts[j][e.ID] = true
+				return true
+			})
+			for j, ids := range counts {
+				j.count(inArchive, "events", len(ids))
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (r *Runner) analytics(ctx context.Context, jobs []*job) error {
+	for _, j := range jobs {
+		if j.SentTo == nil {
+			if err := r.sent(ctx, j); err != nil {
+				return fmt.Errorf("count what was sent: %w", err)
+			}
+		}
+		for _, p := range j.People {
+			e, err := r.Erase.Erase(ctx, p.erasure(j.At))
+			j.count(inAnalytics, "events", e.Events)
+			j.count(inAnalytics, "syncs", e.Syncs)
+			j.count(inAnalytics, "matches", e.Matches)
+			j.count(inAnalytics, "credits", e.Credits)
+			j.count(inAnalytics, "identities", e.Identities)
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// sent counts what partners accepted, while the sync log still says so, and keeps it.
+func (r *Runner) sent(ctx context.Context, j *job) error {
+	counts := map[string]int{}
+	for _, p := range j.People {
+		for v := range p.Visitors {
+			f := analytics.EventFilter{PixelID: p.PixelID, VisitorID: v, Until: j.At.Add(time.Microsecond), Limit: analytics.MaxLimit}
+			for {
+				page, err := r.Events.Events(ctx, f)
+				if err != nil {
+					return err
+				}
+				for i := range page.Events {
+					syncs, err := r.Events.Syncs(ctx, analytics.SyncFilter{PixelID: p.PixelID, EventID: page.Events[i].ID, Outcome: event.Accepted, Limit: analytics.MaxLimit})
+					if err != nil {
+						return err
+					}
+					for _, s := range syncs.Syncs {
+						counts[s.Partner]++
+					}
+				}
+				if f.Cursor = page.Next; f.Cursor == "" {
+					break
+				}
+			}
+		}
+	}
+	j.SentTo = counts
+	return r.save(ctx, j.Request)
+}
+
+func (r *Runner) scrub(ctx context.Context, _ []*job) error {
+	for _, s := range r.Scrub {
+		if err := s.Scrub(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// left counts for each job, by store, what is still there.
+func (r *Runner) left(ctx context.Context, jobs []*job) ([]map[string]int, error) {
+	out := make([]map[string]int, len(jobs))
+	at := map[*job]map[string]int{}
+	for i, j := range jobs {
+		out[i] = map[string]int{inQueues: 0, inState: 0, inArchive: 0, inAnalytics: 0}
+		at[j] = out[i]
+	}
+	_, err := r.Queues.Held(ctx, func(e *event.Event) bool {
+		j, _ := of(jobs, e)
+		if j != nil {
+			at[j][inQueues]++
+		}
+		return j != nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = r.Filing.Await(ctx, time.Second, func(ctx context.Context) error {
+		for _, pixel := range pixels(jobs) {
+			// What a worker was just writing is found, and deleted, by this second reading.
+			_, err := r.Archive.Rewrite(ctx, archive.Filter{PixelID: pixel, Until: newest(jobs)}, func(e *event.Event) bool {
+				j, p := of(jobs, e)
+				if j != nil {
+					p.Events[e.ID] = struct{}{}
+					at[j][inArchive]++
+				}
+				return j != nil
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, j := range jobs {
+		for _, p := range j.People {
+			kept, err := r.Erase.Kept(ctx, p.erasure(j.At))
+			if err != nil {
+				return nil, err
+			}
+			at[j][inAnalytics] += kept.Total()
+			if j.State == Done {
+				continue
+			}
+			for v := range p.Visitors {
+				for _, f := range r.Forget {
+					n, err := f.Forget(ctx, p.PixelID, v)
+					if err != nil {
+						return nil, err
+					}
+					at[j][inState] += n
+				}
+			}
+		}
+	}
+	return out, nil
+}
+
+// certify ends a request, or its later look.
+func (r *Runner) certify(ctx context.Context, all []Request, j *job, left map[string]int) error {
+	now := r.now().UTC().Truncate(time.Microsecond)
+	c := &Certificate{
+		Request: j.ID, PixelID: j.PixelID, By: j.By, Asked: j.At, Finished: now, Named: j.Named, Found: j.Found,
+		Erased: j.Erased, Interrupted: j.Tries, Left: left, SentTo: j.SentTo,
+	}
+	again := j.State == Done
+	if again {
+		c.Of = j.Certificate.Hash
+	}
+	if err := r.sign(c, last(all)); err != nil {
+		return err
+	}
+	j.Stage, j.Error = "", ""
+	if again {
+		j.State, j.LookedAgain, j.sealed = Proven, c, nil
+	} else {
+		j.State, j.Certificate = Done, c
+		if err := r.seal(j.Request, j.whom); err != nil {
+			return err
+		}
+	}
+	r.log.Info("a person was erased", "erasure", j.ID, "again", again)
+	return r.save(ctx, j.Request)
+}
+
+func (j *job) count(store, what string, n int) {
+	if j.Erased == nil {
+		j.Erased = map[string]map[string]int{}
+	}
+	if j.Erased[store] == nil {
+		j.Erased[store] = map[string]int{}
+	}
+	j.Erased[store][what] += n
+}
+
+func pixels(jobs []*job) []string {
+	set := map[string]bool{}
+	for _, j := range jobs {
+		for _, p := range j.People {
+			set[p.PixelID] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(set))
+}
+
+// newest is after all that the jobs are about.
+func newest(jobs []*job) (t time.Time) {
+	for _, j := range jobs {
+		if at := j.At.Add(time.Microsecond); at.After(t) {
+			t = at
+		}
+	}
+	return t
+}
+
+func total(counts map[string]int) (n int) {
+	for _, v := range counts {
+		n += v
+	}
+	return n
+}
+
+func (p *Person) erasure(at time.Time) analytics.Erasure {
+	return analytics.Erasure{PixelID: p.PixelID, Until: at.Add(time.Microsecond), Visitors: slices.Sorted(maps.Keys(p.Visitors)), Events: slices.Sorted(maps.Keys(p.Events))}
+}
