@@ -66,8 +66,10 @@ type Events interface {
 
 // Stores are everything that keeps something of people.
 type Stores struct {
-	Queues   Queues
-	Push     interface{ Push(context.Context, ...queue.Item) error }
+	Queues Queues
+	Push   interface {
+		Push(context.Context, ...queue.Item) error
+	}
 	Keys     state.Keys
 	Consent  *consent.Book
 	Receipts analytics.ReceiptWriter
@@ -92,7 +94,9 @@ type Runner struct {
 }
 
 // NewRunner returns a runner that begins with Start.
-func NewRunner(b *Book, s Stores, log *slog.Logger) *Runner { return &Runner{Book: b, Stores: s, log: log} }
+func NewRunner(b *Book, s Stores, log *slog.Logger) *Runner {
+	return &Runner{Book: b, Stores: s, log: log}
+}
 
 // Start begins to look for requests.
 func (r *Runner) Start(context.Context) error {

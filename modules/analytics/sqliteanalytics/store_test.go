@@ -322,4 +322,6 @@ func TestAQuestionThatIsUnderWayEndsWithItsContext(t *testing.T) {
 	}
 }
 
-func TestWhatIsErasedIsGoneWithAllThatWasSaidOfIt(t *testing.T) { analyticstest.Erase(t, openAt(t, filepath.Join(t.TempDir(), "analytics.db"))) }
+func TestWhatIsErasedIsGoneWithAllThatWasSaidOfIt(t *testing.T) {
+	analyticstest.Erase(t, openAt(t, filepath.Join(t.TempDir(), "analytics.db")))
+}
