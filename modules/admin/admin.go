@@ -43,7 +43,9 @@ type Options struct {
 	Events    analytics.Reader
 	Receipts  analytics.ReceiptReader
 	Book      *consent.Book
-	Queues    queue.Inspector
+	// Decider says in the preview of a replay what consent would stop.
+	Decider *consent.Decider
+	Queues  queue.Inspector
 	// Push puts a dead letter that was edited back into its queue.
 	Push     func(ctx context.Context, items ...queue.Item) error
 	Ledger   *ledger.Keeper

@@ -54,6 +54,8 @@ type moved struct {
 	deadletters.Result `json:",embed"`
 
 	Message string `json:"message"`
+	// Preview is what a replay would come to, of a dry run of a partner's.
+	Preview *preview `json:"preview,omitempty"`
 }
 
 func (a *Admin) replay(ctx context.Context, who principal, short string, s selection) (moved, error) {
@@ -92,9 +94,14 @@ func (a *Admin) move(ctx context.Context, who principal, action, short string, s
 		o.Edit = func(body []byte) ([]byte, error) { return mergePatch(body, s.Edit) }
 	}
 	r, err := run(ctx, a.o.Queues, name, s.Selection, o)
-	m := moved{r, say(r, s.DryRun)}
+	m := moved{Result: r, Message: say(r, s.DryRun)}
 	if len(s.Edit) > 0 && m.Moved > 0 {
 		m.Message += " They were edited: " + string(s.Edit[:min(len(s.Edit), 200)])
+	}
+	if s.DryRun && action == "dlq.replay" && short != validation && err == nil {
+		if m.Preview, err = a.previewOf(ctx, short, s, o.Edit); err == nil {
+			m.Message += m.Preview.sentence(a.partners.title(short))
+		}
 	}
 	if m.Moved == 0 {
 		return m, err

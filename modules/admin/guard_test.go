@@ -43,6 +43,7 @@ admin    POST   /partners/:name/dry
 admin    GET    /partners/:name/connect
 admin    GET    /connected
 viewer   GET    /at-risk
+viewer   GET    /match-readiness
 admin    POST   /partners/:name/settings
 admin    POST   /partners/:name/credentials
 admin    POST   /partners/:name/test

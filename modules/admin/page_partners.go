@@ -31,7 +31,7 @@ type partnerData struct {
 	Tests  []testChoice
 	// Redirect is what an application that connects accounts has to register.
 	Redirect string
-	Test     *testResult
+	Tried    *testResult
 	Routes   int
 }
 
@@ -170,5 +170,5 @@ func (a *Admin) partnerTestForm(c *echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return a.partnerShow(c, http.StatusOK, partnerData{Test: &result})
+	return a.partnerShow(c, http.StatusOK, partnerData{Tried: &result})
 }

@@ -136,8 +136,10 @@ type pixelFormData struct {
 	Pixel   settings.Pixel
 	Domains string
 	Texts   string
-	Errors  map[string]string
-	Modes   []modeChoice
+	// Categories are those of Segment's clients, a line each.
+	Categories string
+	Errors     map[string]string
+	Modes      []modeChoice
 }
 
 type modeChoice struct {
@@ -173,6 +175,9 @@ func pixelFrom(c *echo.Context, p settings.Pixel) (settings.Pixel, error) {
 	if p.Banner.Texts, err = bannerTexts(f.Get("banner_texts")); err != nil {
 		return p, err
 	}
+	if p.Consent.Categories, err = categoriesOf(f.Get("segment_categories")); err != nil {
+		return p, err
+	}
 	p.PrivacyURL, p.Country = strings.TrimSpace(f.Get("privacy_url")), strings.ToUpper(strings.TrimSpace(f.Get("country")))
 	return p, nil
 }
@@ -200,10 +205,12 @@ func (a *Admin) createPixelForm(c *echo.Context) error {
 // domains, texts and keys are gathered beside the one field that they are entered in.
 func formOf(p settings.Pixel, bad map[string]string) pixelFormData {
 	for _, key := range sortedKeys(bad) {
-		for prefix, field := range map[string]string{"domains/": "domains", "banner/texts": "banner_texts", "tag/click_ids": "click_ids"} {
+		for prefix, field := range map[string]string{"domains/": "domains", "banner/texts": "banner_texts", "tag/click_ids": "click_ids", "consent/segment_categories": "segment_categories"} {
 			rest, ok := strings.CutPrefix(key, prefix)
 			switch {
 			case !ok:
+			case field == "segment_categories":
+				bad[field] = strings.TrimPrefix(rest, "/") + " " + bad[key]
 			case field == "banner_texts":
 				bad[field] = strings.ReplaceAll(strings.TrimPrefix(rest, "/"), "/", ".") + " " + bad[key]
 			default:
@@ -211,12 +218,12 @@ func formOf(p settings.Pixel, bad map[string]string) pixelFormData {
 			}
 		}
 	}
-	return pixelFormData{Pixel: p, Domains: strings.Join(p.Domains, "\n"), Texts: writeTexts(p.Banner.Texts), Errors: bad, Modes: consentModes}
+	return pixelFormData{Pixel: p, Domains: strings.Join(p.Domains, "\n"), Texts: writeTexts(p.Banner.Texts), Categories: writeCategories(p.Consent.Categories), Errors: bad, Modes: consentModes}
 }
 
 // typed keeps the texts as they were typed, since they may not be readable.
 func (d pixelFormData) typed(c *echo.Context) pixelFormData {
-	d.Texts = c.FormValue("banner_texts")
+	d.Texts, d.Categories = c.FormValue("banner_texts"), c.FormValue("segment_categories")
 	return d
 }
 
@@ -282,7 +289,12 @@ type pixelData struct {
 	Alive  bool
 	Tag    tag
 	Routes []routeRow
+	// Receipts say on which processes the last change is in force.
+	Receipts []receiptView
 }
+
+// Applied counts the processes where it is.
+func (d pixelData) Applied() int { return applied(d.Receipts) }
 
 type routeRow struct {
 	settings.Route
@@ -312,6 +324,11 @@ func (a *Admin) pixelView(c *echo.Context, status int, form pixelFormData) error
 		return err
 	}
 	d.Alive = d.Health.Fresh(a.now())
+	if stored, ok := a.o.Settings.Pixel(form.Pixel.ID); ok {
+		if d.Receipts, err = a.inForce(ctx, stored); err != nil {
+			return err
+		}
+	}
 	for i, r := range form.Pixel.Routes {
 		row := routeRow{Route: r, N: i, Title: a.partners.title(r.Partner)}
 		if f := a.forms.params[r.Partner]; f != nil {

@@ -296,15 +296,7 @@ func receiptsOf(all []settings.Receipt, p settings.Partner) []receiptView {
 }
 
 // Applied counts the processes that have the newest revision in force.
-func (v partnerView) Applied() int {
-	n := 0
-	for _, r := range v.Receipts {
-		if r.Applied {
-			n++
-		}
-	}
-	return n
-}
+func (v partnerView) Applied() int { return applied(v.Receipts) }
 
 // Missing are the credentials that the partner needs and has not.
 func (v partnerView) Missing() []string {

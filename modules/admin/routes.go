@@ -66,6 +66,7 @@ func (a *Admin) pages() []route {
 		{get, "/partners/:name/connect", Administrator, a.connectPage},
 		{get, "/connected", Administrator, a.connectedPage},
 		{get, "/at-risk", Viewer, a.atRiskPage},
+		{get, "/match-readiness", Viewer, a.readinessPage},
 		{post, "/partners/:name/settings", Administrator, a.partnerSettingsForm},
 		{post, "/partners/:name/credentials", Administrator, a.partnerCredentialsForm},
 		{post, "/partners/:name/test", Administrator, a.partnerTestForm},

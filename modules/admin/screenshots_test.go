@@ -85,7 +85,7 @@ var everyPage = []struct{ name, path string }{
 	{"pixels", "/pixels"}, {"pixel-new", "/pixels/new"}, {"pixel", "/pixels/px_shop"}, {"pixel-waiting", "/pixels/px_old"},
 	{"route-choose", "/pixels/px_shop/routes/new"}, {"route-ttd", "/pixels/px_shop/routes/new?partner=ttd"}, {"route-amazon", "/pixels/px_shop/routes/2"}, {"route-dv360", "/pixels/px_shop/routes/new?partner=dv360"}, {"route-yahoo", "/pixels/px_shop/routes/new?partner=yahoo"},
 	{"partners", "/partners"}, {"partner-ttd", "/partners/ttd"}, {"partner-amazon", "/partners/amazon"}, {"partner-dv360", "/partners/dv360"}, {"partner-yahoo", "/partners/yahoo"},
-	{"receipts", "/privacy/receipts"}, {"receipts-visitor", "/privacy/receipts?visitor_id=visitor-1"}, {"queues", "/queues"}, {"ledger", "/ledger"}, {"at-risk", "/at-risk"}, {"dead-ttd", "/dead/ttd"}, {"dead-validation", "/dead/validation"}, {"dead-empty", "/dead/amazon"},
+	{"receipts", "/privacy/receipts"}, {"receipts-visitor", "/privacy/receipts?visitor_id=visitor-1"}, {"queues", "/queues"}, {"ledger", "/ledger"}, {"at-risk", "/at-risk"}, {"readiness", "/match-readiness"}, {"dead-ttd", "/dead/ttd"}, {"dead-validation", "/dead/validation"}, {"dead-empty", "/dead/amazon"},
 	{"people", "/people"}, {"audit", "/audit"}, {"account", "/account"}, {"missing", "/nowhere"},
 }
 
@@ -129,6 +129,7 @@ func TestScreenshots(t *testing.T) {
 	}
 	_, err := b.issue(t.Context(), principal{Kind: "user", ID: "usr_1", Name: "ada@example.com", Role: Administrator}, "Nightly export", Viewer, time.Now().AddDate(0, 3, 0))
 	must(t, err)
+	b.announce("console-1-a1b2c3d4", "dispatcher-1-b2c3d4e5")
 	ctx := chromium(t)
 	shot := func(name string) {
 		png, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
@@ -158,6 +159,21 @@ func TestScreenshots(t *testing.T) {
 					t.Errorf("%s is %d px wider than a screen of %d", p.path, over, size.w)
 				}
 				shot(fmt.Sprintf("%s-%d-%s", p.name, size.w, theme))
+			}
+			// What a form leads to.
+			for _, f := range []struct{ name, path, click string }{
+				{"replay", "/dead/ttd", `form[action$="/replay"] button`},
+				{"test-dry", "/partners/ttd", `#test button[name="dry"]`},
+				{"test-dry-amazon", "/partners/amazon", `#test button[name="dry"]`},
+			} {
+				drive(t, ctx, chromedp.Navigate(b.server.URL+f.path), chromedp.Sleep(150*time.Millisecond))
+				eval[bool](t, ctx, fmt.Sprintf(`document.querySelector(%q).click(), true`, f.click))
+				drive(t, ctx, chromedp.Sleep(500*time.Millisecond))
+				healthy(t, ctx, f.name)
+				if over := eval[int](t, ctx, `document.documentElement.scrollWidth - document.documentElement.clientWidth`); over > 0 {
+					t.Errorf("%s is %d px wider than a screen of %d", f.name, over, size.w)
+				}
+				shot(fmt.Sprintf("%s-%d-%s", f.name, size.w, theme))
 			}
 		}
 	}

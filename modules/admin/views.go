@@ -144,6 +144,11 @@ const noticeCookie = "pixel_notice"
 // done goes to a page that says what was done.
 func (a *Admin) done(c *echo.Context, to, notice string) error {
 	c.SetCookie(&http.Cookie{Name: noticeCookie, Value: url.QueryEscape(notice), Path: "/", MaxAge: 60, HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: a.sessions.Cookie.Secure})
+	if c.Request().Header.Get("HX-Request") != "" {
+		// A script would follow the redirect itself, and put the page into the page.
+		c.Response().Header().Set("HX-Redirect", to)
+		return c.NoContent(http.StatusOK)
+	}
 	return c.Redirect(http.StatusSeeOther, to)
 }
 
