@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	_ "time/tzdata" // sites' zones, where the system has none
 
 	"github.com/miq/pixel/modules/event"
 )

@@ -13,6 +13,7 @@ import (
 	"github.com/miq/pixel/modules/event"
 	"github.com/miq/pixel/modules/identity"
 	"github.com/miq/pixel/modules/queue"
+	"github.com/miq/pixel/modules/session"
 	"github.com/miq/pixel/modules/state"
 )
 
@@ -154,6 +155,9 @@ const idlePages = 20
 func (w *Worker) forget(ctx context.Context, v consent.Visitor) error {
 	if err := forgetPath(ctx, w.keys, v); err != nil {
 		return err
+	}
+	if err := w.keys.Delete(ctx, session.Key(v.PixelID, v.ID)); err != nil {
+		return fmt.Errorf("forget a visitor's sessions: %w", err)
 	}
 	f := analytics.EventFilter{PixelID: v.PixelID, VisitorID: v.ID, Limit: analytics.MaxLimit}
 	known := map[[3]string]bool{}

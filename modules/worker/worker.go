@@ -57,6 +57,7 @@ type Worker struct {
 	log      *slog.Logger
 	metrics  *Metrics
 	trace    tracing
+	zones    zoneCache
 	now      func() time.Time
 
 	steps []step
