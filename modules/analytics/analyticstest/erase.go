@@ -77,6 +77,11 @@ func Erase(t *testing.T, s Eraser) {
 	}
 	gone, err = s.Expire(t.Context(), "px", at.Add(10*30*time.Second), at.Add(time.Minute))
 	same("expired", gone, err, analytics.Erased{Events: 10*30 - 61, Matches: 10*30 - 61, Syncs: 60})
+	series, err := s.Series(t.Context(), analytics.SeriesQuery{Metric: analytics.MetricEvents, PixelID: "px", Since: at.Truncate(24 * time.Hour), Until: at.Truncate(24 * time.Hour).Add(24 * time.Hour), Step: analytics.Day})
+	must(t, err)
+	if got := series[0].Points[0].Value; got != visitors*30-61 {
+		t.Errorf("a day's sum after its events expired: %v", got)
+	}
 }
 
 func must(t *testing.T, err error) {

@@ -90,6 +90,11 @@ func (s *Store) Kept(ctx context.Context, e analytics.Erasure) (n analytics.Eras
 
 // Expire deletes what was kept long enough.
 func (s *Store) Expire(ctx context.Context, pixelID string, events, syncs time.Time) (done analytics.Erased, err error) {
+	// What is gone is known by the roll-ups alone.
+	err = s.write(ctx, "roll up", 1, func(tx *sql.Tx) error { return s.rollUpOf(ctx, tx, 1) })
+	if err != nil {
+		return done, err
+	}
 	for !events.IsZero() {
 		w := where{}
 		w.equal("pixel_id", pixelID)
@@ -149,8 +154,9 @@ func (w *where) in(column string, values []string) {
 	w.add(column+" IN (?"+strings.Repeat(", ?", len(args)-1)+")", args...)
 }
 
-// deleteSome deletes up to eraseChunk of the events that match, in one transaction.
-func (s *Store) deleteSome(ctx context.Context, pixelID string, w where, syncs bool) (n analytics.Erased, err error) {
+// deleteSome deletes up to eraseChunk of the events that match, in one transaction; to
+// forget takes their lines of the sync log along, and their part of the roll-ups.
+func (s *Store) deleteSome(ctx context.Context, pixelID string, w where, forget bool) (n analytics.Erased, err error) {
 	err = s.write(ctx, "delete events", 1, func(tx *sql.Tx) error {
 		rows, err := tx.QueryContext(ctx, `SELECT seq, id FROM events`+w.String()+fmt.Sprintf(` LIMIT %d`, eraseChunk), w.args...)
 		if err != nil {
@@ -183,18 +189,29 @@ func (s *Store) deleteSome(ctx context.Context, pixelID string, w where, syncs b
 			return err
 		}
 		n.Credits += touches
-		if syncs {
+		if forget {
 			if n.Syncs, err = remove(ctx, tx, "syncs", of); err != nil {
 				return err
 			}
 		}
 		by := where{}
 		by.add("seq IN (?"+strings.Repeat(", ?", len(seqs)-1)+")", seqs...)
+		var were map[seen]bool
+		if forget {
+			if err := s.unroll(ctx, tx, by); err != nil {
+				return err
+			}
+			if were, err = visits(ctx, tx, by); err != nil {
+				return err
+			}
+		}
 		if _, err := remove(ctx, tx, "event_bodies", by); err != nil {
 			return err
 		}
-		n.Events, err = remove(ctx, tx, "events", by)
-		return err
+		if n.Events, err = remove(ctx, tx, "events", by); err != nil {
+			return err
+		}
+		return s.forgetVisitors(ctx, tx, were)
 	})
 	if err != nil {
 		n = analytics.Erased{}

@@ -201,8 +201,13 @@ func waits(ctx context.Context, tx *sql.Tx) (n, seq int64, err error) {
 // rollUp adds the next of the events that wait to the roll-ups, if there are many.
 // It is part of the transaction that stored the last of them.
 func (s *Store) rollUp(ctx context.Context, tx *sql.Tx) error {
+	return s.rollUpOf(ctx, tx, s.rollEvery)
+}
+
+// rollUpOf does so if at least so many may wait.
+func (s *Store) rollUpOf(ctx context.Context, tx *sql.Tx, least int64) error {
 	n, seq, err := waits(ctx, tx)
-	if err != nil || n < s.rollEvery {
+	if err != nil || n < least {
 		return err
 	}
 	r := newRoll(s.rolled)

@@ -161,5 +161,7 @@ func (w *where) String() string {
 	if len(w.conds) == 0 {
 		return ""
 	}
-	return " WHERE " + strings.Join(w.conds, " AND ")
+	return " WHERE " + w.clause()
 }
+
+func (w *where) clause() string { return strings.Join(w.conds, " AND ") }

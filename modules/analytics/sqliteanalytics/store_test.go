@@ -323,5 +323,11 @@ func TestAQuestionThatIsUnderWayEndsWithItsContext(t *testing.T) {
 }
 
 func TestWhatIsErasedIsGoneWithAllThatWasSaidOfIt(t *testing.T) {
-	analyticstest.Erase(t, openAt(t, filepath.Join(t.TempDir(), "analytics.db")))
+	for name, every := range map[string]int64{"counted one by one": 1 << 20, "rolled up": 100} {
+		t.Run(name, func(t *testing.T) {
+			s := openAt(t, filepath.Join(t.TempDir(), "analytics.db"))
+			s.rollEvery = every
+			analyticstest.Erase(t, s)
+		})
+	}
 }
