@@ -1,5 +1,5 @@
 # One command a line; README.md says when to use which.
-.PHONY: build test generate reference chaos
+.PHONY: build test generate reference dashboards chaos
 
 build: ## the binary, static
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o pixel .
@@ -14,6 +14,9 @@ reference: ## docs/reference, from the code
 	go test ./config -run TestTheReference -update
 	go test ./modules/admin -run TestTheReference -update
 	go test ./modules/app -run TestTheReference -update
+
+dashboards: ## Grafana's files, from docs/deploy/grafana/dashboards.yml
+	go test ./modules/ops -run TestTheDashboards -update
 
 chaos: ## the fault suite: break it under load, and count what was lost
 	go run ./bench/chaos

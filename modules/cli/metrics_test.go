@@ -93,7 +93,7 @@ func TestARunningProcessExportsWhatIsDocumentedAndNoMore(t *testing.T) {
 			ask("POST", p.collector+"/collect", fmt.Sprintf(`{"pixel_id":"px_m","identity":{"anonymous_id":"%s","partner_ids":{"tdid":"11111111-2222-4333-8444-555555555555"}},"context":{"page":{"url":"https://%[1]s.example/"}},"events":[{"id":"%[1]s","name":"purchase","properties":{"order_id":"%[1]s","value":1,"currency":"%s"}},{"name":"custom_%s"},{"name":"%[1]s\"} 1"}]}`, x, currency, strings.ReplaceAll(x, "-", "_")), nil)
 			ask("POST", p.collector+"/collect", `{"pixel_id":"px_`+x+`","events":[{"name":"page_view"}]}`, nil)
 			ask("POST", p.collector+"/collect", `{"pixel_id":"px_m","consent":{"gpc":true,"us_privacy":"1YYN"},"events":[{"name":"page_view"}]}`, map[string]string{"X-Miq-Edge": x, "Miq-Edge-Signature": x, "Traceparent": "00-" + strings.Repeat("a", 32) + "-" + strings.Repeat("b", 16) + "-01"})
-			ask("POST", p.collector+"/consent", `{"pixel_id":"px_m","anonymous_id":"`+x+`","state":"none","tcf":"`+x+`"}`, nil)
+			ask("POST", p.collector+"/consent", `{"pixel_id":"px_m","anonymous_id":"other-`+x+`","state":"none","tcf":"`+x+`"}`, nil)
 			ask("POST", p.collector+"/v1/track", `{"writeKey":"`+x+`","event":"`+x+`","anonymousId":"a"}`, nil)
 			ask("GET", p.collector+"/pixel.gif?pid="+x+"&e="+x+"&p.x="+x, "", nil)
 			ask("GET", p.collector+"/"+x+"?"+x, "", nil)

@@ -17,6 +17,7 @@ type Metrics struct {
 	parallel   *prometheus.GaugeVec
 	perSecond  *prometheus.GaugeVec
 	paused     *prometheus.GaugeVec
+	mode       *prometheus.GaugeVec
 	renewals   *prometheus.CounterVec
 	tokenEnds  *prometheus.GaugeVec
 }
@@ -43,6 +44,9 @@ func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
 		paused: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "pixel_delivery_paused", Help: "1 while nothing is sent until somebody acts, as after credentials were refused; the partner's page says why.",
 		}, []string{"partner", "account"}),
+		mode: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "pixel_delivery_switch", Help: "A partner's switch: 1 on, 0.5 on hold, 0 off.",
+		}, []string{"partner"}),
 		renewals: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "pixel_token_renewals_total", Help: "Access tokens that a partner was asked for, by result: renewed, refused (somebody must act), failed (tried again).",
 		}, []string{"partner", "result"}),
@@ -50,7 +54,7 @@ func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
 			Name: "pixel_token_expires_timestamp_seconds", Help: "When the access token that this process got last ends. One is renewed when it is needed, so at a quiet partner this may lie in the past.",
 		}, []string{"partner"}),
 	}
-	for _, c := range []prometheus.Collector{m.deliveries, m.latency, m.breaker, m.parallel, m.perSecond, m.paused, m.renewals, m.tokenEnds} {
+	for _, c := range []prometheus.Collector{m.deliveries, m.latency, m.breaker, m.parallel, m.perSecond, m.paused, m.mode, m.renewals, m.tokenEnds} {
 		if err := r.Register(c); err != nil {
 			return nil, err
 		}
@@ -58,8 +62,12 @@ func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
 	return m, nil
 }
 
-// renewed counts an access token that was asked for.
+// renewed counts an access token that was asked for. All results are there from
+// the start, so that the first failure is an increase.
 func (m *Metrics) renewed(partner string) func(time.Time, error) {
+	for _, result := range []string{"renewed", "refused", "failed"} {
+		m.renewals.WithLabelValues(partner, result)
+	}
 	return func(ends time.Time, err error) {
 		result := "failed"
 		if err == nil {

@@ -184,6 +184,7 @@ func (s *seat) status(now time.Time) lanestatus.Status {
 	if out.Paused == "" && mode != settings.Off && now.Before(until) {
 		out.Paused = fmt.Sprintf("the partner takes no more for now (HTTP 429 or Retry-After); the lane waits until %s", until.UTC().Format(time.RFC3339))
 	}
+	s.lane.metrics.mode.WithLabelValues(s.lane.name).Set(map[settings.Mode]float64{settings.On: 1, settings.Hold: 0.5}[mode])
 	s.lane.metrics.parallel.WithLabelValues(s.lane.name, s.account).Set(float64(out.Parallel))
 	s.lane.metrics.perSecond.WithLabelValues(s.lane.name, s.account).Set(perSecond)
 	return out
