@@ -7,17 +7,20 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/klauspost/compress/zstd"
 	"go.uber.org/fx"
 	"go.uber.org/fx/fxtest"
 
 	"github.com/miq/pixel/migrations"
 	"github.com/miq/pixel/modules/analytics"
 	"github.com/miq/pixel/modules/analytics/analyticstest"
+	"github.com/miq/pixel/modules/event"
 	"github.com/miq/pixel/modules/health"
 	"github.com/miq/pixel/modules/sqlitedb"
 )
@@ -274,7 +277,7 @@ func TestTheCodecSavesMostOfABody(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		raw, packed = raw+len(body), packed+len(c.pack(body))
+		raw, packed = raw+len(body), packed+len(c.pack(&e))
 	}
 	if packed*2 > raw {
 		t.Errorf("%d bytes became %d", raw, packed)
@@ -329,5 +332,25 @@ func TestWhatIsErasedIsGoneWithAllThatWasSaidOfIt(t *testing.T) {
 			s.rollEvery = every
 			analyticstest.Erase(t, s)
 		})
+	}
+}
+
+func TestABodyOfAnOlderVersionIsRead(t *testing.T) {
+	enc, err := zstd.NewWriter(nil, zstd.WithEncoderDictRaw(dictionary1ID, dictionary1), zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderCRC(false))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := newCodec()
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := analyticstest.Events(1, 1, time.Hour)[0]
+	body, err := json.Marshal(e, lenient)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got event.Event
+	if err := c.unpack(codecZstd1, enc.EncodeAll(body, nil), &got); err != nil || !reflect.DeepEqual(got, e) {
+		t.Errorf("got %+v, %v", got, err)
 	}
 }

@@ -41,11 +41,7 @@ func (s *Store) WriteEvents(ctx context.Context, events ...event.Event) error {
 	bodies := make([][]byte, len(events))
 	for i := range events {
 		e := &events[i]
-		body, err := json.Marshal(e, lenient)
-		if err != nil {
-			return fmt.Errorf("encode event %q: %w", e.ID, err)
-		}
-		bodies[i] = s.bodies.pack(body)
+		bodies[i] = s.bodies.pack(e)
 		row := make([]any, 0, 9+len(s.dimension))
 		row = append(row, e.PixelID, e.ID, e.ReceivedAt.UnixMicro(), e.Time.UnixMicro(), e.Subject.VisitorID, e.Order.ID, number(e.Order.Value), number(e.Enrichment.Value.Amount), searchable(e))
 		for _, d := range s.dimension {
@@ -69,7 +65,7 @@ func (s *Store) WriteEvents(ctx context.Context, events ...event.Event) error {
 			if err != nil {
 				return err
 			}
-			if _, err := putBody.ExecContext(ctx, seq, codecZstd1, bodies[i]); err != nil {
+			if _, err := putBody.ExecContext(ctx, seq, codecS2, bodies[i]); err != nil {
 				return err
 			}
 		}
