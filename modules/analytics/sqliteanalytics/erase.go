@@ -49,6 +49,7 @@ func (s *Store) Erase(ctx context.Context, e analytics.Erasure) (done analytics.
 		if err != nil {
 			return done, err
 		}
+		s.people.forget()
 	}
 	return done, nil
 }

@@ -63,6 +63,13 @@ func (p *people) changed(list []analytics.Identity) {
 	}
 }
 
+// forget lets them be read anew.
+func (p *people) forget() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.loaded, p.by = false, nil
+}
+
 func (p *people) put(i analytics.Identity) {
 	of := p.by[i.PixelID]
 	if i.ProfileID == "" {
