@@ -16,6 +16,7 @@ import (
 	"github.com/miq/pixel/config"
 	"github.com/miq/pixel/modules/admin"
 	"github.com/miq/pixel/modules/archive/keeper"
+	"github.com/miq/pixel/modules/backfill"
 	"github.com/miq/pixel/modules/collector"
 	"github.com/miq/pixel/modules/consent"
 	"github.com/miq/pixel/modules/delivery"
@@ -35,7 +36,7 @@ var roles = []struct {
 	module fx.Option
 }{
 	{"dispatcher", dispatcher.Module},
-	{"worker", fx.Options(worker.Module, keeper.Module)},
+	{"worker", fx.Options(worker.Module, keeper.Module, backfill.Module)},
 	{"collector", collector.Module},
 	{"admin", admin.Module},
 }

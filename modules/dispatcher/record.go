@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"github.com/miq/pixel/modules/delivery"
 	"github.com/miq/pixel/modules/ledger"
 	"github.com/miq/pixel/modules/state"
 )
@@ -59,7 +60,9 @@ func (r record) again(message string) string {
 	return ledger.Duplicate
 }
 
-func (l *lane) recordKey(j *job) string { return "sent:" + l.name + ":" + j.key() }
+func (l *lane) recordKey(j *job) string {
+	return delivery.SentKey(l.name, j.delivery.Event.PixelID, j.delivery.Event.ID)
+}
 
 // keepRecords is how long a record is kept: longer than the partner takes the
 // event, after which it is too old anyway.

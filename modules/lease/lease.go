@@ -16,6 +16,9 @@ import (
 	"github.com/miq/pixel/modules/state"
 )
 
+// Archive is the lease of whoever changes what is filed in the archive.
+const Archive = "archive"
+
 // TTL is how long a lease outlives its holder.
 const TTL = 30 * time.Second
 

@@ -18,9 +18,6 @@ import (
 	"github.com/miq/pixel/modules/state"
 )
 
-// Lease is held by whoever changes what is filed.
-func Lease(keys state.Keys) lease.Lease { return lease.New(keys, "archive") }
-
 const (
 	// look is how often the backlog is looked at.
 	look = 10 * time.Second
@@ -97,7 +94,7 @@ func (k *Keeper) Start(context.Context) error {
 				return
 			case <-tick.C:
 			}
-			err := Lease(k.keys).Do(ctx, k.Look)
+			err := lease.New(k.keys, lease.Archive).Do(ctx, k.Look)
 			if err != nil && ctx.Err() == nil && !errors.Is(err, lease.ErrHeld) && !errors.Is(err, lease.ErrLost) {
 				k.log.Warn("the archive's upkeep could not be done; it is tried again", "error", err)
 			}
