@@ -3,7 +3,11 @@ package partner
 import (
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/miq/pixel/modules/event"
 )
@@ -32,6 +36,29 @@ func Sort(a Answer, sent []event.Delivery) Receipt {
 	}
 	return r
 }
+
+// Quoted is a part of an answer, read, and as it came.
+type Quoted[T any] struct {
+	Value T
+	Text  string
+}
+
+// UnmarshalJSONFrom reads both, whatever is added to an answer one day.
+func (q *Quoted[T]) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	raw, err := d.ReadValue()
+	if err != nil {
+		return err
+	}
+	// The white space is the partner's own, and nobody's need.
+	if c := raw.Clone(); c.Compact() == nil {
+		raw = c
+	}
+	q.Text = Cut(strings.ToValidUTF8(string(raw), "?"), maxQuote)
+	return json.Unmarshal(raw, &q.Value, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+}
+
+// maxQuote is how much is kept of what a partner says of one event.
+const maxQuote = 2 << 10
 
 // All gives every delivery the same result.
 func All(sent []event.Delivery, o event.Outcome, code, message string) []Result {

@@ -62,7 +62,7 @@ func decodeItems(body answer, sent []event.Delivery) partner.Receipt {
 		d := sent[*item.Index]
 		worst := answerError{Code: "INTERNAL_ERROR", Message: "Amazon gave no reason"}
 		kind := again
-		for i, e := range item.Errors {
+		for i, e := range item.Errors.Value {
 			if k := sort(e.Code); i == 0 || k > kind {
 				worst, kind = e, k
 			}
@@ -72,6 +72,7 @@ func decodeItems(body answer, sent []event.Delivery) partner.Receipt {
 			message = strings.TrimSpace(worst.Location + ": " + message)
 		}
 		res := partner.Refuse(d, event.Retry, partner.Cut(worst.Code, 64), message)
+		res.Answer = item.Errors.Text
 		switch kind {
 		case token:
 			r.NewToken = true

@@ -87,6 +87,7 @@ func convert(d event.Delivery, s settings, p params, now time.Time) (conversion,
 		ID:      e.ID,
 		Aref:    aref(e.Subject.ClickIDs),
 		Partner: partner.Text(s.Partner, 64),
+		AdKey:   adKey(e.Subject.PartnerIDs["amazon_ad_event_key"]),
 	}
 	if c.Description.Name == "" {
 		c.Description.Name = partner.Text(e.Name, 128)
@@ -113,7 +114,7 @@ func convert(d event.Delivery, s settings, p params, now time.Time) (conversion,
 	if no = c.setValue(d, p); no != nil {
 		return c, no
 	}
-	c.Custom = custom(e, p)
+	c.Custom = custom(e, s, p)
 	if agent := partner.Cut(strings.ToValidUTF8(e.Context.UserAgent, ""), 512); agent != "" {
 		c.Device = &device{UserAgent: agent}
 	}
@@ -174,6 +175,16 @@ func cents(a event.Amount) string {
 	return v
 }
 
+var visibleKey = regexp.MustCompile(`^[!-~]{1,512}$`)
+
+// adKey is Amazon's key of an ad event, for events that somebody else attributed.
+func adKey(s string) string {
+	if !visibleKey.MatchString(s) || partner.Personal(s) {
+		return ""
+	}
+	return s
+}
+
 var (
 	attributeName = regexp.MustCompile(`^[A-Za-z0-9_]{1,64}$`)
 	notAllowed    = regexp.MustCompile(`[^A-Za-z0-9_]+`)
@@ -181,7 +192,7 @@ var (
 
 // custom are the order id and the attributes that the route names. Amazon takes
 // letters, digits and underscores only, so values are cleaned.
-func custom(e event.Event, p params) []attribute {
+func custom(e event.Event, s settings, p params) []attribute {
 	var out []attribute
 	add := func(name, text string) {
 		if !attributeName.MatchString(name) || len(out) == 13 {
@@ -196,6 +207,10 @@ func custom(e event.Event, p params) []attribute {
 			return
 		}
 		kind := "STRING"
+		if at, err := time.Parse(time.RFC3339, text); err == nil && s.Timestamps {
+			// The usual form has characters that Amazon takes in no value.
+			text, kind = at.UTC().Format("20060102T150405Z"), "TIMESTAMP"
+		}
 		if n, err := strconv.ParseInt(text, 10, 32); err == nil && strconv.FormatInt(n, 10) == text && name != "orderId" {
 			kind = "INTEGER"
 		}

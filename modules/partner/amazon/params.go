@@ -19,6 +19,7 @@ type settings struct {
 	LimitedDataUse string `json:"limited_data_use"`
 	MaxAgeDays     int    `json:"max_age_days"`
 	Partner        string `json:"partner"`
+	Timestamps     bool   `json:"custom_timestamps"`
 }
 
 func readSettings(v jsontext.Value) (settings, error) {

@@ -1,6 +1,10 @@
 package amazon
 
-import "github.com/go-json-experiment/json/jsontext"
+import (
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/miq/pixel/modules/partner"
+)
 
 // request is the body of a call.
 type request struct {
@@ -23,6 +27,7 @@ type conversion struct {
 	Consent   *consent        `json:"consent,omitempty"`
 	Device    *device         `json:"deviceInfo,omitempty"`
 	Aref      string          `json:"arefMeasurementTokens,omitempty"`
+	AdKey     string          `json:"amazonAdEventKey,omitempty"`
 	Partner   string          `json:"partner,omitempty"`
 }
 
@@ -75,8 +80,8 @@ type answer struct {
 		Index *int `json:"index"`
 	} `json:"success"`
 	Error []struct {
-		Index  *int          `json:"index"`
-		Errors []answerError `json:"errors"`
+		Index  *int                          `json:"index"`
+		Errors partner.Quoted[[]answerError] `json:"errors"`
 	} `json:"error"`
 }
 

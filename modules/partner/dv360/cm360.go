@@ -125,7 +125,7 @@ func (f *facts) conversion(e event.Event, s settings) conversion {
 	if lines := f.lines(e.Order); len(lines) > 0 {
 		c.Cart = &cart{MerchantID: p.MerchantID, FeedLabel: p.MerchantFeedLabel, FeedLanguage: p.MerchantFeedLanguage}
 		for _, l := range lines {
-			c.Cart.Items = append(c.Cart.Items, cartItem{l.id, l.quantity, jsontext.Value(l.price)})
+			c.Cart.Items = append(c.Cart.Items, cartItem{l.id, l.quantity, rawNumber(l.price)})
 		}
 	}
 	if v := e.Subject.PartnerIDs["session_attributes"]; len(v) <= 4096 {
@@ -180,7 +180,8 @@ func decodeConversions(a partner.Answer, sent []event.Delivery) partner.Receipt 
 // settleConversion makes a result of a conversion's errors; of several the one
 // that is least to be mended counts.
 func settleConversion(st conversionStatus, d event.Delivery, now time.Time) partner.Result {
-	if len(st.Errors) == 0 {
+	errs := st.Errors.Value
+	if len(errs) == 0 {
 		return *partner.Refuse(d, event.Accepted, "", "")
 	}
 	rank := func(code string) int {
@@ -192,8 +193,8 @@ func settleConversion(st conversionStatus, d event.Delivery, now time.Time) part
 		}
 		return 2
 	}
-	worst := st.Errors[0]
-	for _, e := range st.Errors[1:] {
+	worst := errs[0]
+	for _, e := range errs[1:] {
 		if rank(e.Code) > rank(worst.Code) {
 			worst = e
 		}
@@ -202,6 +203,7 @@ func settleConversion(st conversionStatus, d event.Delivery, now time.Time) part
 		worst.Code = "refused"
 	}
 	res := partner.Refuse(d, event.Rejected, partner.Cut(worst.Code, 64), worst.Message)
+	res.Answer = st.Errors.Text
 	switch worst.Code {
 	case "INTERNAL":
 		res.Outcome = event.Retry

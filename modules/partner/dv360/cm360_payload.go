@@ -1,6 +1,10 @@
 package dv360
 
-import "github.com/go-json-experiment/json/jsontext"
+import (
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/miq/pixel/modules/partner"
+)
 
 // conversionsRequest is the body of batchinsert and of batchupdate.
 type conversionsRequest struct {
@@ -91,7 +95,7 @@ type conversionsAnswer struct {
 }
 
 type conversionStatus struct {
-	Errors []conversionError `json:"errors"`
+	Errors partner.Quoted[[]conversionError] `json:"errors"`
 }
 
 type conversionError struct {

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -54,6 +55,7 @@ func (f *facts) ingested(e event.Event, s settings, reference string) ingested {
 		Time:  f.at.UTC().Format("2006-01-02T15:04:05.000Z"),
 		Count: f.quantity, Source: p.EventSource,
 	}
+	out.Updated = updated(e, p, f.at)
 	a := &out.AdIdentifiers
 	switch f.id.kind {
 	case "dclid":
@@ -97,15 +99,49 @@ func (f *facts) ingested(e event.Event, s settings, reference string) ingested {
 		out.Device = &dev
 	}
 	if lines := f.lines(e.Order); len(lines) > 0 {
-		out.Cart = &eventCart{MerchantID: p.MerchantID, FeedLabel: p.MerchantFeedLabel, FeedLanguage: p.MerchantFeedLanguage}
+		out.Cart = &eventCart{MerchantID: p.MerchantID, FeedLabel: p.MerchantFeedLabel, FeedLanguage: p.MerchantFeedLanguage, Discount: rawNumber(discount(e, p))}
 		for _, l := range lines {
-			out.Cart.Items = append(out.Cart.Items, eventItem{l.id, l.quantity, jsontext.Value(l.price)})
+			out.Cart.Items = append(out.Cart.Items, eventItem{l.id, l.quantity, rawNumber(l.price)})
 		}
 	}
 	for _, v := range f.vars {
 		out.Variables = append(out.Variables, eventVar{v.name, v.value})
 	}
 	return out
+}
+
+// rawNumber is a number's digits as JSON; nil, which is left out, where there are none.
+func rawNumber(s string) jsontext.Value {
+	if s == "" {
+		return nil
+	}
+	return jsontext.Value(s)
+}
+
+// discount is what the order's property of that name takes off, in the order's
+// currency; "" where there is none.
+func discount(e event.Event, p params) string {
+	if p.DiscountFrom == "" {
+		return ""
+	}
+	v := partner.Number(event.Amount(partner.Property(e.Properties, p.DiscountFrom)))
+	if strings.HasPrefix(v, "-") {
+		return ""
+	}
+	return v
+}
+
+// updated is when the order was last changed, by the property that the route names;
+// "" unless that is a time after the event.
+func updated(e event.Event, p params, at time.Time) string {
+	if p.UpdatedFrom == "" {
+		return ""
+	}
+	t, err := time.Parse(time.RFC3339, partner.Property(e.Properties, p.UpdatedFrom))
+	if err != nil || !t.After(at) {
+		return ""
+	}
+	return t.UTC().Format("2006-01-02T15:04:05.000Z")
 }
 
 func (c contact) eventIdentifiers() []eventIdentifier {
@@ -154,10 +190,11 @@ func decodeEvents(a partner.Answer, s settings, sent []event.Delivery) partner.R
 	if a.Status != http.StatusBadRequest {
 		return r
 	}
-	named := map[int]violation{}
+	named, quotes := map[int]violation{}, map[int]string{}
 	var other *violation
 	for _, d := range g.Error.Details {
-		for _, v := range d.Violations {
+		for _, quoted := range d.Violations {
+			v := quoted.Value
 			m := eventIndex.FindStringSubmatch(v.Field)
 			if m == nil {
 				other = &v
@@ -165,7 +202,7 @@ func decodeEvents(a partner.Answer, s settings, sent []event.Delivery) partner.R
 			}
 			if i, err := strconv.Atoi(m[1]); err == nil && i >= 0 && i < len(sent) {
 				if _, first := named[i]; !first {
-					named[i] = v
+					named[i], quotes[i] = v, quoted.Text
 				}
 			}
 		}
@@ -185,6 +222,7 @@ func decodeEvents(a partner.Answer, s settings, sent []event.Delivery) partner.R
 				code = g.code("INVALID_ARGUMENT")
 			}
 			r.Results[i] = *partner.Refuse(d, event.Rejected, partner.Cut(code, 64), strings.TrimPrefix(v.Field+": "+v.Description, ": "))
+			r.Results[i].Answer = quotes[i]
 		}
 	case g.has(tooMany...) || other != nil && contains(tooMany, other.Reason):
 		return r // in halves

@@ -27,6 +27,7 @@ type ingested struct {
 	References    []string       `json:"destinationReferences"`
 	TransactionID string         `json:"transactionId"`
 	Time          string         `json:"eventTimestamp"`
+	Updated       string         `json:"lastUpdatedTimestamp,omitempty"`
 	AdIdentifiers adIdentifiers  `json:"adIdentifiers"`
 	UserData      *userData      `json:"userData,omitempty"`
 	Consent       *consent       `json:"consent,omitempty"`
@@ -86,10 +87,11 @@ type device struct {
 }
 
 type eventCart struct {
-	MerchantID   string      `json:"merchantId"`
-	FeedLabel    string      `json:"merchantFeedLabel,omitempty"`
-	FeedLanguage string      `json:"merchantFeedLanguageCode,omitempty"`
-	Items        []eventItem `json:"items"`
+	MerchantID   string         `json:"merchantId"`
+	FeedLabel    string         `json:"merchantFeedLabel,omitempty"`
+	FeedLanguage string         `json:"merchantFeedLanguageCode,omitempty"`
+	Discount     jsontext.Value `json:"transactionDiscount,omitempty"`
+	Items        []eventItem    `json:"items"`
 }
 
 type eventItem struct {

@@ -55,6 +55,8 @@ type params struct {
 	MerchantID           string `json:"merchant_id"`
 	MerchantFeedLabel    string `json:"merchant_feed_label"`
 	MerchantFeedLanguage string `json:"merchant_feed_language"`
+	DiscountFrom         string `json:"discount_from"`
+	UpdatedFrom          string `json:"updated_from"`
 
 	LimitAdTracking bool `json:"limit_ad_tracking"`
 	Underage        bool `json:"treatment_for_underage"`

@@ -28,10 +28,10 @@ type refusal struct {
 // refusalDetail is an ErrorInfo, a BadRequest or a RequestInfo, which have no
 // member in common.
 type refusalDetail struct {
-	Reason     string            `json:"reason"`
-	Metadata   map[string]string `json:"metadata"`
-	Violations []violation       `json:"fieldViolations"`
-	RequestID  string            `json:"requestId"`
+	Reason     string                      `json:"reason"`
+	Metadata   map[string]string           `json:"metadata"`
+	Violations []partner.Quoted[violation] `json:"fieldViolations"`
+	RequestID  string                      `json:"requestId"`
 }
 
 type violation struct {

@@ -14,7 +14,7 @@ import (
 )
 
 // processing is how long the sandbox is at work on a request.
-const processing = 10 * time.Second
+const processing = 3 * time.Second
 
 // ingestion is a request that was queued, and what will be said of it.
 type ingestion struct {

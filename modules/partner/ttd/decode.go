@@ -70,12 +70,14 @@ func decodeItems(a partner.Answer, s settings, sent []event.Delivery) partner.Re
 		}
 		named[*r.EventIndex] = settle(r, sent[*r.EventIndex])
 	}
-	for _, l := range body.FailedLines {
+	for _, line := range body.FailedLines {
+		l := line.Value
 		i := find(l, sent, s)
 		if i < 0 {
 			continue
 		}
 		named[i] = partner.Refuse(sent[i], event.Rejected, code(l.ErrorCode), l.Message)
+		named[i].Answer = line.Text
 		if l.ErrorCode == "Unknown" {
 			named[i].Outcome, again = event.Retry, true
 		}
@@ -122,7 +124,8 @@ func anyNamed(results []*partner.Result) bool {
 }
 
 func settle(r eventResponse, d event.Delivery) *partner.Result {
-	bad := len(r.EventErrors) > 0
+	errs := r.EventErrors.Value
+	bad := len(errs) > 0
 	if r.Successful != nil {
 		bad = !*r.Successful
 	}
@@ -130,8 +133,9 @@ func settle(r eventResponse, d event.Delivery) *partner.Result {
 		return partner.Refuse(d, event.Accepted, "", "")
 	}
 	res := partner.Refuse(d, event.Rejected, "refused", "The Trade Desk refused the event without a reason")
-	if len(r.EventErrors) > 0 {
-		res.Code, res.Message = code(r.EventErrors[0].Error), r.EventErrors[0].ErrorMessage
+	res.Answer = r.EventErrors.Text
+	if len(errs) > 0 {
+		res.Code, res.Message = code(errs[0].Error), errs[0].ErrorMessage
 	}
 	return res
 }

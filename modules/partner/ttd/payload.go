@@ -1,5 +1,7 @@
 package ttd
 
+import "github.com/miq/pixel/modules/partner"
+
 // request is the body of a real-time call.
 type request struct {
 	Data []conversion `json:"data"`
@@ -100,14 +102,14 @@ type offlineItem struct {
 
 // answer is what both calls answer; a body may also be plain text.
 type answer struct {
-	EventResponses []eventResponse `json:"EventResponses"`
-	FailedLines    []failedLine    `json:"FailedLines"`
+	EventResponses []eventResponse              `json:"EventResponses"`
+	FailedLines    []partner.Quoted[failedLine] `json:"FailedLines"`
 }
 
 type eventResponse struct {
-	EventIndex  *int         `json:"EventIndex"`
-	EventErrors []eventError `json:"EventErrors"`
-	Successful  *bool        `json:"Successful"`
+	EventIndex  *int                         `json:"EventIndex"`
+	EventErrors partner.Quoted[[]eventError] `json:"EventErrors"`
+	Successful  *bool                        `json:"Successful"`
 }
 
 type eventError struct {
