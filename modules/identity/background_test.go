@@ -1,0 +1,5 @@
+package identity
+
+import "context"
+
+var background = context.Background()

@@ -1,0 +1,312 @@
+package identity
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/miq/pixel/modules/analytics"
+	"github.com/miq/pixel/modules/event"
+	"github.com/miq/pixel/modules/state"
+)
+
+// Graph holds people together: identifiers that came in one event are linked, and all
+// that are linked, over however many steps, are one profile.
+//
+// It promises that a profile follows from the set of what was seen and of what people
+// decided, and from nothing else: not from the order of events, their batches or their
+// repetition, nor from how many replicas there are. What an event brings is all known
+// once Resolve returned; where it did not, doing it again mends whatever was left half
+// done. Only events under full consent link, and Forget takes a visitor's links back.
+//
+// The links are what is kept; profiles are worked out from them around whatever
+// changed. Most events change nothing, and cost their part of one read.
+type Graph struct {
+	keys   Keys
+	rows   Rows
+	limits Limits
+	now    func() time.Time
+	count  Counts
+}
+
+// Keys is what the graph needs of the state.
+type Keys interface {
+	Get(ctx context.Context, keys ...string) ([][]byte, error)
+	SwapAll(ctx context.Context, changes ...state.Change) ([][]byte, error)
+}
+
+// Rows is where questions about stored events find whose a visitor is.
+type Rows interface {
+	WriteIdentities(ctx context.Context, identities ...analytics.Identity) error
+}
+
+// New returns a graph; a nil now is time.Now.
+func New(keys Keys, rows Rows, limits Limits, now func() time.Time) *Graph {
+	if now == nil {
+		now = time.Now
+	}
+	return &Graph{keys: keys, rows: rows, limits: limits, now: now}
+}
+
+const (
+	// keep is how long an identifier that nobody sees is remembered: as long as the id
+	// cookie may live.
+	keep = 395
+	// renew is how stale the day may get on which something was last seen, in days,
+	// which spares a write for most events.
+	renew = 30
+)
+
+// Seen is an event to be resolved.
+type Seen struct {
+	Event *event.Event
+	// Alone keeps it from linking: its client visits by itself and is nobody.
+	Alone bool
+	// Withdrawn says that its visitor, as far as is known by now, no longer allows
+	// what links: what was linked under an earlier consent is taken back.
+	Withdrawn bool
+	// Profile is whose it is, as far as is known now; Resolve fills it in.
+	Profile string
+}
+
+// Resolve gives each event its VisitorID, the name that holds a visitor's events
+// together, links what came together, and tells whose each is.
+//
+// A browser's own id is its visitor. An event without one, such as a server's, belongs
+// to the visitor whose events first brought its strongest identifier; if there was
+// none, to one named for it. With less than full consent an event has its browser's id
+// or no visitor.
+func (g *Graph) Resolve(ctx context.Context, seen ...*Seen) error {
+	w := g.work(ctx)
+	resolved := make([]resolving, 0, len(seen))
+	list := make([]ident, 0, 4*len(seen))
+	ns := make([]*node, 0, 4*len(seen))
+	var forget []spot
+	for _, s := range seen {
+		e := s.Event
+		e.Subject.VisitorID = e.Subject.AnonymousID
+		if e.Subject.AnonymousID != "" {
+			s.Profile = Of(Visitor, e.Subject.AnonymousID).String()
+		}
+		switch {
+		case s.Alone:
+		case e.Verdict.State == event.Full:
+			from := len(list)
+			list = appendIdents(list, &e.Subject)
+			mine := list[from:]
+			at := len(ns)
+			for _, i := range mine {
+				ns = append(ns, w.node(e.PixelID, i.id))
+			}
+			if len(mine) > 0 {
+				resolved = append(resolved, resolving{s, mine, ns[at:len(ns):len(ns)]})
+			}
+		case s.Withdrawn && e.Subject.AnonymousID != "":
+			p := spot{e.PixelID, Of(Visitor, e.Subject.AnonymousID)}
+			w.node(p.pixel, p.id)
+			forget = append(forget, p)
+		}
+	}
+	if len(w.list) == 0 {
+		return ctx.Err()
+	}
+	if err := w.load(w.list); err != nil {
+		return err
+	}
+	for i := range resolved {
+		w.see(&resolved[i])
+	}
+	if err := w.settle(); err != nil {
+		return err
+	}
+	for i := range resolved {
+		resolved[i].finish()
+	}
+	for _, p := range forget {
+		if n := w.nodes[p]; n.loaded && n.old != nil && len(n.rec.edges) > 0 {
+			if err := g.forget(ctx, p); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// resolving is an event that links.
+type resolving struct {
+	seen   *Seen
+	idents []ident
+	nodes  []*node // in the order of idents
+}
+
+// finish says who it was.
+func (r *resolving) finish() {
+	e := r.seen.Event
+	if e.Subject.AnonymousID == "" {
+		e.Subject.VisitorID = r.nodes[0].home()
+	}
+	for _, n := range r.nodes {
+		if !n.quiet {
+			r.seen.Profile = n.rec.label.String()
+			return
+		}
+	}
+	r.seen.Profile = r.nodes[len(r.nodes)-1].id.String()
+}
+
+// see notes what an event brings that is not known yet.
+func (w *work) see(r *resolving) {
+	e := r.seen.Event
+	visitor := ""
+	var browser *node
+	if last := r.nodes[len(r.nodes)-1]; last.id.Kind() == Visitor {
+		browser, visitor = last, e.Subject.AnonymousID
+	}
+	for i := 0; visitor == "" && i < len(r.nodes); i++ {
+		visitor = r.nodes[i].home()
+	}
+	if visitor == "" && e.Subject.AnonymousID == "" {
+		visitor = r.nodes[0].id.named()
+	}
+	for i, n := range r.nodes {
+		if n.rec.has(dirty) || n.stale || n.old != nil && n.rec.seen+renew < w.today {
+			w.near(n)
+		}
+		// Of a browser that says nothing of its visitor nothing is kept.
+		if n == browser && len(r.nodes) == 1 || visitor == "" && len(r.nodes) == 1 {
+			continue
+		}
+		if n.rec.value == nil || n != browser && n.home() == "" && visitor != "" {
+			w.near(n)
+			w.introduce(n, r.idents[i].value, visitor)
+		}
+	}
+	for i, a := range r.nodes {
+		for _, b := range r.nodes[i+1:] {
+			l := link{at: e.ReceivedAt, source: e.Source, event: e.ID, browser: browser}
+			if !w.knows(a, b, &l) || !w.knows(b, a, &l) {
+				w.near(a)
+				w.near(b)
+				w.link(a, b, l)
+				w.link(b, a, l)
+			}
+		}
+	}
+}
+
+// link is what an event says of two identifiers.
+type link struct {
+	to      ID
+	at      time.Time
+	source  string
+	event   string
+	browser *node // nil: none
+}
+
+// knows reports whether the end at a of a link has nothing to learn.
+func (w *work) knows(a, b *node, l *link) bool {
+	e := a.rec.edge(b.id)
+	switch {
+	case e == nil:
+		return a.rec.has(overflowed)
+	case e.last+renew < w.today:
+		return false
+	case a.id.Kind() == Visitor || b.id.Kind() == Visitor:
+		return true
+	case l.browser == nil:
+		return e.has(anonymous)
+	}
+	return e.has(crowded) || e.brought(l.browser.id)
+}
+
+// link notes that a's end of a link has to be there.
+func (w *work) link(a, b *node, l link) {
+	l.to = b.id
+	a.links = append(a.links, l)
+	w.add(a, &l)
+}
+
+// add brings a link into a record.
+func (w *work) add(n *node, l *link) {
+	r := &n.rec
+	e := r.edge(l.to)
+	if e == nil {
+		if r.has(overflowed) {
+			return
+		}
+		k, same := l.to.Kind(), 0
+		for i := range r.edges {
+			if r.edges[i].to.Kind() == k {
+				same++
+			}
+		}
+		if same >= w.g.limits.kept(k) {
+			r.put(overflowed, true)
+			return
+		}
+		r.edges = append(r.edges, edge{to: l.to, last: w.today})
+		e = &r.edges[len(r.edges)-1]
+		if n.id.less(l.to) {
+			e.flags |= proven
+			e.evidence = evidence{uint32(max(0, l.at.Unix())), sourceOf(l.source), pack(l.event)}
+		}
+	}
+	e.last = w.today
+	if n.id.Kind() == Visitor || l.to.Kind() == Visitor {
+		return
+	}
+	switch {
+	case l.browser == nil:
+		e.flags |= anonymous
+	case e.has(crowded) || e.brought(l.browser.id):
+	case len(e.via) == 4*maxVia:
+		e.flags |= crowded
+	default:
+		e.via = append(e.via, mark(l.browser.id)...)
+	}
+}
+
+// introduce keeps what an identifier is and which visitor its events belong to where
+// they name none.
+func (w *work) introduce(n *node, value, visitor string) {
+	do := func(r *record) {
+		if r.value == nil {
+			r.value = pack(value)
+		}
+		switch {
+		case n.id.Kind() == Visitor || visitor == "" || r.home != nil || r.has(named):
+		case visitor == n.id.named():
+			r.put(named, true)
+		default:
+			r.home = pack(visitor)
+		}
+	}
+	n.ops = append(n.ops, do)
+	do(&n.rec)
+}
+
+// home is the visitor of events that have this identifier and no browser's.
+func (n *node) home() string {
+	switch {
+	case n.rec.home != nil:
+		return n.rec.home.String()
+	case n.rec.has(named):
+		return n.id.named()
+	}
+	return ""
+}
+
+// mark is what is remembered of a visitor who brought a link.
+func mark(visitor ID) []byte { return visitor[1:5] }
+
+func (e *edge) brought(visitor ID) bool {
+	m := mark(visitor)
+	for v := e.via; len(v) >= 4; v = v[4:] {
+		if string(v[:4]) == string(m) {
+			return true
+		}
+	}
+	return false
+}
+
+func failed(what string, err error) error { return fmt.Errorf("identity: %s: %w", what, err) }
