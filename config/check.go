@@ -75,7 +75,7 @@ func (c Config) check(bad *Invalid) {
 		}
 	}
 	for key, d := range map[string]time.Duration{
-		"shutdown_timeout": c.ShutdownTimeout, "collector.edge_window": c.Collector.EdgeWindow, "worker.dedupe_ttl": c.Worker.DedupeTTL, "queue.lease": c.Queue.Lease, "queue.keep_books": c.Queue.KeepBooks,
+		"shutdown_timeout": c.ShutdownTimeout, "collector.edge_window": c.Collector.EdgeWindow, "worker.dedupe_ttl": c.Worker.DedupeTTL, "worker.order_ttl": c.Worker.OrderTTL, "queue.lease": c.Queue.Lease, "queue.keep_books": c.Queue.KeepBooks,
 		"dispatcher.breaker.delay": c.Dispatcher.Breaker.Delay, "dispatcher.retry.min": c.Dispatcher.Retry.Min, "dispatcher.retry.max": c.Dispatcher.Retry.Max,
 	} {
 		if d <= 0 {
@@ -145,6 +145,7 @@ func (c Config) checkStores(bad *Invalid) {
 		bad.add("clickhouse.dsn", "this version stores events in its embedded store only; leave it empty")
 	}
 	c.Archive.check(bad)
+	c.Identity.check(bad)
 }
 
 // checkFiles checks that each path of a list can be read.

@@ -20,6 +20,7 @@ type Config struct {
 	Log        Log                 `koanf:"log"`
 	Collector  Collector           `koanf:"collector"`
 	Worker     Worker              `koanf:"worker"`
+	Identity   Identity            `koanf:"identity"`
 	Dispatcher Dispatcher          `koanf:"dispatcher"`
 	Admin      Admin               `koanf:"admin"`
 	Ops        Ops                 `koanf:"ops"`
@@ -84,6 +85,7 @@ type Worker struct {
 	Concurrency int           `koanf:"concurrency"` // batches at once
 	Batch       int           `koanf:"batch"`       // events in a batch
 	DedupeTTL   time.Duration `koanf:"dedupe_ttl"`  // how long an event id is remembered
+	OrderTTL    time.Duration `koanf:"order_ttl"`   // how long the id of a purchase is
 }
 
 // Dispatcher sends to partners.
@@ -207,7 +209,8 @@ func Default() Config {
 				Low:  []string{"scroll", "heartbeat", "user_engagement", "video_progress"},
 			},
 		},
-		Worker: Worker{Concurrency: 2, Batch: 256, DedupeTTL: 7 * 24 * time.Hour},
+		Worker:   Worker{Concurrency: 2, Batch: 256, DedupeTTL: 7 * 24 * time.Hour, OrderTTL: 30 * 24 * time.Hour},
+		Identity: Identity{MaxCustomers: 3, MaxContacts: 5, MaxBrowsers: 100, MaxProfile: 200},
 		Dispatcher: Dispatcher{
 			Concurrency: 16,
 			Breaker:     Breaker{Failures: 10, Window: 20, Delay: 30 * time.Second},

@@ -21,6 +21,7 @@ import (
 	"github.com/miq/pixel/modules/consent"
 	"github.com/miq/pixel/modules/delivery"
 	"github.com/miq/pixel/modules/dispatcher"
+	"github.com/miq/pixel/modules/identity"
 	"github.com/miq/pixel/modules/ledger"
 	"github.com/miq/pixel/modules/ops"
 	"github.com/miq/pixel/modules/pressure"
@@ -72,6 +73,7 @@ func options(c config.Config, log *slog.Logger, out io.Writer) fx.Option {
 		fx.Supply(certificates(c)),
 		settings.Module,
 		consent.Module,
+		identity.Module,
 		ledger.Module,
 		pressure.Module,
 	}
@@ -95,5 +97,5 @@ func sections(c config.Config) fx.Option {
 		host = "pixel"
 	}
 	process := settings.Process{Instance: host + "-" + strings.ToLower(rand.Text()[:6]), Roles: strings.Join(c.Roles(), ",")}
-	return fx.Supply(process, c.Collector, c.Worker, c.Dispatcher, c.Admin, c.Ops, c.Queue, c.Consent, c.Archive, c.Geo, c.Currency, partners)
+	return fx.Supply(process, c.Collector, c.Worker, c.Identity, c.Dispatcher, c.Admin, c.Ops, c.Queue, c.Consent, c.Archive, c.Geo, c.Currency, partners)
 }

@@ -3,34 +3,49 @@ package identity
 import (
 	"context"
 	"slices"
+	"strings"
 )
 
 // Forget takes back what a visitor's events linked, and what is kept of the visitor:
 // the browser's id, and whatever is known by its events alone. What others brought
-// stays, and so do the profiles that it makes.
-func (g *Graph) Forget(ctx context.Context, pixel, visitor string) error {
-	return g.forget(ctx, spot{pixel, Of(Visitor, visitor)})
+// stays, and so do the profiles that it makes. It returns how many records changed. The
+// visitor may also be one that Resolve named for an identifier, which is forgotten then.
+func (g *Graph) Forget(ctx context.Context, pixel, visitor string) (int, error) {
+	return g.forget(ctx, spot{pixel, visitorID(visitor)})
 }
 
-func (g *Graph) forget(ctx context.Context, p spot) error {
+// visitorID is the identifier that a visitor's name stands for.
+func visitorID(visitor string) ID {
+	if digits, ok := strings.CutPrefix(visitor, "v_"); ok {
+		if id, ok := ParseID("p_" + digits); ok && id.Kind() != Visitor {
+			return id
+		}
+	}
+	return Of(Visitor, visitor)
+}
+
+func (g *Graph) forget(ctx context.Context, p spot) (int, error) {
 	w := g.work(ctx)
 	gone := w.node(p.pixel, p.id)
 	if err := w.load(w.list); err != nil {
-		return err
+		return 0, err
 	}
 	if gone.old == nil || gone.rec.void() {
-		return nil
+		return 0, nil
 	}
 	// While it is quarantined its links are gone, and all the same to be found again if
 	// this is cut short.
 	w.decideOn(gone, func(r *record) { r.put(blocked, true) })
 	name := gone.rec.value
+	if p.id.Kind() != Visitor {
+		name = pack(p.id.named())
+	}
 	var around []*node
 	for _, e := range gone.rec.edges {
 		around = append(around, w.node(p.pixel, e.to))
 	}
 	if err := w.load(around); err != nil {
-		return err
+		return 0, err
 	}
 	for _, n := range around {
 		if n.old == nil {
@@ -44,10 +59,10 @@ func (g *Graph) forget(ctx context.Context, p spot) error {
 		}
 	}
 	if err := w.settle(); err != nil {
-		return err
+		return 0, err
 	}
 	g.count.forgotten.Add(1)
-	return nil
+	return len(w.nears), nil
 }
 
 // withoutVisitor takes from another identifier's record what a visitor's events

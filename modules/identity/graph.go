@@ -65,8 +65,15 @@ type Seen struct {
 	// Withdrawn says that its visitor, as far as is known by now, no longer allows
 	// what links: what was linked under an earlier consent is taken back.
 	Withdrawn bool
-	// Profile is whose it is, as far as is known now; Resolve fills it in.
+	// Whole asks who else its visitor is.
+	Whole bool
+
+	// What Resolve finds out: whose it is, as far as is known now; whether the event
+	// brought a link, the same each time that it is resolved; and, for those and where
+	// it was asked, the other visitors of the profile.
 	Profile string
+	Merged  bool
+	Others  []string
 }
 
 // Resolve gives each event its VisitorID, the name that holds a visitor's events
@@ -122,9 +129,12 @@ func (g *Graph) Resolve(ctx context.Context, seen ...*Seen) error {
 	for i := range resolved {
 		resolved[i].finish()
 	}
+	if err := w.others(resolved); err != nil {
+		return err
+	}
 	for _, p := range forget {
 		if n := w.nodes[p]; n.loaded && n.old != nil && len(n.rec.edges) > 0 {
-			if err := g.forget(ctx, p); err != nil {
+			if _, err := g.forget(ctx, p); err != nil {
 				return err
 			}
 		}
@@ -145,13 +155,67 @@ func (r *resolving) finish() {
 	if e.Subject.AnonymousID == "" {
 		e.Subject.VisitorID = r.nodes[0].home()
 	}
-	for _, n := range r.nodes {
-		if !n.quiet {
-			r.seen.Profile = n.rec.label.String()
-			return
+	for i, a := range r.nodes {
+		for _, b := range r.nodes[i+1:] {
+			r.seen.Merged = r.seen.Merged || a.broughtBy(b, e.ID) || b.broughtBy(a, e.ID)
 		}
 	}
-	r.seen.Profile = r.nodes[len(r.nodes)-1].id.String()
+	n := r.first()
+	if n == nil {
+		r.seen.Profile = r.nodes[len(r.nodes)-1].id.String()
+		return
+	}
+	r.seen.Profile = n.rec.label.String()
+}
+
+// first is the strongest of an event's identifiers that may link.
+func (r *resolving) first() *node {
+	for _, n := range r.nodes {
+		if !n.quiet {
+			return n
+		}
+	}
+	return nil
+}
+
+// broughtBy reports whether an event was the first to bring a link.
+func (n *node) broughtBy(m *node, event string) bool {
+	if !n.id.less(m.id) {
+		return false
+	}
+	e := n.rec.edge(m.id)
+	return e != nil && e.has(proven) && e.evidence.event.String() == event
+}
+
+// others tells the events that want to know who else their visitor is.
+func (w *work) others(resolved []resolving) error {
+	var of []*resolving
+	w.restart()
+	for i := range resolved {
+		r := &resolved[i]
+		if n := r.first(); n != nil && n.old != nil && (r.seen.Whole || r.seen.Merged) {
+			w.near(n)
+			of = append(of, r)
+		}
+	}
+	if len(of) == 0 {
+		return nil
+	}
+	if _, err := w.search(); err != nil {
+		return err
+	}
+	for _, r := range of {
+		g := r.first().group
+		if g.large || g.visitors < 2 {
+			continue
+		}
+		for _, n := range g.nodes {
+			if v := n.visitor(); v != "" && v != r.seen.Event.Subject.VisitorID {
+				r.seen.Others = append(r.seen.Others, v)
+			}
+		}
+	}
+	return nil
 }
 
 // see notes what an event brings that is not known yet.

@@ -199,6 +199,14 @@ func (w *work) again(attempt int) error {
 	return w.load(w.list)
 }
 
+// restart makes ready for another search, of what is known by now.
+func (w *work) restart() {
+	w.nears, w.doubt, w.mend = nil, false, false
+	for _, n := range w.list {
+		n.near, n.found, n.root, n.size, n.group = false, false, nil, 0, nil
+	}
+}
+
 // apply brings what is to be done into the near records as they were read.
 func (w *work) apply() {
 	for _, n := range w.nears {

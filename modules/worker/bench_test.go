@@ -13,9 +13,11 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/miq/pixel/config"
+	"github.com/miq/pixel/modules/analytics"
 	"github.com/miq/pixel/modules/archive"
 	"github.com/miq/pixel/modules/consent"
 	"github.com/miq/pixel/modules/event"
+	"github.com/miq/pixel/modules/identity"
 	"github.com/miq/pixel/modules/partner"
 	"github.com/miq/pixel/modules/queue"
 	"github.com/miq/pixel/modules/settings"
@@ -49,6 +51,7 @@ func (nothing) Write(context.Context, ...event.Event) error                     
 func (nothing) Read(context.Context, archive.Filter) iter.Seq2[archive.Record, error] { return nil }
 func (nothing) WriteEvents(context.Context, ...event.Event) error                     { return nil }
 func (nothing) WriteMatches(context.Context, ...event.Match) error                    { return nil }
+func (nothing) WriteIdentities(context.Context, ...analytics.Identity) error          { return nil }
 func (nothing) WriteSyncs(context.Context, ...event.Sync) error                       { return nil }
 func (nothing) WriteTouches(context.Context, ...event.Touchpoint) error               { return nil }
 func (nothing) WriteCredits(context.Context, ...event.Credits) error                  { return nil }
@@ -70,7 +73,7 @@ func BenchmarkSteps(b *testing.B) {
 	}
 	w, err := New(Deps{
 		Config: config.Worker{DedupeTTL: time.Hour}, Queue: nothing{}, Keys: nothing{}, Archive: nothing{}, Writer: nothing{},
-		Receipts: nothing{}, Credits: nothing{}, Book: consent.NewBook(nothing{}, consent.New(consent.Options{}), []byte("seal")),
+		Receipts: nothing{}, Credits: nothing{}, People: identity.New(nothing{}, nothing{}, identity.Usual, nil), Book: consent.NewBook(nothing{}, consent.New(consent.Options{}), []byte("seal")),
 		Settings: &site{partners: map[string]settings.Mode{}, pixels: map[string]settings.Pixel{"px": {
 			ID: "px", ConsentMode: settings.Implied, Routes: []settings.Route{{Partner: "acme", Event: "purchase", Enabled: true}},
 		}}},

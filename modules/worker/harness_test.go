@@ -26,6 +26,7 @@ import (
 	"github.com/miq/pixel/modules/archive"
 	"github.com/miq/pixel/modules/consent"
 	"github.com/miq/pixel/modules/event"
+	"github.com/miq/pixel/modules/identity"
 	"github.com/miq/pixel/modules/ledger"
 	"github.com/miq/pixel/modules/partner"
 	"github.com/miq/pixel/modules/purge"
@@ -181,7 +182,7 @@ func setup(t *testing.T, change ...func(*Deps)) *world {
 	x.deps = Deps{
 		Config: config.Worker{Concurrency: 2, Batch: 64, DedupeTTL: time.Hour},
 		Limits: config.Queue{Lease: lease, MaxDeliveries: 2},
-		Queue:  q, Keys: keys, Archive: x.shelf, Writer: store, Receipts: store, Credits: store, Events: store,
+		Queue:  q, Keys: keys, Archive: x.shelf, Writer: store, Receipts: store, Credits: store, People: identity.New(keys, store, identity.Usual, nil),
 		Book:    consent.NewBook(keys, consent.New(consent.Options{}), []byte("seal")),
 		Sweeper: &purge.Sweeper{Queues: q, Keys: keys, Syncs: store, Now: time.Now}, Settings: x.site, Decider: consent.New(consent.Options{}),
 		Adapters: []partner.Adapter{acme{"acme"}, acme{"off"}}, Log: slog.New(slog.DiscardHandler), Metrics: m,

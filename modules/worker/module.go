@@ -14,6 +14,7 @@ import (
 	"github.com/miq/pixel/modules/consent"
 	"github.com/miq/pixel/modules/enrich"
 	"github.com/miq/pixel/modules/geo"
+	"github.com/miq/pixel/modules/identity"
 	"github.com/miq/pixel/modules/partner"
 	"github.com/miq/pixel/modules/purge"
 	"github.com/miq/pixel/modules/queue"
@@ -39,7 +40,7 @@ type Params struct {
 	Writer     analytics.Writer
 	Receipts   analytics.ReceiptWriter
 	Credits    analytics.CreditWriter
-	Events     analytics.Reader
+	People     *identity.Graph
 	Book       *consent.Book
 	Queues     queue.Inspector
 	Settings   *settings.Store
@@ -65,7 +66,7 @@ func run(p Params) error {
 	}
 	w, err := New(Deps{
 		Config: p.Config, Limits: p.Limits, Queue: p.Queue, Keys: p.Keys, Archive: p.Archive, Writer: p.Writer,
-		Receipts: p.Receipts, Credits: p.Credits, Events: p.Events, Book: p.Book,
+		Receipts: p.Receipts, Credits: p.Credits, People: p.People, Book: p.Book,
 		Sweeper:  &purge.Sweeper{Queues: p.Queues, Keys: p.Keys, Syncs: p.Writer, Now: time.Now},
 		Settings: p.Settings, Decider: p.Decider, Adapters: p.Adapters, Enricher: enricher,
 		Log: p.Log.With("component", "worker"), Metrics: m, Tracer: p.Tracer.Tracer("worker"),

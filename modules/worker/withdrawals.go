@@ -8,10 +8,8 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/miq/pixel/modules/analytics"
 	"github.com/miq/pixel/modules/consent"
 	"github.com/miq/pixel/modules/event"
-	"github.com/miq/pixel/modules/identity"
 	"github.com/miq/pixel/modules/queue"
 	"github.com/miq/pixel/modules/session"
 	"github.com/miq/pixel/modules/state"
@@ -145,13 +143,8 @@ func (w *Worker) forgetAll(ctx context.Context, leave []gone) (forgotten []strin
 	return nil, nil, back, err
 }
 
-// idlePages is after how many pages of events in a row that name a visitor by nothing
-// new the rest are taken to name nothing new either. A bot's may be millions.
-const idlePages = 20
-
 // forget removes what the state knows of a visitor beside the consent itself, which
-// stays as a tombstone. Stored events are needed to find it; they are erased by a
-// request for erasure, not here.
+// stays as a tombstone. Stored events are erased by a request for erasure, not here.
 func (w *Worker) forget(ctx context.Context, v consent.Visitor) error {
 	if err := forgetPath(ctx, w.keys, v); err != nil {
 		return err
@@ -159,33 +152,8 @@ func (w *Worker) forget(ctx context.Context, v consent.Visitor) error {
 	if err := w.keys.Delete(ctx, session.Key(v.PixelID, v.ID)); err != nil {
 		return fmt.Errorf("forget a visitor's sessions: %w", err)
 	}
-	f := analytics.EventFilter{PixelID: v.PixelID, VisitorID: v.ID, Limit: analytics.MaxLimit}
-	known := map[[3]string]bool{}
-	for idle := 0; idle < idlePages; idle++ {
-		page, err := w.events.Events(ctx, f)
-		if err != nil {
-			return fmt.Errorf("find a visitor's identifiers: %w", err)
-		}
-		var events []*event.Event
-		for i := range page.Events {
-			e := &page.Events[i]
-			names := [...]string{e.Subject.UserID, e.Subject.Email, e.Subject.PhoneE164}
-			if !known[names] {
-				known[names] = true
-				events = append(events, e)
-			}
-		}
-		if len(events) > 0 {
-			idle = 0
-		}
-		if err := identity.Forget(ctx, w.keys, v.ID, events...); err != nil {
-			return err
-		}
-		if f.Cursor = page.Next; f.Cursor == "" {
-			return nil
-		}
-	}
-	return nil
+	_, err := w.people.Forget(ctx, v.PixelID, v.ID)
+	return err
 }
 
 // When a sweep was last asked for, and when the last whole one began: in the state, so

@@ -14,7 +14,6 @@ import (
 	"github.com/miq/pixel/modules/analytics"
 	"github.com/miq/pixel/modules/consent"
 	"github.com/miq/pixel/modules/event"
-	"github.com/miq/pixel/modules/identity"
 	"github.com/miq/pixel/modules/queue"
 )
 
@@ -150,14 +149,17 @@ func TestAChangeOfConsentThatCannotBeReadIsBuried(t *testing.T) {
 	})
 }
 
-// reader is the analytics whose events of a visitor are what a test says.
-type reader struct {
-	analytics.Reader
-	of func(ctx context.Context, f analytics.EventFilter) (analytics.EventPage, error)
+// stubborn are people of whom one cannot be forgotten.
+type stubborn struct {
+	people
+	forget func(ctx context.Context, visitor string) error
 }
 
-func (r reader) Events(ctx context.Context, f analytics.EventFilter) (analytics.EventPage, error) {
-	return r.of(ctx, f)
+func (s stubborn) Forget(ctx context.Context, pixel, visitor string) (int, error) {
+	if err := s.forget(ctx, visitor); err != nil {
+		return 0, err
+	}
+	return s.people.Forget(ctx, pixel, visitor)
 }
 
 // TestOneVisitorWhoCannotBeForgottenKeepsNobodyWaiting, and is forgotten once that works.
@@ -169,12 +171,11 @@ func TestOneVisitorWhoCannotBeForgottenKeepsNobodyWaiting(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var mended atomic.Bool
 			x := setup(t, func(d *Deps) {
-				stored := d.Events
-				d.Events = reader{stored, func(ctx context.Context, f analytics.EventFilter) (analytics.EventPage, error) {
-					if f.VisitorID == "stuck" && !mended.Load() {
-						return analytics.EventPage{}, fail(ctx)
+				d.People = stubborn{d.People, func(ctx context.Context, visitor string) error {
+					if visitor == "stuck" && !mended.Load() {
+						return fail(ctx)
 					}
-					return stored.Events(ctx, f)
+					return nil
 				}}
 			})
 			// The withdrawals come as one batch.
@@ -194,34 +195,5 @@ func TestOneVisitorWhoCannotBeForgottenKeepsNobodyWaiting(t *testing.T) {
 				t.Errorf("dead letters: %+v", x.dead())
 			}
 		})
-	}
-}
-
-// TestForgettingEndsWhereEventsNameNothingNew, as a bot's events would not end.
-func TestForgettingEndsWhereEventsNameNothingNew(t *testing.T) {
-	const growing = 30 // pages with a new address each
-	x, pages := setup(t), 0
-	x.deps.Events = reader{of: func(ctx context.Context, f analytics.EventFilter) (analytics.EventPage, error) {
-		pages++
-		e := event.Event{PixelID: "px", Subject: event.Subject{AnonymousID: "bot", Email: fmt.Sprint(min(pages, growing))}}
-		return analytics.EventPage{Events: []event.Event{e, e}, Next: "more"}, ctx.Err()
-	}}
-	last := purchase("last", func(e *event.Event) {
-		e.Subject = event.Subject{AnonymousID: "bot", Email: fmt.Sprint(growing)}
-	})
-	if err := identity.Resolve(t.Context(), x.keys, &last); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	if err := x.make().forget(ctx, consent.Visitor{PixelID: "px", ID: "bot"}); err != nil {
-		t.Fatalf("after %d pages: %v", pages, err)
-	}
-	if pages < growing || pages > growing+idlePages {
-		t.Errorf("%d pages were read", pages)
-	}
-	server := purchase("server", func(e *event.Event) { e.Subject = event.Subject{Email: fmt.Sprint(growing)} })
-	if err := identity.Resolve(t.Context(), x.keys, &server); err != nil || server.Subject.VisitorID == "bot" {
-		t.Errorf("the last address still leads to %q, %v", server.Subject.VisitorID, err)
 	}
 }

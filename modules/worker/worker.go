@@ -23,6 +23,7 @@ import (
 	"github.com/miq/pixel/modules/consent"
 	"github.com/miq/pixel/modules/enrich"
 	"github.com/miq/pixel/modules/event"
+	"github.com/miq/pixel/modules/identity"
 	"github.com/miq/pixel/modules/partner"
 	"github.com/miq/pixel/modules/queue"
 	"github.com/miq/pixel/modules/routes"
@@ -37,6 +38,12 @@ type sites interface {
 	Refresh(context.Context) error
 }
 
+// people is what the worker needs of identity.Graph.
+type people interface {
+	Resolve(ctx context.Context, seen ...*identity.Seen) error
+	Forget(ctx context.Context, pixel, visitor string) (int, error)
+}
+
 // Worker pulls, processes and acknowledges.
 type Worker struct {
 	config   config.Worker
@@ -47,7 +54,7 @@ type Worker struct {
 	writer   analytics.Writer
 	receipts analytics.ReceiptWriter
 	credits  analytics.CreditWriter
-	events   analytics.Reader
+	people   people
 	book     *consent.Book
 	sweeper  sweeper
 	settings sites
@@ -80,7 +87,7 @@ type Deps struct {
 	Writer   analytics.Writer
 	Receipts analytics.ReceiptWriter
 	Credits  analytics.CreditWriter
-	Events   analytics.Reader
+	People   people
 	Book     *consent.Book
 	Sweeper  sweeper // goes through the queues after a withdrawal
 	Settings sites
@@ -104,7 +111,7 @@ func New(d Deps) (*Worker, error) {
 	}
 	w := &Worker{
 		config: d.Config, limits: d.Limits, queue: d.Queue, keys: d.Keys, store: d.Archive, writer: d.Writer,
-		receipts: d.Receipts, credits: d.Credits, events: d.Events, book: d.Book, sweeper: d.Sweeper,
+		receipts: d.Receipts, credits: d.Credits, people: d.People, book: d.Book, sweeper: d.Sweeper,
 		settings: d.Settings, decider: d.Decider, enricher: enricher, partners: map[string]partner.Spec{},
 		log: d.Log, metrics: d.Metrics, trace: tracing{d.Tracer}, now: d.Now, turns: newTurns(d.Config.Concurrency),
 		due: make(chan struct{}, 1),
