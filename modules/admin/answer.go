@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"encoding/csv"
 	"net/http"
 	"net/url"
 	"strings"
@@ -39,37 +38,6 @@ func decode(c *echo.Context, v any) error {
 		return httpserver.BadJSON(err)
 	}
 	return nil
-}
-
-// writeCSV answers a table. A cell that a spreadsheet would run as a formula is
-// made text by a leading apostrophe.
-func writeCSV(c *echo.Context, name string, rows [][]string) error {
-	h := c.Response().Header()
-	h.Set("Content-Type", "text/csv; charset=utf-8")
-	h.Set("Content-Disposition", `attachment; filename="`+name+`.csv"`)
-	c.Response().WriteHeader(http.StatusOK)
-	w := csv.NewWriter(c.Response())
-	for _, row := range rows {
-		for i, cell := range row {
-			row[i] = defused(cell)
-		}
-		if err := w.Write(row); err != nil {
-			return err
-		}
-	}
-	w.Flush()
-	return w.Error()
-}
-
-func defused(cell string) string {
-	if cell == "" || !strings.ContainsRune("=+-@\t\r", rune(cell[0])) {
-		return cell
-	}
-	// A negative number is one.
-	if strings.Trim(cell, "0123456789.-") == "" && strings.Count(cell, "-") == 1 {
-		return cell
-	}
-	return "'" + cell
 }
 
 // param is a part of the path. The router hands it over as it came where its

@@ -15,12 +15,15 @@ import (
 
 func (a *Admin) listEvents(c *echo.Context) error {
 	q := a.query(c)
-	f := analytics.EventFilter{
-		PixelID: q.text("pixel_id"), ID: q.text("id"), Name: q.text("name"), VisitorID: q.text("visitor_id"), OrderID: q.text("order_id"),
-		Query: q.text("q"), Since: q.time("since"), Until: q.time("until"), Cursor: q.text("cursor"), Limit: q.number("limit", 1, 1000, 50),
-	}
+	f := q.events(50)
+	format := q.choice("format", "json", formats...)
+	_, err := f.Check()
+	q.invalid("where", err)
 	if err := q.err(); err != nil {
 		return err
+	}
+	if format != "json" {
+		return a.exportEvents(c, f, format)
 	}
 	ctx, cancel := a.bounded(c)
 	defer cancel()
@@ -29,6 +32,20 @@ func (a *Admin) listEvents(c *echo.Context) error {
 		return err
 	}
 	return c.JSON(http.StatusOK, items(p.Events, p.Next))
+}
+
+// events reads what a list of events is filtered by.
+func (q *query) events(limit int) analytics.EventFilter {
+	f := analytics.EventFilter{
+		PixelID: q.text("pixel_id"), ID: q.text("id"), Name: q.text("name"), VisitorID: q.text("visitor_id"), ProfileID: q.text("profile_id"), OrderID: q.text("order_id"),
+		Query: q.text("q"), Since: q.time("since"), Until: q.time("until"), MinValue: q.amount("min_value"), MaxValue: q.amount("max_value"),
+		Partner: q.text("partner"), Outcome: event.Outcome(q.text("outcome")), Cursor: q.text("cursor"), Limit: q.number("limit", 1, 1000, limit),
+	}
+	if f.Outcome != "" && !slices.Contains(outcomes, f.Outcome) {
+		q.fail("outcome", "must be one of accepted, unverified, retry, rejected, not_sent, dry")
+	}
+	f.Where = q.where(analytics.EventDimensions)
+	return f
 }
 
 func (a *Admin) getEvent(c *echo.Context) error {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -68,7 +67,7 @@ func (a *Admin) readLedger(ctx context.Context, pixel string, since, until time.
 func (a *Admin) ledgerReport(c *echo.Context) error {
 	q := a.query(c)
 	pixel, since, until := q.text("pixel_id"), q.time("since"), q.time("until")
-	format := q.choice("format", "json", "json", "csv")
+	format := q.choice("format", "json", formats...)
 	defaults(&since, &until, q.now)
 	switch {
 	case !since.Before(until):
@@ -85,44 +84,47 @@ func (a *Admin) ledgerReport(c *echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if format == "csv" {
-		return writeCSV(c, "ledger", ledgerRows(r))
+	if format != "json" {
+		return ledgerRows(c, format, r)
 	}
 	return c.JSON(http.StatusOK, r)
 }
 
 // ledgerRows is the report as a table: a line for each pixel's hour, with columns
 // for the partners that any of them went to.
-func ledgerRows(r ledgerReport) [][]string {
-	head := []string{"hour", "pixel_id", "received", "suppressed", "rejected", "accepted", "stored", "duplicate", "purged", "dead", "dropped", "waiting", "difference"}
+func ledgerRows(c *echo.Context, format string, r ledgerReport) error {
+	head := append([]column{{"hour", time.Time{}}, {"pixel_id", ""}},
+		columnsOf(int64(0), "received", "suppressed", "rejected", "accepted", "stored", "duplicate", "purged", "dead", "dropped", "waiting", "difference")...)
 	for _, p := range r.Total.Partners {
-		for _, column := range []string{"routed", "delivered", "not_sent", "duplicate", "purged", "dead", "dropped", "waiting", "difference"} {
-			head = append(head, p.Name+"_"+column)
+		for _, name := range []string{"routed", "delivered", "not_sent", "duplicate", "purged", "dead", "dropped", "waiting", "difference"} {
+			head = append(head, column{p.Name + "_" + name, int64(0)})
 		}
 	}
 	off := map[string]int64{}
 	for _, d := range r.Differences {
 		off[d.Pixel+" "+d.Hour.String()+" "+d.Partner] += max(d.N, -d.N)
 	}
-	rows := [][]string{head}
+	out := download(c, "ledger", format, head)
 	for _, b := range r.Items {
-		row := []string{b.Hour.Format(time.RFC3339), b.Pixel}
+		row := []any{b.Hour, b.Pixel}
 		add := func(figures ...int64) {
 			for _, n := range figures {
-				row = append(row, strconv.FormatInt(n, 10))
+				row = append(row, n)
 			}
 		}
 		add(b.Received, b.Suppressed, b.Rejected, b.Accepted, b.Stored, b.Duplicate, b.Purged, b.Dead, b.Dropped, b.Waiting, off[b.Pixel+" "+b.Hour.String()+" "])
-		for _, column := range r.Total.Partners {
+		for _, of := range r.Total.Partners {
 			p := ledger.Partner{}
-			if i := slices.IndexFunc(b.Partners, func(p ledger.Partner) bool { return p.Name == column.Name }); i >= 0 {
+			if i := slices.IndexFunc(b.Partners, func(p ledger.Partner) bool { return p.Name == of.Name }); i >= 0 {
 				p = b.Partners[i]
 			}
-			add(p.Routed, p.Delivered, p.NotSent, p.Duplicate, p.Purged, p.Dead, p.Dropped, p.Waiting, off[b.Pixel+" "+b.Hour.String()+" "+column.Name])
+			add(p.Routed, p.Delivered, p.NotSent, p.Duplicate, p.Purged, p.Dead, p.Dropped, p.Waiting, off[b.Pixel+" "+b.Hour.String()+" "+of.Name])
 		}
-		rows = append(rows, row)
+		if err := out.row(row...); err != nil {
+			return err
+		}
 	}
-	return rows
+	return out.end()
 }
 
 type ledgerData struct {

@@ -4,7 +4,6 @@ import (
 	"maps"
 	"net/http"
 	"slices"
-	"strconv"
 
 	"github.com/labstack/echo/v5"
 
@@ -20,7 +19,7 @@ func (a *Admin) readinessReport(c *echo.Context) error {
 		PixelID: q.text("pixel_id"), Partner: q.text("partner"), Name: q.text("name"),
 		Since: q.time("since"), Until: q.time("until"),
 	}
-	format := q.choice("format", "json", "json", "csv")
+	format := q.choice("format", "json", formats...)
 	if err := q.err(); err != nil {
 		return err
 	}
@@ -31,29 +30,30 @@ func (a *Admin) readinessReport(c *echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if format == "csv" {
-		return writeCSV(c, "match-readiness", readinessRows(rows))
+	if format != "json" {
+		return readinessRows(download(c, "match-readiness", format, append(columnsOf("", "partner", "kind", "name"), column{"events", int64(0)}, column{"share", 0.0})), rows)
 	}
 	return c.JSON(http.StatusOK, items(rows, ""))
 }
 
 // readinessRows is one line for each figure, so that a spreadsheet can turn it.
-func readinessRows(list []analytics.Readiness) [][]string {
-	rows := [][]string{{"partner", "kind", "name", "events", "share"}}
+func readinessRows(out sheet, list []analytics.Readiness) error {
 	for _, r := range list {
-		line := func(kind, name string, n int) {
-			share := strconv.FormatFloat(float64(n)/float64(max(r.Events, 1)), 'f', 4, 64)
-			rows = append(rows, []string{r.Partner, kind, name, strconv.Itoa(n), share})
+		line := func(kind, name string, n int) error {
+			return out.row(r.Partner, kind, name, int64(n), float64(n)/float64(max(r.Events, 1)))
 		}
 		for _, g := range event.Grades {
-			line("grade", string(g), r.Grades[g])
+			if err := line("grade", string(g), r.Grades[g]); err != nil {
+				return err
+			}
 		}
-		for _, k := range slices.Sorted(maps.Keys(r.Keys)) {
-			line("carries", k, r.Keys[k])
-		}
-		for _, k := range slices.Sorted(maps.Keys(r.Missing)) {
-			line("lacks", k, r.Missing[k])
+		for i, m := range []map[string]int{r.Keys, r.Missing} {
+			for _, k := range slices.Sorted(maps.Keys(m)) {
+				if err := line([]string{"carries", "lacks"}[i], k, m[k]); err != nil {
+					return err
+				}
+			}
 		}
 	}
-	return rows
+	return out.end()
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"net/http"
 	"slices"
 	"strconv"
@@ -13,7 +14,6 @@ import (
 	"github.com/labstack/echo/v5"
 
 	"github.com/miq/pixel/modules/analytics"
-	"github.com/miq/pixel/modules/event"
 	"github.com/miq/pixel/modules/httpserver"
 	"github.com/miq/pixel/modules/settings"
 )
@@ -31,8 +31,8 @@ func (a *Admin) query(c *echo.Context) *query { return &query{c: c, now: a.now()
 func (q *query) text(name string) string {
 	q.known = append(q.known, name)
 	v := q.c.QueryParam(name)
-	if len(v) > 500 {
-		q.fail(name, "must be at most 500 bytes")
+	if len(v) > 500 || len(q.c.QueryParams()[name]) > analytics.MaxValues {
+		q.fail(name, fmt.Sprintf("must be at most 500 bytes, and be there at most %d times", analytics.MaxValues))
 		return ""
 	}
 	return v
@@ -94,6 +94,49 @@ func (q *query) choice(name, otherwise string, choices ...string) string {
 	return v
 }
 
+// where reads conditions on dimensions: "country=GB&country=DE" asks for one of the
+// two, "not.device=bot" for anything else. Those that are parameters of their own are
+// left out.
+func (q *query) where(dimensions []string) (list []analytics.Condition) {
+	for _, d := range dimensions {
+		for _, not := range []bool{false, true} {
+			name := d
+			if not {
+				name = "not." + d
+			}
+			if slices.Contains(q.known, name) {
+				continue
+			}
+			q.text(name) // it is known, and not too long
+			if values, asked := q.c.QueryParams()[name]; asked {
+				list = append(list, analytics.Condition{Dimension: d, Values: values, Not: not})
+			}
+		}
+	}
+	return list
+}
+
+// amount reads a number.
+func (q *query) amount(name string) *float64 {
+	v := q.text(name)
+	if v == "" {
+		return nil
+	}
+	n, err := strconv.ParseFloat(v, 64)
+	if err != nil || math.IsNaN(n) || math.IsInf(n, 0) {
+		q.fail(name, "must be a number such as 99.50")
+		return nil
+	}
+	return &n
+}
+
+// invalid adds what the port says against a question, which names no parameter.
+func (q *query) invalid(name string, err error) {
+	if err != nil && len(q.bad) == 0 {
+		q.fail(name, reason(err))
+	}
+}
+
 // err refuses parameters that nobody asked for, too: a misspelt filter must not
 // answer with everything.
 func (q *query) err() error {
@@ -136,7 +179,7 @@ func (a *Admin) timeseries(c *echo.Context) error {
 		PixelID: q.text("pixel_id"), Name: q.text("name"), Partner: q.text("partner"),
 		Since: q.time("since"), Until: q.time("until"), GroupBy: q.text("group_by"), Zone: q.text("zone"),
 	}
-	step, format := q.text("step"), q.choice("format", "json", "json", "csv")
+	step, format := q.text("step"), q.choice("format", "json", formats...)
 	if s.Until.IsZero() {
 		s.Until = q.now
 	}
@@ -156,6 +199,8 @@ func (a *Admin) timeseries(c *echo.Context) error {
 			q.fail("step", reason(err))
 		}
 	}
+	s.Where = q.where(dimensions(s.Metric))
+	q.invalid("step", s.Check())
 	if err := q.err(); err != nil {
 		return err
 	}
@@ -165,14 +210,16 @@ func (a *Admin) timeseries(c *echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if format == "csv" {
-		rows := [][]string{{"time", cmp.Or(s.GroupBy, "group"), string(s.Metric)}}
+	if format != "json" {
+		out := download(c, "timeseries", format, []column{{"time", time.Time{}}, {cmp.Or(s.GroupBy, "group"), ""}, {string(s.Metric), 0.0}})
 		for _, one := range list {
 			for _, p := range one.Points {
-				rows = append(rows, []string{p.Time.UTC().Format(time.RFC3339), one.Group, strconv.FormatFloat(p.Value, 'f', -1, 64)})
+				if err := out.row(p.Time, one.Group, p.Value); err != nil {
+					return err
+				}
 			}
 		}
-		return writeCSV(c, "timeseries", rows)
+		return out.end()
 	}
 	return c.JSON(http.StatusOK, struct {
 		Items []analytics.Series `json:"items"`
@@ -205,7 +252,8 @@ func (a *Admin) top(c *echo.Context) error {
 		Dimension: q.text("dimension"), PixelID: q.text("pixel_id"), Name: q.text("name"), Partner: q.text("partner"),
 		Since: q.time("since"), Until: q.time("until"), Limit: q.number("limit", 1, 1000, 10),
 	}
-	format := q.choice("format", "json", "json", "csv")
+	format := q.choice("format", "json", formats...)
+	t.Where = q.where(dimensions(t.Metric))
 	if !slices.Contains(dimensions(t.Metric), t.Dimension) {
 		q.fail("dimension", "must be one of "+strings.Join(dimensions(t.Metric), ", "))
 	}
@@ -219,12 +267,14 @@ func (a *Admin) top(c *echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if format == "csv" {
-		out := [][]string{{t.Dimension, string(t.Metric)}}
+	if format != "json" {
+		out := download(c, "top", format, []column{{t.Dimension, ""}, {string(t.Metric), 0.0}})
 		for _, r := range rows {
-			out = append(out, []string{r.Group, strconv.FormatFloat(r.Value, 'f', -1, 64)})
+			if err := out.row(r.Group, r.Value); err != nil {
+				return err
+			}
 		}
-		return writeCSV(c, "top", out)
+		return out.end()
 	}
 	return c.JSON(http.StatusOK, items(rows, ""))
 }
@@ -236,56 +286,4 @@ func defaults(since, until *time.Time, now time.Time) {
 	if since.IsZero() {
 		*since = until.Add(-24 * time.Hour)
 	}
-}
-
-// share is one consent state's part.
-type share struct {
-	State  string  `json:"state"`
-	Events int     `json:"events"`
-	Share  float64 `json:"share"`
-}
-
-func (a *Admin) consentReport(c *echo.Context) error {
-	q := a.query(c)
-	pixel, since, until := q.text("pixel_id"), q.time("since"), q.time("until")
-	format := q.choice("format", "json", "json", "csv")
-	if err := q.err(); err != nil {
-		return err
-	}
-	defaults(&since, &until, q.now)
-	ctx, cancel := a.bounded(c)
-	defer cancel()
-	shares, err := a.consentShares(ctx, pixel, since, until)
-	if err != nil {
-		return err
-	}
-	if format == "csv" {
-		rows := [][]string{{"state", "events", "share"}}
-		for _, s := range shares {
-			rows = append(rows, []string{s.State, strconv.Itoa(s.Events), strconv.FormatFloat(s.Share, 'f', 4, 64)})
-		}
-		return writeCSV(c, "consent", rows)
-	}
-	return c.JSON(http.StatusOK, items(shares, ""))
-}
-
-// consentShares splits stored events by consent. What consent forbade to store
-// is not among them.
-func (a *Admin) consentShares(ctx context.Context, pixel string, since, until time.Time) ([]share, error) {
-	rows, err := a.o.Events.Top(ctx, analytics.TopQuery{Metric: analytics.MetricEvents, Dimension: "consent", PixelID: pixel, Since: since, Until: until})
-	if err != nil {
-		return nil, err
-	}
-	total, by := 0.0, map[string]float64{}
-	for _, r := range rows {
-		total += r.Value
-		by[r.Group] += r.Value
-	}
-	var out []share
-	for _, s := range []event.State{event.Full, event.Partial, event.None} {
-		if n, ok := by[string(s)]; ok || s != event.None {
-			out = append(out, share{string(s), int(n), n / max(total, 1)})
-		}
-	}
-	return out, nil
 }

@@ -133,6 +133,10 @@ func (a *Admin) api() []route {
 		{get, base + "/reports/consent", Viewer, a.consentReport},
 		{get, base + "/reports/match-readiness", Viewer, a.readinessReport},
 		{get, base + "/reports/ledger", Viewer, a.ledgerReport},
+		{get, base + "/reports/reconciliation", Viewer, a.reconciliationReport},
+		{get, base + "/reports/funnel", Viewer, a.funnelReport},
+		{get, base + "/reports/latency", Viewer, a.latencyReport},
+		{get, base + "/reports/duplicates", Viewer, a.duplicatesReport},
 
 		{get, base + "/consent/receipts", Administrator, a.listReceipts},
 		{get, base + "/audit", Administrator, a.listAudit},
@@ -148,4 +152,4 @@ func (a *Admin) api() []route {
 
 // planned are addresses of the API that are promised and not there yet; they
 // are answered so that nobody searches for a mistake of theirs.
-var planned = []string{"/reports/attribution", "/reports/reconciliation", "/identities/", "/erasures"}
+var planned = []string{"/reports/attribution", "/identities/", "/erasures"}

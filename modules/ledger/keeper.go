@@ -263,6 +263,15 @@ func (k *Keeper) tally(ctx context.Context, hours []int32) ([]analytics.Tally, e
 	return out, nil
 }
 
+// Books are those of the hours that since to until touch.
+func (k *Keeper) Books(ctx context.Context, since, until time.Time) ([]Book, error) {
+	counts, err := k.books.Counts(ctx, queue.Hour(since), queue.Hour(until.Add(time.Hour-1)))
+	if err != nil {
+		return nil, err
+	}
+	return Books(counts), nil
+}
+
 // Read makes a report of some hours for people, with books and what does not
 // balance among them.
 func (k *Keeper) Read(ctx context.Context, since, until time.Time) ([]Book, []Difference, error) {
