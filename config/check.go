@@ -141,9 +141,7 @@ func (c Config) checkStores(bad *Invalid) {
 		}
 	}
 	c.Redis.check(bad)
-	if c.ClickHouse.DSN != "" {
-		bad.add("clickhouse.dsn", "this version stores events in its embedded store only; leave it empty")
-	}
+	c.ClickHouse.check(bad)
 	c.Archive.check(bad)
 	c.Identity.check(bad)
 }

@@ -136,11 +136,6 @@ type Queue struct {
 	MaxBytes int64 `koanf:"max_bytes"`
 }
 
-// ClickHouse holds events and the sync log when its DSN is set.
-type ClickHouse struct {
-	DSN string `koanf:"dsn" secret:"url"`
-}
-
 // Archive is where the raw copy goes.
 type Archive struct {
 	URL string `koanf:"url"`
@@ -217,11 +212,15 @@ func Default() Config {
 			Retry:       Retry{Min: 5 * time.Second, Max: time.Hour, Attempts: 200},
 			HoldMax:     1_000_000,
 		},
-		Admin:    Admin{Addr: ":8081"},
-		Ops:      Ops{Addr: ":9464"},
-		Queue:    Queue{Lease: time.Minute, MaxDeliveries: 8, KeepBooks: 40 * 24 * time.Hour, MaxBytes: 8 << 30},
-		Redis:    Redis{Mode: "single", Timeout: 2 * time.Second},
-		Spill:    Spill{MaxBytes: 1 << 30, Timeout: time.Second},
+		Admin: Admin{Addr: ":8081"},
+		Ops:   Ops{Addr: ":9464"},
+		Queue: Queue{Lease: time.Minute, MaxDeliveries: 8, KeepBooks: 40 * 24 * time.Hour, MaxBytes: 8 << 30},
+		Redis: Redis{Mode: "single", Timeout: 2 * time.Second},
+		Spill: Spill{MaxBytes: 1 << 30, Timeout: time.Second},
+		ClickHouse: ClickHouse{
+			BatchRows: 65_536, Linger: 20 * time.Millisecond, WriteTimeout: 15 * time.Second,
+			QueryTimeout: 20 * time.Second, QueryMemory: 4 << 30,
+		},
 		Archive:  Archive{URL: "file://{data_dir}/archive", FileEvery: 5 * time.Minute, S3: ArchiveS3{Timeout: 10 * time.Second, Attempts: 4}},
 		Consent:  Consent{VendorID: 101},
 		Partners: map[string]*Partner{"dv360": {}, "ttd": {}, "yahoo": {}, "amazon": {}},

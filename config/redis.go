@@ -21,15 +21,29 @@ type Redis struct {
 	WaitReplicas int `koanf:"wait_replicas"`
 	// Timeout is how long a command may take, its repetitions included.
 	Timeout  time.Duration `koanf:"timeout"`
-	TLS      RedisTLS      `koanf:"tls"`
+	TLS      TLSFiles      `koanf:"tls"`
 	Sentinel RedisSentinel `koanf:"sentinel"`
 }
 
-// RedisTLS are the files for rediss:// addresses.
-type RedisTLS struct {
+// TLSFiles are who a server must be, and who we are to it.
+type TLSFiles struct {
 	CA   string `koanf:"ca"`   // empty: the system's
 	Cert string `koanf:"cert"` // empty: none is shown
 	Key  string `koanf:"key"`
+}
+
+func (t TLSFiles) check(bad *Invalid, section string) {
+	for key, path := range map[string]string{"ca": t.CA, "cert": t.Cert, "key": t.Key} {
+		if path == "" {
+			continue
+		}
+		if _, err := os.Stat(path); err != nil {
+			bad.add(section+"."+key, "must name a file that is there: %v", err)
+		}
+	}
+	if (t.Cert == "") != (t.Key == "") {
+		bad.add(section+".cert", "needs %s.key, and the other way round", section)
+	}
 }
 
 // RedisSentinel is what the sentinels are asked for, and how.
@@ -163,17 +177,7 @@ func (r Redis) check(bad *Invalid) {
 	if r.Timeout < 100*time.Millisecond || r.Timeout > 30*time.Second {
 		bad.add("redis.timeout", "must be between 100ms and 30s")
 	}
-	for key, path := range map[string]string{"redis.tls.ca": r.TLS.CA, "redis.tls.cert": r.TLS.Cert, "redis.tls.key": r.TLS.Key} {
-		if path == "" {
-			continue
-		}
-		if _, err := os.Stat(path); err != nil {
-			bad.add(key, "must name a file that is there: %v", err)
-		}
-	}
-	if (r.TLS.Cert == "") != (r.TLS.Key == "") {
-		bad.add("redis.tls.cert", "needs redis.tls.key, and the other way round")
-	}
+	r.TLS.check(bad, "redis.tls")
 	if r.URL == "" {
 		return
 	}
@@ -182,7 +186,7 @@ func (r Redis) check(bad *Invalid) {
 		bad.add("redis.url", "%v", err)
 		return
 	}
-	if !a.TLS && (r.TLS != RedisTLS{}) {
+	if !a.TLS && (r.TLS != TLSFiles{}) {
 		bad.add("redis.tls", "is for addresses that begin with rediss://")
 	}
 	switch {

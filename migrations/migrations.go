@@ -10,7 +10,7 @@ import (
 	"io/fs"
 )
 
-//go:embed sqlite/*.sql
+//go:embed sqlite/*.sql clickhouse/*.sql
 var files embed.FS
 
 // SQLite applies what the embedded analytics store lacks, each file in a

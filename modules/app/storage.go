@@ -12,6 +12,7 @@ import (
 
 	"github.com/miq/pixel/config"
 	"github.com/miq/pixel/migrations"
+	"github.com/miq/pixel/modules/analytics/chanalytics"
 	"github.com/miq/pixel/modules/analytics/sqliteanalytics"
 	"github.com/miq/pixel/modules/archive/filearchive"
 	"github.com/miq/pixel/modules/archive/lake"
@@ -20,6 +21,7 @@ import (
 	"github.com/miq/pixel/modules/queue/redisqueue"
 	"github.com/miq/pixel/modules/queue/sqlitequeue"
 	"github.com/miq/pixel/modules/secret"
+	"github.com/miq/pixel/modules/settings"
 	"github.com/miq/pixel/modules/sqlitedb"
 	"github.com/miq/pixel/modules/state/redisstate"
 	"github.com/miq/pixel/modules/state/sqlitestate"
@@ -44,7 +46,7 @@ func storage(c config.Config) fx.Option {
 		either(c.Redis.URL, redisqueue.Module, sqlitequeue.Module),
 		spilling(c),
 		either(c.Redis.URL, redisstate.Module, sqlitestate.Module),
-		sqliteanalytics.Module,
+		either(c.ClickHouse.DSN, clickhouse(c.ClickHouse), sqliteanalytics.Module),
 		fx.Provide(lake.NewMetrics),
 		archiving(c.Archive),
 	)
@@ -110,9 +112,23 @@ func openDB(dir, name string) (*sqlitedb.DB, error) {
 	return sqlitedb.Open(filepath.Join(dir, name+".db"))
 }
 
-// Migrate brings the analytics store up to date, as a start does too, and returns
-// the names of the migrations that it applied.
+// clickhouse is the analytics store in ClickHouse, which keeps events for as long as
+// their pixel says.
+func clickhouse(c config.ClickHouse) fx.Option {
+	return fx.Options(chanalytics.Module, fx.Supply(c), fx.Provide(func(sites *settings.Store) chanalytics.Keep {
+		return func(pixelID string) (events, syncs uint16) {
+			p, _ := sites.Pixel(pixelID)
+			return uint16(p.Retention.EventsDays), uint16(p.Retention.SyncsDays)
+		}
+	}))
+}
+
+// Migrate brings the analytics store up to date, as a start on the embedded store does
+// too, and returns the names of the migrations that it applied.
 func Migrate(ctx context.Context, c config.Config) ([]string, error) {
+	if c.ClickHouse.DSN != "" {
+		return chanalytics.Migrate(ctx, c.ClickHouse)
+	}
 	db, err := openDB(c.DataDir, "analytics")
 	if err != nil {
 		return nil, err

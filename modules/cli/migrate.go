@@ -23,7 +23,11 @@ func migrateCommand() *cobra.Command {
 				fmt.Fprintln(cmd.OutOrStdout(), "applied", name)
 			}
 			if err == nil {
-				fmt.Fprintln(cmd.OutOrStdout(), "the analytics store in", c.DataDir, "is up to date")
+				where := c.DataDir
+				if c.ClickHouse.DSN != "" {
+					where = "ClickHouse"
+				}
+				fmt.Fprintln(cmd.OutOrStdout(), "the analytics store in", where, "is up to date")
 			}
 			return err
 		},

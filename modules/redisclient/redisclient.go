@@ -60,7 +60,7 @@ func New(c config.Redis) (redis.UniversalClient, error) {
 	return redis.NewClient(single), nil
 }
 
-func tlsConfig(c config.RedisTLS) (*tls.Config, error) {
+func tlsConfig(c config.TLSFiles) (*tls.Config, error) {
 	// The server's name is that of each connection's own address.
 	t := &tls.Config{MinVersion: tls.VersionTLS12}
 	if c.CA != "" {

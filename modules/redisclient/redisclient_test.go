@@ -33,15 +33,15 @@ func TestTLSWithAnAuthorityAndACertificateOfOurOwn(t *testing.T) {
 	url := "rediss://" + server.Addr
 	for _, c := range []struct {
 		name string
-		tls  config.RedisTLS
+		tls  config.TLSFiles
 		url  string
 		says string // empty: it works
 	}{
-		{"all files", config.RedisTLS{CA: files.CA, Cert: files.Cert, Key: files.Key}, url, ""},
-		{"an authority that the system does not know", config.RedisTLS{Cert: files.Cert, Key: files.Key}, url, "redis.tls.ca: the server's certificate is signed by somebody we do not know"},
-		{"no certificate", config.RedisTLS{CA: files.CA}, url, "redis.tls: the server ended the handshake, perhaps because it wants a certificate of ours"},
-		{"a file that holds no certificate", config.RedisTLS{CA: files.Key}, url, "holds no certificate in PEM"},
-		{"no TLS", config.RedisTLS{}, "redis://" + server.Addr, "redis.url: the server does not answer"},
+		{"all files", config.TLSFiles{CA: files.CA, Cert: files.Cert, Key: files.Key}, url, ""},
+		{"an authority that the system does not know", config.TLSFiles{Cert: files.Cert, Key: files.Key}, url, "redis.tls.ca: the server's certificate is signed by somebody we do not know"},
+		{"no certificate", config.TLSFiles{CA: files.CA}, url, "redis.tls: the server ended the handshake, perhaps because it wants a certificate of ours"},
+		{"a file that holds no certificate", config.TLSFiles{CA: files.Key}, url, "holds no certificate in PEM"},
+		{"no TLS", config.TLSFiles{}, "redis://" + server.Addr, "redis.url: the server does not answer"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			err := ping(t, config.Redis{URL: c.url, TLS: c.tls})

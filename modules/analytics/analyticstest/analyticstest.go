@@ -222,7 +222,11 @@ func sameEvents(t *testing.T, got, want []event.Event) {
 func comesBack(t *testing.T, s analytics.Store, d *data) {
 	for i := range d.events {
 		e := &d.events[i]
-		for _, pixel := range []string{e.PixelID, ""} {
+		pixels := []string{e.PixelID, ""}
+		if !slices.Contains(hostile, e.ID) {
+			pixels = pixels[i%2 : i%2+1] // a question costs some stores a round trip
+		}
+		for _, pixel := range pixels {
 			got, err := s.Event(t.Context(), pixel, e.ID)
 			if err != nil {
 				t.Fatalf("event %q of %q: %v", short(e.ID), short(pixel), err)

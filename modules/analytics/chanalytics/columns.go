@@ -1,0 +1,265 @@
+package chanalytics
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/miq/pixel/modules/analytics"
+	"github.com/miq/pixel/modules/event"
+)
+
+// What is stored was accepted already: better kept with a replacement character
+// than refused for ever.
+var lenient = json.JoinOptions(jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))
+
+// table is how rows become columns: the driver writes a block column by column.
+type table[T any] struct {
+	name    string
+	columns []column[T]
+}
+
+type column[T any] struct {
+	name string
+	take func([]T) any
+}
+
+func col[T, V any](name string, f func(*T) V) column[T] {
+	return column[T]{name, func(rows []T) any {
+		list := make([]V, len(rows))
+		for i := range rows {
+			list[i] = f(&rows[i])
+		}
+		return list
+	}}
+}
+
+func (t table[T]) names() []string {
+	list := make([]string, len(t.columns))
+	for i, c := range t.columns {
+		list[i] = c.name
+	}
+	return list
+}
+
+// insertSQL names every column, so that one that a later version adds is no matter.
+func (t table[T]) insertSQL() string {
+	return "INSERT INTO " + t.name + " (" + strings.Join(t.names(), ", ") + ")"
+}
+
+// dimensions are those of events that have a column of their own beside the key.
+func dimensions() (list []string) {
+	for _, d := range analytics.EventDimensions {
+		if d != "pixel_id" && d != "name" {
+			list = append(list, d)
+		}
+	}
+	return list
+}
+
+// The bounds of DateTime64, within which every database keeps microseconds.
+var (
+	earliest = time.Date(1900, 1, 1, 0, 0, 0, 0, time.UTC)
+	latest   = time.Date(2262, 4, 11, 0, 0, 0, 0, time.UTC)
+)
+
+// within keeps a client's clock from spoiling a block.
+func within(t time.Time) time.Time {
+	switch {
+	case t.Before(earliest):
+		return earliest
+	case t.After(latest):
+		return latest
+	}
+	return t.UTC()
+}
+
+type eventRow struct {
+	e      *event.Event
+	value  float64
+	search string
+	body   string
+	keep   uint16
+	values []string // by dimensions()
+	seq    uint64
+}
+
+func events(writer uint32) table[eventRow] {
+	t := table[eventRow]{"events", []column[eventRow]{
+		col("pixel_id", func(r *eventRow) string { return r.e.PixelID }),
+		col("received_at", func(r *eventRow) time.Time { return within(r.e.ReceivedAt) }),
+		col("id", func(r *eventRow) string { return r.e.ID }),
+		col("time", func(r *eventRow) time.Time { return within(r.e.Time) }),
+		col("name", func(r *eventRow) string { return r.e.Name }),
+		col("visitor_id", func(r *eventRow) string { return r.e.Subject.VisitorID }),
+		col("order_id", func(r *eventRow) string { return r.e.Order.ID }),
+		col("value", func(r *eventRow) float64 { return r.value }),
+		col("url", func(r *eventRow) string { return r.e.Context.Page.URL }),
+		col("properties", func(r *eventRow) string { return string(r.e.Properties) }),
+		col("search", func(r *eventRow) string { return r.search }),
+		col("body", func(r *eventRow) string { return r.body }),
+		col("keep_days", func(r *eventRow) uint16 { return r.keep }),
+		col("writer", func(*eventRow) uint32 { return writer }),
+		col("seq", func(r *eventRow) uint64 { return r.seq }),
+	}}
+	for i, d := range dimensions() {
+		t.columns = append(t.columns, col(d, func(r *eventRow) string { return r.values[i] }))
+	}
+	return t
+}
+
+// newEventRow does an event's work before anybody waits for it.
+func newEventRow(e *event.Event, dims []string, keep uint16) eventRow {
+	r := eventRow{e: e, search: searchable(e), body: string(event.Encode(e)), keep: keep, values: make([]string, len(dims))}
+	if v, err := strconv.ParseFloat(string(e.Order.Value), 64); err == nil {
+		r.value = v
+	}
+	for i, d := range dims {
+		r.values[i] = analytics.Value(e, d)
+	}
+	return r
+}
+
+// searchable is the column search; see the migration.
+func searchable(e *event.Event) string {
+	p := &e.Context.Page
+	b := make([]byte, 0, 8+len(e.Name)+len(p.URL)+len(p.Title)+len(e.ID)+len(e.Order.ID)+len(e.Subject.VisitorID))
+	for _, s := range [...]string{e.Name, p.URL, p.Title} {
+		b = append(append(b, 0xFF), fold(s)...)
+	}
+	for _, s := range [...]string{e.ID, e.Order.ID, e.Subject.VisitorID} {
+		b = append(append(b, 0xFE), fold(s)...)
+	}
+	return string(b)
+}
+
+// fold ignores letter case, and leaves no byte that is not UTF-8.
+func fold(s string) string { return strings.ToLower(strings.ToValidUTF8(s, "\uFFFD")) }
+
+type syncRow struct {
+	event.Sync
+	body string
+	keep uint16
+	seq  uint64
+}
+
+var syncs = table[syncRow]{"syncs", []column[syncRow]{
+	col("event_id", func(r *syncRow) string { return r.EventID }),
+	col("pixel_id", func(r *syncRow) string { return r.PixelID }),
+	col("partner", func(r *syncRow) string { return r.Partner }),
+	col("attempt", func(r *syncRow) int32 { return int32(r.Attempt) }),
+	col("at", func(r *syncRow) time.Time { return within(r.At) }),
+	col("outcome", func(r *syncRow) string { return string(r.Outcome) }),
+	col("code", func(r *syncRow) string { return r.Code }),
+	col("order_id", func(r *syncRow) string { return r.OrderID }),
+	col("latency", func(r *syncRow) int64 { return int64(r.Latency) }),
+	col("body", func(r *syncRow) string { return r.body }),
+	col("keep_days", func(r *syncRow) uint16 { return r.keep }),
+	col("seq", func(r *syncRow) uint64 { return r.seq }),
+}}
+
+type matchRow struct {
+	event.Match
+	keep uint16
+	seq  uint64
+}
+
+var matches = table[matchRow]{"matches", []column[matchRow]{
+	col("event_id", func(r *matchRow) string { return r.EventID }),
+	col("pixel_id", func(r *matchRow) string { return r.PixelID }),
+	col("partner", func(r *matchRow) string { return r.Partner }),
+	col("received_at", func(r *matchRow) time.Time { return within(r.ReceivedAt) }),
+	col("name", func(r *matchRow) string { return r.Name }),
+	col("grade", func(r *matchRow) string { return string(r.Grade) }),
+	col("keys", func(r *matchRow) []string { return r.Keys }),
+	col("missing", func(r *matchRow) []string { return r.Missing }),
+	col("keep_days", func(r *matchRow) uint16 { return r.keep }),
+	col("seq", func(r *matchRow) uint64 { return r.seq }),
+}}
+
+type receiptRow struct {
+	event.ConsentReceipt
+	body string
+	seq  uint64
+}
+
+var receipts = table[receiptRow]{"consent_receipts", []column[receiptRow]{
+	col("pixel_id", func(r *receiptRow) string { return r.PixelID }),
+	col("subject", func(r *receiptRow) string { return r.Subject }),
+	col("at", func(r *receiptRow) time.Time { return within(r.At) }),
+	col("hash", func(r *receiptRow) string { return r.Hash }),
+	col("state", func(r *receiptRow) string { return string(r.Verdict.State) }),
+	col("body", func(r *receiptRow) string { return r.body }),
+	col("seq", func(r *receiptRow) uint64 { return r.seq }),
+}}
+
+var identities = table[analytics.Identity]{"identities", []column[analytics.Identity]{
+	col("pixel_id", func(r *analytics.Identity) string { return r.PixelID }),
+	col("visitor_id", func(r *analytics.Identity) string { return r.VisitorID }),
+	col("profile_id", func(r *analytics.Identity) string { return r.ProfileID }),
+	col("version", func(r *analytics.Identity) int64 { return r.Version }),
+}}
+
+type touchRow struct {
+	event.Touchpoint
+	keep uint16
+	seq  uint64
+}
+
+var touches = table[touchRow]{"touches", []column[touchRow]{
+	col("id", func(r *touchRow) string { return r.ID }),
+	col("pixel_id", func(r *touchRow) string { return r.PixelID }),
+	col("visitor_id", func(r *touchRow) string { return r.VisitorID }),
+	col("event_id", func(r *touchRow) string { return r.EventID }),
+	col("at", func(r *touchRow) time.Time { return within(r.At) }),
+	col("kind", func(r *touchRow) string { return string(r.Kind) }),
+	col("channel", func(r *touchRow) string { return r.Channel }),
+	col("source", func(r *touchRow) string { return r.Source }),
+	col("campaign", func(r *touchRow) string { return r.Campaign }),
+	col("partner", func(r *touchRow) string { return r.Partner }),
+	col("keep_days", func(r *touchRow) uint16 { return r.keep }),
+	col("seq", func(r *touchRow) uint64 { return r.seq }),
+}}
+
+type creditRow struct {
+	*event.Credits
+	body string
+	keep uint16
+	seq  uint64
+}
+
+// shares is one field of all of a set's.
+func shares[V any](name string, f func(*event.Share) V) column[creditRow] {
+	return col(name, func(r *creditRow) []V {
+		list := make([]V, len(r.Shares))
+		for i := range r.Shares {
+			list[i] = f(&r.Shares[i])
+		}
+		return list
+	})
+}
+
+var creditSets = table[creditRow]{"credit_sets", []column[creditRow]{
+	col("event_id", func(r *creditRow) string { return r.EventID }),
+	col("pixel_id", func(r *creditRow) string { return r.PixelID }),
+	col("model", func(r *creditRow) string { return r.Model }),
+	col("version", func(r *creditRow) int64 { return r.Version }),
+	col("received_at", func(r *creditRow) time.Time { return within(r.ReceivedAt) }),
+	col("name", func(r *creditRow) string { return r.Name }),
+	col("currency", func(r *creditRow) string { return r.Currency }),
+	shares("touch_id", func(s *event.Share) string { return s.ID }),
+	shares("kind", func(s *event.Share) string { return string(s.Kind) }),
+	shares("channel", func(s *event.Share) string { return s.Channel }),
+	shares("source", func(s *event.Share) string { return s.Source }),
+	shares("campaign", func(s *event.Share) string { return s.Campaign }),
+	shares("partner", func(s *event.Share) string { return s.Partner }),
+	shares("weight", func(s *event.Share) int64 { return s.Weight }),
+	shares("value", func(s *event.Share) int64 { return s.Value }),
+	shares("refunded", func(s *event.Share) int64 { return s.Refunded }),
+	col("body", func(r *creditRow) string { return r.body }),
+	col("keep_days", func(r *creditRow) uint16 { return r.keep }),
+	col("seq", func(r *creditRow) uint64 { return r.seq }),
+}}

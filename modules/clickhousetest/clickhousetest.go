@@ -1,0 +1,263 @@
+// Package clickhousetest runs a real ClickHouse engine for tests: the server in
+// its folder server, which speaks ClickHouse's HTTP interface and has chDB do the
+// work. A user's own server is taken where PIXEL_TEST_CLICKHOUSE_DSN names one, by
+// either protocol; tests that kill the server need ours.
+package clickhousetest
+
+import (
+	"bytes"
+	"crypto/rand"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Server is a running engine.
+type Server struct {
+	Port string
+
+	dir   string
+	args  []string
+	cmd   *exec.Cmd
+	stdin io.WriteCloser
+	log   output
+}
+
+// output is what a process says.
+type output struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
+}
+
+// script finds the server's, above the test's folder.
+func script() (string, error) {
+	dir, err := os.Getwd()
+	for err == nil && dir != "/" {
+		path := filepath.Join(dir, "modules/clickhousetest/server/run")
+		if _, err := os.Stat(path); err == nil {
+			return path, nil
+		}
+		dir = filepath.Dir(dir)
+	}
+	return "", fmt.Errorf("modules/clickhousetest/server/run is not above the test")
+}
+
+var prepared = sync.OnceValues(func() (path string, err error) {
+	if path, err = script(); err != nil {
+		return "", err
+	}
+	if out, err := exec.Command(path, "--prepare").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w: %s", err, bytes.TrimSpace(out))
+	}
+	return path, nil
+})
+
+// need skips the test, aloud, where the engine cannot be had.
+func need(t testing.TB) string {
+	t.Helper()
+	path, err := prepared()
+	if err != nil {
+		t.Skipf("SKIPPED: there is no ClickHouse engine, so nothing here was checked on a real one: %v", err)
+	}
+	return path
+}
+
+// Start starts a server that ends with the test. Its data are in dir; empty: in a
+// folder of its own. More arguments are the server's (server/README.md).
+func Start(t testing.TB, dir string, args ...string) *Server {
+	t.Helper()
+	need(t)
+	if dir == "" {
+		dir = folder(t)
+	}
+	s := &Server{Port: "0", dir: dir, args: args}
+	t.Cleanup(s.Kill)
+	s.Restart(t)
+	return s
+}
+
+func folder(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "clickhouse-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+// Restart starts the server again on what is in its folder, at the same port.
+func (s *Server) Restart(t testing.TB) {
+	t.Helper()
+	s.Kill()
+	if err := s.start(need(t)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (s *Server) start(path string) error {
+	ready := filepath.Join(s.dir, "port")
+	os.Remove(ready)
+	s.cmd = exec.Command(path, append([]string{"--port", s.Port, "--port-file", ready, "--path", s.dir, "--exit-with-stdin"}, s.args...)...)
+	s.cmd.Stdout, s.cmd.Stderr = &s.log, &s.log
+	s.cmd.WaitDelay = time.Second
+	var err error
+	if s.stdin, err = s.cmd.StdinPipe(); err != nil {
+		return err
+	}
+	if err := s.cmd.Start(); err != nil {
+		return err
+	}
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		if b, err := os.ReadFile(ready); err == nil {
+			s.Port = strings.TrimSpace(string(b))
+			return nil
+		}
+		if s.cmd.Process.Signal(syscall.Signal(0)) != nil {
+			break
+		}
+	}
+	s.Kill()
+	return fmt.Errorf("the ClickHouse engine does not start:\n%s", s.log.String())
+}
+
+// Kill ends the server as kill -9 does.
+func (s *Server) Kill() {
+	if s.cmd != nil && s.cmd.Process != nil {
+		s.cmd.Process.Kill()
+		s.cmd.Wait()
+		s.stdin.Close()
+		s.cmd = nil
+	}
+}
+
+// Pause stops the server where it is, as if its machine hung, until Resume.
+func (s *Server) Pause(t testing.TB) {
+	t.Helper()
+	if err := s.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatalf("pause the ClickHouse engine: %v", err)
+	}
+}
+
+// Resume lets it go on.
+func (s *Server) Resume(t testing.TB) {
+	t.Helper()
+	if err := s.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatalf("resume the ClickHouse engine: %v", err)
+	}
+}
+
+// Addr is its host and port.
+func (s *Server) Addr() string { return "127.0.0.1:" + s.Port }
+
+// DSN is the address of one of its databases.
+func (s *Server) DSN(database string) string { return "http://" + s.Addr() + "/" + database }
+
+// Database makes an empty database and returns its address; it goes with the test.
+func (s *Server) Database(t testing.TB) string {
+	t.Helper()
+	name := "test_" + strings.ToLower(rand.Text()[:12])
+	s.Exec(t, "CREATE DATABASE "+name)
+	t.Cleanup(func() {
+		if s.cmd != nil {
+			s.Exec(t, "DROP DATABASE IF EXISTS "+name+" SYNC")
+		}
+	})
+	return s.DSN(name)
+}
+
+// Exec runs a statement.
+func (s *Server) Exec(t testing.TB, statement string) {
+	t.Helper()
+	r, err := http.Post("http://"+s.Addr()+"/", "text/plain", strings.NewReader(statement))
+	if err != nil {
+		t.Fatalf("%.80s: %v", statement, err)
+	}
+	defer r.Body.Close()
+	if body, _ := io.ReadAll(r.Body); r.StatusCode != http.StatusOK {
+		t.Fatalf("%.80s: %s", statement, body)
+	}
+}
+
+// shared is one server for all of a process's tests. It ends with the process,
+// whose end closes its standard input.
+var shared struct {
+	once sync.Once
+	s    *Server
+	err  error
+}
+
+// DSN is the address of an empty database: on the user's own server where
+// PIXEL_TEST_CLICKHOUSE_DSN names one, else on an engine that the process's tests
+// share.
+func DSN(t testing.TB) string {
+	t.Helper()
+	if own := os.Getenv("PIXEL_TEST_CLICKHOUSE_DSN"); own != "" {
+		return withDatabase(t, own)
+	}
+	path := need(t)
+	shared.once.Do(func() {
+		dir, err := os.MkdirTemp("", "clickhouse-test-")
+		if err != nil {
+			shared.err = err
+			return
+		}
+		// The folder outlives the process that made it; the next one clears it up.
+		sweep(dir)
+		shared.s = &Server{Port: "0", dir: dir}
+		shared.err = shared.s.start(path)
+	})
+	if shared.err != nil {
+		t.Fatal(shared.err)
+	}
+	return shared.s.Database(t)
+}
+
+// sweep removes what earlier processes left. The owner of each is in its name's
+// file "pid".
+func sweep(own string) {
+	old, _ := filepath.Glob(filepath.Join(os.TempDir(), "clickhouse-test-*", "pid"))
+	for _, path := range old {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			continue
+		}
+		if _, err := os.Stat("/proc/" + strings.TrimSpace(string(b))); os.IsNotExist(err) {
+			os.RemoveAll(filepath.Dir(path))
+		}
+	}
+	os.WriteFile(filepath.Join(own, "pid"), fmt.Appendln(nil, os.Getpid()), 0o600)
+}
+
+// withDatabase gives the test a database name of its own; `pixel migrate` makes
+// the database. It stays behind on a user's server, to be looked at.
+func withDatabase(t testing.TB, dsn string) string {
+	t.Helper()
+	u, err := url.Parse(dsn)
+	if err != nil {
+		t.Fatalf("PIXEL_TEST_CLICKHOUSE_DSN: %v", err)
+	}
+	u.Path = "/pixel_test_" + strings.ToLower(rand.Text()[:12])
+	return u.String()
+}
