@@ -15,7 +15,8 @@ CREATE TABLE IF NOT EXISTS events {on_cluster} (
   visitor_id    String CODEC(ZSTD),
   visitor       UInt64 MATERIALIZED if(visitor_id = '', 0, xxh3(visitor_id)),
   order_id      String CODEC(ZSTD),
-  value         Float64 CODEC(ZSTD),
+  value         Nullable(Float64) CODEC(ZSTD), -- as it was sent; null where there is none
+  base_value    Nullable(Float64) CODEC(ZSTD), -- in the currency that all sites are compared in
   consent       LowCardinality(String),
   device        LowCardinality(String),
   browser       LowCardinality(String),

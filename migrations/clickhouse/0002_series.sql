@@ -31,7 +31,8 @@ CREATE TABLE IF NOT EXISTS series_events_in {on_cluster} (
   received_at   DateTime64(6, 'UTC'),
   name          LowCardinality(String),
   visitor       UInt64,
-  value         Float64,
+  value         Nullable(Float64),
+  base_value    Nullable(Float64),
   consent       LowCardinality(String),
   device        LowCardinality(String),
   browser       LowCardinality(String),
@@ -75,7 +76,8 @@ CREATE TABLE IF NOT EXISTS series_events {on_cluster} (
   grp       String CODEC(ZSTD), -- what the events have in that dimension
   pass      UInt64 CODEC(ZSTD),
   events    AggregateFunction(count),
-  revenue   AggregateFunction(sumKahan, Float64),
+  revenue   AggregateFunction(sumKahan, Float64), -- millionths
+  base      AggregateFunction(sumKahan, Float64), -- millionths
   visitors  AggregateFunction(uniqExactIf, UInt64, UInt8),
   keep_days SimpleAggregateFunction(max, UInt16),
   made      SimpleAggregateFunction(max, DateTime('UTC'))
@@ -106,7 +108,7 @@ SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS series_events_by_minute {on_cluster} TO series_events AS
 SELECT 'minute' AS unit, '' AS dimension, toStartOfMinute(received_at) AS bucket, pixel_id, name, '' AS grp, pass,
-  countState() AS events, sumKahanState(value) AS revenue, uniqExactIfState(visitor, visitor != 0) AS visitors,
+  countState() AS events, sumKahanState(round(ifNull(value, 0) * 1000000)) AS revenue, sumKahanState(round(ifNull(base_value, 0) * 1000000)) AS base, uniqExactIfState(visitor, visitor != 0) AS visitors,
   max(keep_days) AS keep_days, now('UTC') AS made
 FROM series_events_in
 WHERE unit = 'hour'
@@ -114,14 +116,14 @@ GROUP BY bucket, pixel_id, name, pass;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS series_events_whole {on_cluster} TO series_events AS
 SELECT unit, '' AS dimension, if(unit = 'day', toStartOfDay(received_at), toStartOfHour(received_at)) AS bucket, pixel_id, name, '' AS grp, pass,
-  countState() AS events, sumKahanState(value) AS revenue, uniqExactIfState(visitor, visitor != 0) AS visitors,
+  countState() AS events, sumKahanState(round(ifNull(value, 0) * 1000000)) AS revenue, sumKahanState(round(ifNull(base_value, 0) * 1000000)) AS base, uniqExactIfState(visitor, visitor != 0) AS visitors,
   max(keep_days) AS keep_days, now('UTC') AS made
 FROM series_events_in
 GROUP BY unit, bucket, pixel_id, name, pass;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS series_events_by_dimension {on_cluster} TO series_events AS
 SELECT unit, d.1 AS dimension, if(unit = 'day', toStartOfDay(received_at), toStartOfHour(received_at)) AS bucket, pixel_id, name, d.2 AS grp, pass,
-  countState() AS events, sumKahanState(value) AS revenue, uniqExactIfState(visitor, 0) AS visitors,
+  countState() AS events, sumKahanState(round(ifNull(value, 0) * 1000000)) AS revenue, sumKahanState(round(ifNull(base_value, 0) * 1000000)) AS base, uniqExactIfState(visitor, 0) AS visitors,
   max(keep_days) AS keep_days, now('UTC') AS made
 FROM series_events_in
 ARRAY JOIN [('consent', toString(consent)), ('device', toString(device)), ('browser', toString(browser)), ('os', toString(os)), ('country', toString(country)),

@@ -106,8 +106,9 @@ func kindOf(c prometheus.Collector) string {
 // backends are settings with which other metrics are exported; the program is
 // made with each, and not started.
 var backends = map[string]map[string]string{
-	"":            {},
-	"`redis.url`": {"redis.url": "redis://127.0.0.1:1", "secret_key": someKey},
+	"":                 {},
+	"`clickhouse.dsn`": {"clickhouse.dsn": "http://127.0.0.1:1/pixel"},
+	"`redis.url`":      {"redis.url": "redis://127.0.0.1:1", "secret_key": someKey},
 }
 
 func declared(t *testing.T) map[string]*family {

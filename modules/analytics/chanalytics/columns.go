@@ -79,7 +79,8 @@ func within(t time.Time) time.Time {
 
 type eventRow struct {
 	e      *event.Event
-	value  float64
+	value  *float64
+	base   *float64
 	search string
 	body   string
 	keep   uint16
@@ -96,7 +97,8 @@ func events(writer uint32) table[eventRow] {
 		col("name", func(r *eventRow) string { return r.e.Name }),
 		col("visitor_id", func(r *eventRow) string { return r.e.Subject.VisitorID }),
 		col("order_id", func(r *eventRow) string { return r.e.Order.ID }),
-		col("value", func(r *eventRow) float64 { return r.value }),
+		col("value", func(r *eventRow) *float64 { return r.value }),
+		col("base_value", func(r *eventRow) *float64 { return r.base }),
 		col("url", func(r *eventRow) string { return r.e.Context.Page.URL }),
 		col("properties", func(r *eventRow) string { return string(r.e.Properties) }),
 		col("search", func(r *eventRow) string { return r.search }),
@@ -114,13 +116,18 @@ func events(writer uint32) table[eventRow] {
 // newEventRow does an event's work before anybody waits for it.
 func newEventRow(e *event.Event, dims []string, keep uint16) eventRow {
 	r := eventRow{e: e, search: searchable(e), body: string(event.Encode(e)), keep: keep, values: make([]string, len(dims))}
-	if v, err := strconv.ParseFloat(string(e.Order.Value), 64); err == nil {
-		r.value = v
-	}
+	r.value, r.base = number(e.Order.Value), number(e.Enrichment.Value.Amount)
 	for i, d := range dims {
 		r.values[i] = analytics.Value(e, d)
 	}
 	return r
+}
+
+func number(a event.Amount) *float64 {
+	if v, err := strconv.ParseFloat(string(a), 64); err == nil {
+		return &v
+	}
+	return nil
 }
 
 // searchable is the column search; see the migration.

@@ -81,6 +81,21 @@ func (s *Store) selects(ctx context.Context, w *where, f analytics.EventFilter) 
 		q := fold(f.Query)
 		w.add("(position(search, ?) BETWEEN 1 AND position(search, '\\xFE') OR position(search, ?) > 0)", q, "\xFE"+q)
 	}
+	w.conditions(f.Where, same)
+	if f.MinValue != nil {
+		w.add("value >= toFloat64(?)", *f.MinValue)
+	}
+	if f.MaxValue != nil {
+		w.add("value <= toFloat64(?)", *f.MaxValue)
+	}
+	if f.Partner != "" || f.Outcome != "" {
+		sent := where{}
+		sent.equal("partner", f.Partner)
+		sent.equal("outcome", string(f.Outcome))
+		// No attempt is earlier than its event.
+		sent.between("at", f.Since, time.Time{})
+		w.add("(pixel_id, id) IN (SELECT pixel_id, event_id FROM syncs FINAL"+sent.String()+")", sent.args...)
+	}
 	w.between("received_at", f.Since, f.Until)
 	if f.ID != "" {
 		found, err := s.find(ctx, f.PixelID, f.ID)
@@ -165,20 +180,24 @@ func (s *Store) Event(ctx context.Context, pixelID, id string) (event.Event, err
 	w := where{}
 	w.add("id = ? AND id <> ''", id)
 	w.equal("pixel_id", pixelID)
-	var found event.Event
-	err := s.ask(ctx, "find an event", `SELECT body FROM events WHERE (pixel_id, received_at, id) IN (SELECT pixel_id, received_at, id FROM events`+w.String()+`)
-		ORDER BY received_at DESC, pixel_id DESC, seq LIMIT 1`, w.args, func(r driver.Rows) error {
+	return s.one(ctx, w, "")
+}
+
+// one is the first event of an order that begins with what is given. An index finds
+// the keys, and the keys find the row, of whose copies the first stored counts.
+func (s *Store) one(ctx context.Context, w where, order string) (found event.Event, err error) {
+	none := true
+	err = s.ask(ctx, "find an event", `SELECT body FROM events WHERE (pixel_id, received_at, id) IN (SELECT pixel_id, received_at, id FROM events`+w.String()+`)
+		ORDER BY `+order+`received_at DESC, pixel_id DESC, seq LIMIT 1`, w.args, func(r driver.Rows) error {
 		var body string
 		if err := r.Scan(&body); err != nil {
 			return err
 		}
+		none = false
 		return event.Decode([]byte(body), &found)
 	})
-	if err != nil {
-		return event.Event{}, err
+	if err == nil && none {
+		err = analytics.ErrNotFound
 	}
-	if found.ID == "" && found.PixelID == "" {
-		return event.Event{}, analytics.ErrNotFound
-	}
-	return found, nil
+	return found, err
 }

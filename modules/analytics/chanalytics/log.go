@@ -3,7 +3,6 @@ package chanalytics
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -165,36 +164,4 @@ func (s *Store) Readiness(ctx context.Context, q analytics.ReadinessQuery) ([]an
 		return nil, err
 	}
 	return c.Rows(), nil
-}
-
-// Tally counts by pixel and hour of receipt. The sync log does not know when an
-// event was received, but no attempt is earlier, and the events tell.
-func (s *Store) Tally(ctx context.Context, since, until time.Time) (out []analytics.Tally, err error) {
-	const hour = int64(time.Hour / time.Microsecond)
-	first, end := since.UnixMicro()/hour*hour, until.UnixMicro()/hour*hour
-	if first >= end {
-		return nil, nil
-	}
-	row := func(r driver.Rows) error {
-		var t analytics.Tally
-		var n int64
-		var count uint64
-		err := r.Scan(&t.PixelID, &n, &t.Partner, &count)
-		t.Hour, t.N = time.UnixMicro(n).UTC(), int64(count)
-		out = append(out, t)
-		return err
-	}
-	of := "intDiv(toUnixTimestamp64Micro(received_at), " + strconv.FormatInt(hour, 10) + ") * " + strconv.FormatInt(hour, 10)
-	in := "received_at >= " + micro + " AND received_at < " + micro
-	if err = s.ask(ctx, "tally events", `SELECT pixel_id, `+of+` AS h, '', count() FROM events FINAL WHERE `+in+` GROUP BY pixel_id, h`, []any{first, end}, row); err != nil {
-		return nil, err
-	}
-	err = s.ask(ctx, "tally deliveries", `SELECT pixel_id, h, partner, count() FROM (
-		SELECT pixel_id, id, `+of+` AS h FROM events FINAL WHERE `+in+`) e
-		INNER JOIN (SELECT DISTINCT pixel_id, event_id, partner FROM syncs FINAL WHERE at >= `+micro+` AND outcome = 'accepted') s
-		ON s.pixel_id = e.pixel_id AND s.event_id = e.id GROUP BY pixel_id, h, partner`, []any{first, end, first}, row)
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
 }

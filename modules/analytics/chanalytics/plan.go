@@ -17,7 +17,8 @@ type plan struct {
 	passes      map[string][]uint64
 	first, last time.Time // of all buckets
 	rows        []stretch
-	profiles    bool // rows have to be joined with whose visitors are
+	dimension   string // of series
+	profiles    bool   // rows have to be joined with whose visitors are
 }
 
 // stretch is from since to before until; zero times do not bound.
@@ -69,10 +70,10 @@ func (s *Store) known(ctx context.Context, source string, since, until time.Time
 	place := map[int64]int{}
 	k.days = map[int64]bucket{}
 	args := append(append(slices.Clone(w.args), passes.args...), people.args...)
-	err = s.ask(ctx, "find what was counted", `SELECT 1 AS kind, hour AS bucket, toUInt64(0) AS pass, max(at) AS moment FROM series_touches`+w.String()+` GROUP BY hour
+	err = s.ask(ctx, "find what was counted", `SELECT * FROM (SELECT 1 AS kind, hour AS bucket, toUInt64(0) AS pass, max(at) AS moment FROM series_touches`+w.String()+` GROUP BY hour
 		UNION ALL SELECT if(unit = 'day', 3, 2), bucket, argMax(pass, begun), max(begun) FROM series_passes`+passes.String()+` GROUP BY unit, bucket
 		UNION ALL SELECT * FROM (SELECT 4, toDateTime(0, 'UTC'), 0, toDateTime64(0, 6, 'UTC') FROM identities`+people.String()+` LIMIT 1)
-		ORDER BY kind, bucket`, args, func(r driver.Rows) error {
+		) ORDER BY kind, bucket`, args, func(r driver.Rows) error {
 		var kind uint8
 		var at, moment time.Time
 		var pass uint64
@@ -99,19 +100,36 @@ func (s *Store) known(ctx context.Context, source string, since, until time.Time
 
 const day = 24 * time.Hour
 
+// unitOf is the largest bucket that no step cuts through.
+func unitOf(starts []time.Time) string {
+	unit := "day"
+	for _, t := range starts {
+		switch u := t.Unix(); {
+		case u%86400 == 0:
+		case u%3600 == 0 && unit != "minute":
+			unit = "hour"
+		case u%3600 == 0:
+		case u%60 == 0:
+			unit = "minute"
+		default:
+			return ""
+		}
+	}
+	return unit
+}
+
 // plan finds the largest buckets that steps are made of and passes counted.
 func (s *Store) plan(ctx context.Context, q question) (p plan, err error) {
-	unit := ""
-	switch {
-	case q.step%day == 0:
-		unit = "day"
-	case q.step%time.Hour == 0:
-		unit = "hour"
-	case q.step%time.Minute == 0 && whole[q.dimension]:
-		unit = "minute"
-	}
 	people := q.metric == analytics.MetricVisitors
 	all := plan{rows: []stretch{{q.since, q.until}}}
+	unit := ""
+	if dimension, ok := q.rolled(); ok {
+		unit = unitOf(q.starts)
+		all.dimension = dimension
+		if unit == "minute" && dimension != "" {
+			unit = ""
+		}
+	}
 	if unit == "" && !people {
 		return all, nil
 	}
@@ -122,14 +140,14 @@ func (s *Store) plan(ctx context.Context, q question) (p plan, err error) {
 	// Whose a visitor is changes after he was counted, so series of visitors serve
 	// while nobody is known to be two.
 	all.profiles = people && k.profiles
-	if unit == "" || people && (k.profiles || !whole[q.dimension]) {
+	if unit == "" || all.profiles {
 		return all, nil
 	}
 	hours, days := k.hours, k.days
 	inside := func(from time.Time, long time.Duration) bool {
 		return (q.since.IsZero() || !from.Before(q.since)) && (q.until.IsZero() || !from.Add(long).After(q.until))
 	}
-	p.passes = map[string][]uint64{}
+	p.passes, p.dimension = map[string][]uint64{}, all.dimension
 	use := func(unit string, pass uint64, at time.Time, long time.Duration) {
 		p.passes[unit] = append(p.passes[unit], pass)
 		if p.first.IsZero() {

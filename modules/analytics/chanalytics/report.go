@@ -12,27 +12,29 @@ import (
 	"github.com/miq/pixel/modules/analytics"
 )
 
-// question is what a Series and a Top have in common.
+// question is what a Series and a Top have in common. Metric, dimension and column
+// names come from lists in the code, never from a caller's string.
 type question struct {
 	metric               analytics.Metric
 	dimension            string // empty: all in one group
 	pixel, name, partner string
+	where                []analytics.Condition
 	since, until         time.Time
-	// from and step cut time; no step: it is not cut.
-	from time.Time
-	step time.Duration
-	only []analytics.TopRow // only these groups; nil: all
+	starts               []time.Time        // of steps; none: the whole time is one
+	only                 []analytics.TopRow // only these groups; nil: all
 }
 
 // measure is how a metric is counted: of a row, and of what a pass made.
 type measure struct{ state, column, merge string }
 
-func (q question) measure(person string) measure {
+func (q question) measure(who string) measure {
 	switch q.metric {
 	case analytics.MetricVisitors:
-		return measure{"uniqExactIfState(" + person + ", " + person + " != 0)", "visitors", "toFloat64(uniqExactIfMerge(s))"}
+		return measure{"uniqExactIfState(" + who + ", " + who + " != 0)", "visitors", "toFloat64(uniqExactIfMerge(s))"}
 	case analytics.MetricRevenue:
-		return measure{"sumKahanState(value)", "revenue", "sumKahanMerge(s)"}
+		return measure{"sumKahanState(round(ifNull(value, 0) * 1000000))", "revenue", "sumKahanMerge(s) / 1000000"}
+	case analytics.MetricBaseRevenue:
+		return measure{"sumKahanState(round(ifNull(base_value, 0) * 1000000))", "base", "sumKahanMerge(s) / 1000000"}
 	case analytics.MetricSyncs:
 		return measure{"countState()", "syncs", "toFloat64(countMerge(s))"}
 	}
@@ -50,7 +52,7 @@ func (q question) source() string {
 func (q question) filter() (w where) {
 	w.equal("pixel_id", q.pixel)
 	name := q.name
-	if q.metric == analytics.MetricRevenue {
+	if q.metric == analytics.MetricRevenue || q.metric == analytics.MetricBaseRevenue {
 		if name != "" && name != "purchase" {
 			w.add("0")
 		}
@@ -61,12 +63,38 @@ func (q question) filter() (w where) {
 	return w
 }
 
-// of is the number of the step that a moment in microseconds lies in.
+// of is when the step begins that a moment in microseconds lies in.
 func (q question) of(micros string) string {
-	if q.step == 0 {
+	if len(q.starts) == 0 {
 		return "toInt64(0)"
 	}
-	return "intDiv(" + micros + " - " + strconv.FormatInt(q.from.UnixMicro(), 10) + ", " + strconv.FormatInt(q.step.Microseconds(), 10) + ")"
+	b := []byte("roundDown(toInt64(" + micros + "), CAST([")
+	for i, t := range q.starts {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = strconv.AppendInt(b, t.UnixMicro(), 10)
+	}
+	return string(b) + "], 'Array(Int64)'))"
+}
+
+// rolled is the dimension of the series that answer the question, which know pixels,
+// names and one dimension more; ok is false where only rows do.
+func (q question) rolled() (dimension string, ok bool) {
+	asked := []string{q.dimension}
+	for _, c := range q.where {
+		asked = append(asked, c.Dimension)
+	}
+	for _, d := range asked {
+		switch {
+		case whole[d], d == dimension:
+		case dimension == "" && q.metric != analytics.MetricVisitors:
+			dimension = d
+		default:
+			return "", false
+		}
+	}
+	return dimension, true
 }
 
 func (q question) groups(column string, w *where) string {
@@ -86,11 +114,7 @@ var whole = map[string]bool{"": true, "pixel_id": true, "name": true, "partner":
 // answer is the query that counts per step and group, from series where a pass
 // counted a whole hour or day, and from rows where none did.
 func (q question) answer(p plan) (inner string, args []any, m measure) {
-	person := "visitor"
-	if p.profiles {
-		person = "person"
-	}
-	m = q.measure(person)
+	m = q.measure("visitor")
 	var parts []string
 	for _, unit := range []string{"day", "hour", "minute"} {
 		passes := p.passes[unit]
@@ -100,19 +124,19 @@ func (q question) answer(p plan) (inner string, args []any, m measure) {
 		w := q.filter()
 		w.add("unit = '" + unit + "' AND bucket >= toDateTime(" + strconv.FormatInt(p.first.Unix(), 10) + ") AND bucket < toDateTime(" + strconv.FormatInt(p.last.Unix(), 10) + ")")
 		w.add("pass IN (" + numbers(passes) + ")")
-		group := "''"
-		if q.metric != analytics.MetricSyncs {
-			dim := q.dimension
-			if whole[dim] {
-				dim = ""
+		column := func(d string) string {
+			if d == p.dimension {
+				return "grp"
 			}
-			w.add("dimension = '" + dim + "'")
-			if dim != "" {
-				group = q.groups("grp", &w)
-			}
+			return d
 		}
-		if q.dimension != "" && whole[q.dimension] {
-			group = q.groups(q.dimension, &w)
+		if q.metric != analytics.MetricSyncs {
+			w.add("dimension = '" + p.dimension + "'")
+		}
+		w.conditions(q.where, column)
+		group := "''"
+		if q.dimension != "" {
+			group = q.groups(column(q.dimension), &w)
 		}
 		parts = append(parts, `SELECT `+q.of("toInt64(toUnixTimestamp(bucket)) * 1000000")+` AS step, `+group+` AS grp, `+m.column+` AS s FROM series_`+q.source()+w.String())
 		args = append(args, w.args...)
@@ -124,15 +148,15 @@ func (q question) answer(p plan) (inner string, args []any, m measure) {
 			at = "at"
 		}
 		between(&w, at, p.rows)
+		w.conditions(q.where, same)
 		group := "''"
 		if q.dimension != "" {
 			group = q.groups(q.dimension, &w)
 		}
 		from := q.source() + " FINAL" + w.String()
 		if p.profiles {
-			from = `(SELECT *, visitor FROM ` + from + `) e LEFT ANY JOIN (
-				SELECT pixel_id AS p, visitor_id AS v, xxh3(profile_id) AS profile FROM identities FINAL WHERE profile_id <> '') i ON i.p = e.pixel_id AND i.v = e.visitor_id`
-			m.state = strings.ReplaceAll(m.state, "person", "if(profile != 0, profile, visitor)")
+			from = `(SELECT *, visitor FROM ` + from + `)` + byPerson
+			m = q.measure(person)
 		}
 		parts = append(parts, `SELECT `+q.of("toUnixTimestamp64Micro("+at+")")+` AS step, `+group+` AS grp, `+m.state+` AS s FROM `+from+` GROUP BY step, grp`)
 		args = append(args, w.args...)
@@ -187,7 +211,7 @@ func (s *Store) Top(ctx context.Context, q analytics.TopQuery) ([]analytics.TopR
 	if err != nil {
 		return nil, err
 	}
-	ask := question{metric: q.Metric, dimension: q.Dimension, pixel: q.PixelID, name: q.Name, partner: q.Partner, since: q.Since, until: q.Until}
+	ask := question{metric: q.Metric, dimension: q.Dimension, pixel: q.PixelID, name: q.Name, partner: q.Partner, where: q.Where, since: q.Since, until: q.Until}
 	p, err := s.plan(ctx, ask)
 	if err != nil {
 		return nil, err
@@ -200,16 +224,20 @@ func (s *Store) Series(ctx context.Context, q analytics.SeriesQuery) ([]analytic
 	if err := q.Check(); err != nil {
 		return nil, err
 	}
-	ask := question{metric: q.Metric, dimension: q.GroupBy, pixel: q.PixelID, name: q.Name, partner: q.Partner, since: q.Since, until: q.Until, from: q.From(), step: q.Step}
+	starts, err := q.Starts()
+	if err != nil {
+		return nil, err
+	}
+	ask := question{metric: q.Metric, dimension: q.GroupBy, pixel: q.PixelID, name: q.Name, partner: q.Partner, where: q.Where, since: q.Since, until: q.Until, starts: starts}
 	p, err := s.plan(ctx, ask)
 	if err != nil {
 		return nil, err
 	}
 	groups := []analytics.TopRow{{}}
 	if q.GroupBy != "" {
-		whole := ask
-		whole.step = 0
-		if groups, err = s.top(ctx, whole, p, analytics.MaxGroups); err != nil || len(groups) == 0 {
+		all := ask
+		all.starts = nil
+		if groups, err = s.top(ctx, all, p, analytics.MaxGroups); err != nil || len(groups) == 0 {
 			return nil, err
 		}
 		ask.only = groups
@@ -218,7 +246,14 @@ func (s *Store) Series(ctx context.Context, q analytics.SeriesQuery) ([]analytic
 	series := make([]analytics.Series, len(groups))
 	for i, g := range groups {
 		at[g.Group] = i
-		series[i] = zeros(q, g.Group)
+		series[i] = analytics.Series{Group: g.Group, Points: make([]analytics.Point, len(starts))}
+		for j, t := range starts {
+			series[i].Points[j].Time = t.UTC()
+		}
+	}
+	place := make(map[int64]int, len(starts))
+	for i, t := range starts {
+		place[t.UnixMicro()] = i
 	}
 	inner, args, m := ask.answer(p)
 	err = s.ask(ctx, "count over time", `SELECT step, grp, `+m.merge+` FROM (`+inner+`) GROUP BY step, grp`, args, func(r driver.Rows) error {
@@ -228,23 +263,16 @@ func (s *Store) Series(ctx context.Context, q analytics.SeriesQuery) ([]analytic
 		if err := r.Scan(&step, &group, &v); err != nil {
 			return err
 		}
-		i, ok := at[group]
-		if !ok || step < 0 || step >= int64(len(series[i].Points)) {
-			return fmt.Errorf("step %d does not belong to the question", step)
+		i, mine := at[group]
+		j, ours := place[step]
+		if !mine || !ours {
+			return fmt.Errorf("the step at %d does not belong to the question", step)
 		}
-		series[i].Points[step].Value = v
+		series[i].Points[j].Value = v
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
 	return series, nil
-}
-
-func zeros(q analytics.SeriesQuery, group string) analytics.Series {
-	points := make([]analytics.Point, q.Steps())
-	for i := range points {
-		points[i].Time = q.From().Add(time.Duration(i) * q.Step)
-	}
-	return analytics.Series{Group: group, Points: points}
 }

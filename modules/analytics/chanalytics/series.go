@@ -95,7 +95,7 @@ func (s *Store) poured(source string) (columns, at string) {
 	if source == sourceSyncs {
 		return "pixel_id, at, partner, outcome, code, latency, keep_days", "at"
 	}
-	return "pixel_id, received_at, name, visitor, value, " + strings.Join(s.dims, ", ") + ", keep_days", "received_at"
+	return "pixel_id, received_at, name, visitor, value, base_value, " + strings.Join(s.dims, ", ") + ", keep_days", "received_at"
 }
 
 // pass counts one bucket.

@@ -32,6 +32,19 @@ func (w *where) equal(column, value string) {
 	}
 }
 
+// conditions have checked dimensions only, which are columns.
+func (w *where) conditions(given []analytics.Condition, column func(string) string) {
+	for _, c := range given {
+		in := " IN ("
+		if c.Not {
+			in = " NOT IN ("
+		}
+		w.add(column(c.Dimension) + in + list(c.Values) + ")")
+	}
+}
+
+func same(dimension string) string { return dimension }
+
 func (w *where) between(column string, since, until time.Time) {
 	if !since.IsZero() {
 		w.add(column+" >= "+micro, within(since).UnixMicro())
