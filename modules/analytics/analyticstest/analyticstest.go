@@ -223,8 +223,8 @@ func comesBack(t *testing.T, s analytics.Store, d *data) {
 	for i := range d.events {
 		e := &d.events[i]
 		pixels := []string{e.PixelID, ""}
-		if !slices.Contains(hostile, e.ID) {
-			pixels = pixels[i%2 : i%2+1] // a question costs some stores a round trip
+		if i%4 != 0 && i%25 != 24 { // which hold hostile strings
+			continue // a question costs some stores a round trip
 		}
 		for _, pixel := range pixels {
 			got, err := s.Event(t.Context(), pixel, e.ID)
