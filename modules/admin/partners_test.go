@@ -11,29 +11,44 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-json-experiment/json"
+
 	"github.com/miq/pixel/config"
 	"github.com/miq/pixel/modules/atrisk"
 	"github.com/miq/pixel/modules/event"
 	"github.com/miq/pixel/modules/partner"
 	"github.com/miq/pixel/modules/partner/amazon"
+	"github.com/miq/pixel/modules/partner/dv360"
+	"github.com/miq/pixel/modules/partner/ttd"
+	"github.com/miq/pixel/modules/partner/yahoo"
 	"github.com/miq/pixel/modules/sandbox"
 	"github.com/miq/pixel/modules/settings"
 )
 
-// An administrator connects an Amazon account: there, back, and a test event goes by it.
+// An administrator connects an account, of Amazon or of Google: there, back, and a test
+// event goes by it.
 func TestAnAccountIsConnectedInTheConsole(t *testing.T) {
-	adapters := []partner.Adapter{amazon.New()}
+	t.Run("amazon", func(t *testing.T) {
+		connects(t, amazon.New(), "?region=Europe", `"account_id":"123456789","region":"NA"`)
+	})
+	t.Run("dv360", func(t *testing.T) {
+		connects(t, dv360.New(), "", `"profile_id":"7654321","floodlight_configuration_id":"1234567","floodlight_activity_id":"111111"`)
+	})
+}
+
+func connects(t *testing.T, adapter partner.Adapter, region, params string) {
+	adapters, name := []partner.Adapter{adapter}, adapter.Spec().Name
 	box := httptest.NewServer(sandbox.New(adapters))
 	defer box.Close()
-	at := sandbox.Endpoints(box.URL, adapters)["amazon"]
+	at := sandbox.Endpoints(box.URL, adapters)[name]
 	b := open(t, func(o *Options) {
 		o.Adapters = adapters
 		o.Config.PublicURL = "https://console.example.com"
-		o.Partners = map[string]config.Partner{"amazon": {Endpoint: at.Endpoint, TokenURL: at.TokenURL, AuthorizeURL: at.AuthorizeURL}}
+		o.Partners = map[string]config.Partner{name: {Endpoint: at.Endpoint, TokenURL: at.TokenURL, AuthorizeURL: at.AuthorizeURL}}
 	})
 	w := b.as(Administrator)
-	contains(t, w.get("/partners/amazon").body, "https://console.example.com/connected", "Connect (Europe)")
-	contains(t, w.follow("/partners/amazon/credentials", url.Values{"c.client_id": {"amzn1.application-oa2-client.example"}, "c.client_secret": {"the-s3cret"}}).body, "Credentials saved")
+	contains(t, w.get("/partners/"+name).body, "https://console.example.com/connected", "Connect")
+	contains(t, w.follow("/partners/"+name+"/credentials", url.Values{"c.client_id": {"amzn1.application-oa2-client.example"}, "c.client_secret": {"the-s3cret"}}).body, "Credentials saved")
 	notice := func(from answer) string {
 		t.Helper()
 		if from.status != 303 {
@@ -43,7 +58,7 @@ func TestAnAccountIsConnectedInTheConsole(t *testing.T) {
 	}
 	visit := func() (allow, refuse string) {
 		t.Helper()
-		sent := w.get("/partners/amazon/connect?region=Europe")
+		sent := w.get("/partners/" + name + "/connect" + region)
 		if sent.status != 303 {
 			t.Fatalf("%d %s", sent.status, sent.body)
 		}
@@ -68,23 +83,77 @@ func TestAnAccountIsConnectedInTheConsole(t *testing.T) {
 	contains(t, notice(w.get("/connected?code=x&state=made-up")), "is not known")
 	contains(t, notice(w.get(allow)), "is connected")
 	contains(t, notice(w.get(allow)), "was used already")
-	c, err := b.o.Settings.Credentials(b.o.Settings.Partner("amazon"), "")
+	c, err := b.o.Settings.Credentials(b.o.Settings.Partner(name), "")
 	must(t, err)
 	if !strings.HasPrefix(c["refresh_token"], "Atzr|sandbox-") {
 		t.Errorf("%v", c)
 	}
-	ask[any](b, post, base+"/pixels", `{"id":"px_1","country":"GB","routes":[{"partner":"amazon","event":"purchase","mode":"on","params":{"account_id":"123456789","region":"NA"}}]}`, 201)
-	result := ask[testResult](b, post, base+"/partners/amazon/test", map[string]any{"pixel_id": "px_1"}, 200)
+	ask[any](b, post, base+"/pixels", `{"id":"px_1","country":"GB","routes":[{"partner":"`+name+`","event":"purchase","mode":"on","params":{`+params+`}}]}`, 201)
+	result := ask[testResult](b, post, base+"/partners/"+name+"/test", map[string]any{"pixel_id": "px_1"}, 200)
 	if result.Outcome != event.Accepted {
 		t.Errorf("%+v", result)
 	}
-	dry := ask[testResult](b, post, base+"/partners/amazon/test", map[string]any{"pixel_id": "px_1", "dry": true}, 200)
+	dry := ask[testResult](b, post, base+"/partners/"+name+"/test", map[string]any{"pixel_id": "px_1", "dry": true}, 200)
 	if dry.Outcome != event.Dry || dry.Request == nil || dry.Answer != nil {
 		t.Errorf("%+v", dry)
 	}
-	if strings.Contains(w.get("/partners/amazon").body, c["refresh_token"]) {
+	if strings.Contains(w.get("/partners/"+name).body, c["refresh_token"]) {
 		t.Error("the refresh token can be read")
 	}
+}
+
+// A test event goes to each partner, strictly imitated, by its own way of signing in and
+// its own flag for tests where it has one.
+func TestATestEventGoesToEachPartner(t *testing.T) {
+	adapters := []partner.Adapter{dv360.New(), ttd.New(), yahoo.New(), amazon.New()}
+	box := httptest.NewServer(sandbox.New(adapters))
+	defer box.Close()
+	b := open(t, func(o *Options) {
+		o.Adapters, o.Partners = adapters, map[string]config.Partner{}
+		for name, at := range sandbox.Endpoints(box.URL, adapters) {
+			o.Partners[name] = config.Partner{Endpoint: at.Endpoint, TokenURL: at.TokenURL}
+		}
+	})
+	file := func(path string) string {
+		t.Helper()
+		res, err := http.Get(box.URL + path)
+		must(t, err)
+		defer res.Body.Close()
+		raw, err := io.ReadAll(res.Body)
+		must(t, err)
+		if res.StatusCode != 200 {
+			t.Fatalf("%s: %s", path, res.Status)
+		}
+		return string(raw)
+	}
+	var client map[string]string
+	must(t, json.Unmarshal([]byte(file("/yahoo/client.json")), &client))
+	ask[any](b, post, base+"/pixels", `{"id":"px_1","country":"GB","routes":[
+		{"partner":"dv360","event":"purchase","mode":"on","params":{"profile_id":"7654321","floodlight_configuration_id":"1234567","floodlight_activity_id":"111111"}},
+		{"partner":"ttd","event":"purchase","mode":"on","params":{"adv":"adv1234","tracker_id":"abc123x"}},
+		{"partner":"yahoo","event":"purchase","mode":"on","params":{"pixel_id":"10012345"}},
+		{"partner":"amazon","event":"purchase","mode":"on","params":{"account_id":"123456789","region":"NA"}}]}`, 201)
+	for name, credentials := range map[string]map[string]string{
+		"dv360": {"service_account": file("/dv360/service-account.json")}, "yahoo": client,
+		"amazon": {"client_id": "amzn1.application-oa2-client.example", "client_secret": "s3cret", "refresh_token": "Atzr|example"},
+	} {
+		ask[any](b, patch, base+"/partners/"+name, map[string]any{"credentials": credentials}, 200)
+	}
+	w := b.as(Administrator)
+	try := func(what, name, wants string) {
+		t.Helper()
+		result := ask[testResult](b, post, base+"/partners/"+name+"/test", map[string]any{"pixel_id": "px_1"}, 200)
+		if result.Outcome != event.Accepted || !strings.Contains(result.Request.Body, wants) {
+			t.Errorf("%s: %s %s %s\n%s", what, result.Outcome, result.Code, result.Message, result.Error)
+		}
+		contains(t, w.post("/partners/"+name+"/test", url.Values{"route": {"px_1 purchase"}}).body, "accepted")
+	}
+	try("CM360", "dv360", "conversionsBatchInsertRequest")
+	try("The Trade Desk", "ttd", `"order_id":"TEST-`)
+	try("Yahoo", "yahoo", `"eventName":"Purchase"`)
+	try("Amazon", "amazon", `"matchKeys"`)
+	ask[any](b, patch, base+"/partners/dv360", `{"settings":{"api":"data_manager"}}`, 200)
+	try("Data Manager", "dv360", `"validateOnly":true`)
 }
 
 func TestRoutesHaveAThreeWaySwitchAndAccounts(t *testing.T) {

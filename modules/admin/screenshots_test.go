@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"testing"
 	"time"
 
@@ -22,7 +23,10 @@ import (
 	"github.com/miq/pixel/modules/queue"
 )
 
-var screenshots = flag.String("screenshots", "", "folder to save a picture of every page in")
+var (
+	screenshots = flag.String("screenshots", "", "folder to save a picture of every page in")
+	only        = flag.String("only", "", "a regular expression of the names of the pages to take")
+)
 
 // chromium opens a browser of its own: fresh storage, nothing remembered. What
 // goes wrong on a page, scripts' errors and violations of the policy, is
@@ -120,6 +124,7 @@ func TestScreenshots(t *testing.T) {
 		t.Skip("only with -screenshots=DIR")
 	}
 	must(t, os.MkdirAll(*screenshots, 0o755))
+	pick := regexp.MustCompile(*only)
 	b := open(t, allPartners)
 	seed(t, b, time.Now())
 	seedProof(t, b, time.Now())
@@ -143,6 +148,9 @@ func TestScreenshots(t *testing.T) {
 			drive(t, ctx, chromedp.Navigate(b.server.URL+"/login"))
 			eval[bool](t, ctx, fmt.Sprintf(`document.cookie = "pixel_theme=%s; path=/", true`, theme))
 			for _, p := range everyPage {
+				if p.name != "overview" && !pick.MatchString(p.name) {
+					continue
+				}
 				if p.name == "overview" {
 					secret, err := b.LoginLink(t.Context())
 					must(t, err)
@@ -166,6 +174,9 @@ func TestScreenshots(t *testing.T) {
 				{"test-dry", "/partners/ttd", `#test button[name="dry"]`},
 				{"test-dry-amazon", "/partners/amazon", `#test button[name="dry"]`},
 			} {
+				if !pick.MatchString(f.name) {
+					continue
+				}
 				drive(t, ctx, chromedp.Navigate(b.server.URL+f.path), chromedp.Sleep(150*time.Millisecond))
 				eval[bool](t, ctx, fmt.Sprintf(`document.querySelector(%q).click(), true`, f.click))
 				drive(t, ctx, chromedp.Sleep(500*time.Millisecond))

@@ -140,6 +140,8 @@ func delivered(in testInput, name string, now time.Time) event.Delivery {
 			Verdict: event.Verdict{State: event.Full, Regime: "default", Rule: "test", Reason: "a test event from the console"},
 			Subject: event.Subject{
 				VisitorID: "test-visitor", AnonymousID: "test-visitor",
+				// Google takes no event without an id beside contact data.
+				PartnerIDs: map[string]string{"match_id": "pixel-test"},
 				// The digest of test@example.com.
 				Email: "973dfe463ec85785f5f95af5ba3906eedb2d931c24e69824a89ea65dba4e813b", EmailGoogle: "973dfe463ec85785f5f95af5ba3906eedb2d931c24e69824a89ea65dba4e813b",
 			},

@@ -7,8 +7,10 @@ import (
 	"encoding/base64"
 	"html/template"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
 
@@ -74,6 +76,8 @@ func (i *imitation) authorize(w http.ResponseWriter, r *http.Request) {
 		page.Wrong = "scope is missing"
 	case q.Get("state") == "":
 		page.Wrong = "state is missing"
+	case lacks(q, g.Params) != "":
+		page.Wrong = lacks(q, g.Params)
 	case g.PKCE && (q.Get("code_challenge") == "" || q.Get("code_challenge_method") != "S256"):
 		page.Wrong = "code_challenge with S256 is missing"
 	}
@@ -98,6 +102,17 @@ func (i *imitation) authorize(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
 	w.WriteHeader(status)
 	_ = authorizePage.Execute(w, page)
+}
+
+// lacks names a parameter that the partner needs and did not get, such as the one
+// without which it gives no refresh token.
+func lacks(q url.Values, params map[string]string) string {
+	for _, name := range slices.Sorted(maps.Keys(params)) {
+		if q.Get(name) != params[name] {
+			return name + " must be " + params[name]
+		}
+	}
+	return ""
 }
 
 // exchangeCode answers a call for the first tokens of an account, if it is one.
