@@ -1,5 +1,5 @@
 # One command a line; README.md says when to use which.
-.PHONY: build test generate reference dashboards chaos
+.PHONY: build test generate reference dashboards faults chaos
 
 build: ## the binary, static
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o pixel .
@@ -17,6 +17,9 @@ reference: ## docs/reference, from the code
 
 dashboards: ## Grafana's files, from docs/deploy/grafana/dashboards.yml
 	go test ./modules/ops -run TestTheDashboards -update
+
+faults: ## the dispatcher's fault table in its long form: a partner is down for ten minutes
+	PIXEL_LONG=1 go test -count=1 -timeout 60m -v -run TestTheFaultTable ./modules/dispatcher
 
 chaos: ## the fault suite: break it under load, and count what was lost
 	go run ./bench/chaos
