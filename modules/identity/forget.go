@@ -3,7 +3,6 @@ package identity
 import (
 	"context"
 	"slices"
-	"strings"
 )
 
 // Forget takes back what a visitor's events linked, and what is kept of the visitor:
@@ -11,17 +10,7 @@ import (
 // stays, and so do the profiles that it makes. It returns how many records changed. The
 // visitor may also be one that Resolve named for an identifier, which is forgotten then.
 func (g *Graph) Forget(ctx context.Context, pixel, visitor string) (int, error) {
-	return g.forget(ctx, spot{pixel, visitorID(visitor)})
-}
-
-// visitorID is the identifier that a visitor's name stands for.
-func visitorID(visitor string) ID {
-	if digits, ok := strings.CutPrefix(visitor, "v_"); ok {
-		if id, ok := ParseID("p_" + digits); ok && id.Kind() != Visitor {
-			return id
-		}
-	}
-	return Of(Visitor, visitor)
+	return g.forget(ctx, spot{pixel, Visiting(visitor)})
 }
 
 func (g *Graph) forget(ctx context.Context, p spot) (int, error) {
@@ -99,7 +88,7 @@ func (w *work) withoutVisitor(n *node, r *record, visitor ID, name text) {
 		}
 		e.via = left
 	}
-	if !slices.ContainsFunc(r.edges, func(e edge) bool { return !e.has(cut) }) && !r.has(named|blocked|released|overflowed) {
+	if !slices.ContainsFunc(r.edges, func(e edge) bool { return !e.has(cut) }) && !r.has(named|blocked|released|overflowed|kept) {
 		// Nobody else ever brought it.
 		r.edges, r.value = nil, nil
 	}

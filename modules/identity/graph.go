@@ -3,6 +3,8 @@ package identity
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/miq/pixel/modules/analytics"
@@ -65,6 +67,11 @@ type Seen struct {
 	// Withdrawn says that its visitor, as far as is known by now, no longer allows
 	// what links: what was linked under an earlier consent is taken back.
 	Withdrawn bool
+	// Also is what Visiting gave of somebody who is known to be the same person. It
+	// links where that one, in turn, is known.
+	Also ID
+	// Keep makes the event's browser known, so that Also finds it.
+	Keep bool
 	// Whole asks who else its visitor is.
 	Whole bool
 
@@ -106,7 +113,11 @@ func (g *Graph) Resolve(ctx context.Context, seen ...*Seen) error {
 				ns = append(ns, w.node(e.PixelID, i.id))
 			}
 			if len(mine) > 0 {
-				resolved = append(resolved, resolving{s, mine, ns[at:len(ns):len(ns)]})
+				r := resolving{seen: s, idents: mine, nodes: ns[at:len(ns):len(ns)]}
+				if s.Also != (ID{}) {
+					r.also = w.node(e.PixelID, s.Also)
+				}
+				resolved = append(resolved, r)
 			}
 		case s.Withdrawn && e.Subject.AnonymousID != "":
 			p := spot{e.PixelID, Of(Visitor, e.Subject.AnonymousID)}
@@ -147,6 +158,7 @@ type resolving struct {
 	seen   *Seen
 	idents []ident
 	nodes  []*node // in the order of idents
+	also   *node
 }
 
 // finish says who it was.
@@ -236,6 +248,11 @@ func (w *work) see(r *resolving) {
 		if n.rec.has(dirty) || n.stale || n.old != nil && n.rec.seen+renew < w.today {
 			w.near(n)
 		}
+		if n == browser && r.seen.Keep && !n.rec.has(kept) {
+			w.near(n)
+			w.introduce(n, r.idents[i].value, visitor)
+			w.do(n, func(r *record) { r.put(kept, true) })
+		}
 		// Of a browser that says nothing of its visitor nothing is kept.
 		if n == browser && len(r.nodes) == 1 || visitor == "" && len(r.nodes) == 1 {
 			continue
@@ -245,8 +262,18 @@ func (w *work) see(r *resolving) {
 			w.introduce(n, r.idents[i].value, visitor)
 		}
 	}
-	for i, a := range r.nodes {
-		for _, b := range r.nodes[i+1:] {
+	all := r.nodes
+	if r.also != nil && !r.also.rec.void() && !slices.Contains(all, r.also) {
+		if browser == nil && r.also.id.Kind() == Visitor {
+			browser = r.also
+		}
+		all = append(all[:len(all):len(all)], r.also)
+		for i, n := range r.nodes {
+			w.introduce(n, r.idents[i].value, visitor)
+		}
+	}
+	for i, a := range all {
+		for _, b := range all[i+1:] {
 			l := link{at: e.ReceivedAt, source: e.Source, event: e.ID, browser: browser}
 			if !w.knows(a, b, &l) || !w.knows(b, a, &l) {
 				w.near(a)
@@ -256,6 +283,21 @@ func (w *work) see(r *resolving) {
 			}
 		}
 	}
+}
+
+func (w *work) do(n *node, op func(*record)) {
+	n.ops = append(n.ops, op)
+	op(&n.rec)
+}
+
+// Visiting is the identifier that an event's VisitorID stands for.
+func Visiting(visitor string) ID {
+	if digits, ok := strings.CutPrefix(visitor, "v_"); ok {
+		if id, ok := ParseID("p_" + digits); ok && id.Kind() != Visitor {
+			return id
+		}
+	}
+	return Of(Visitor, visitor)
 }
 
 // link is what an event says of two identifiers.
@@ -304,7 +346,7 @@ func (w *work) add(n *node, l *link) {
 				same++
 			}
 		}
-		if same >= w.g.limits.kept(k) {
+		if same >= w.g.limits.room(k) {
 			r.put(overflowed, true)
 			return
 		}
@@ -333,7 +375,7 @@ func (w *work) add(n *node, l *link) {
 // introduce keeps what an identifier is and which visitor its events belong to where
 // they name none.
 func (w *work) introduce(n *node, value, visitor string) {
-	do := func(r *record) {
+	w.do(n, func(r *record) {
 		if r.value == nil {
 			r.value = pack(value)
 		}
@@ -344,9 +386,7 @@ func (w *work) introduce(n *node, value, visitor string) {
 		default:
 			r.home = pack(visitor)
 		}
-	}
-	n.ops = append(n.ops, do)
-	do(&n.rec)
+	})
 }
 
 // home is the visitor of events that have this identifier and no browser's.

@@ -29,10 +29,10 @@ func (l *Limits) of(k Kind) int {
 	return l.Browsers
 }
 
-// kept is how many of a kind an identifier's record has room for: more than the limit,
+// room is how many of a kind an identifier's record takes: more than the limit,
 // so that one which is let go from quarantine has its links. What was seen with still
 // more cannot be let go.
-func (l *Limits) kept(k Kind) int { return 2 * l.of(k) }
+func (l *Limits) room(k Kind) int { return 2 * l.of(k) }
 
 // Reason is why an identifier links nobody; empty where it may.
 type Reason string

@@ -34,6 +34,7 @@ const (
 	overflowed                   // was seen with more than there is room for
 	large                        // its profile has too many identifiers to be one
 	mapped                       // the analytics store has its profile
+	kept                         // is to be found by an order, though nothing is linked to it
 	dirty                        // what follows from its links is not all written yet
 )
 
@@ -102,7 +103,7 @@ func (r *record) edge(to ID) *edge {
 
 // void reports whether nothing is known that is worth keeping.
 func (r *record) void() bool {
-	return len(r.edges) == 0 && r.flags&(named|blocked|released|overflowed) == 0
+	return len(r.edges) == 0 && r.flags&(named|blocked|released|overflowed|kept) == 0
 }
 
 // epoch is when days are counted from.

@@ -50,7 +50,7 @@ func (r *reference) quiet(a ID) bool {
 	}
 	tooMany := false
 	for k := User; k < kinds; k++ {
-		if all[k] > r.limits.kept(k) {
+		if all[k] > r.limits.room(k) {
 			return true
 		}
 		tooMany = tooMany || n[k] > r.limits.of(k)

@@ -61,6 +61,19 @@ func NotSentFor(code string) string {
 	return NotSent + ":" + code
 }
 
+// DuplicateFor is the outcome of an event that came before: by the id of what it was
+// told, and the way that this copy came.
+func DuplicateFor(by, source string) string { return Duplicate + ":" + by + "_" + Way(source) }
+
+// Way is an event's source, as the books name it.
+func Way(source string) string {
+	switch source {
+	case "web", "pixel", "server":
+		return source
+	}
+	return "other"
+}
+
 // Book is one pixel's hour. Of what came in then
 //
 //	Received = Suppressed + Rejected + Accepted
@@ -82,6 +95,10 @@ type Book struct {
 	Dead      int64 `json:"dead"`
 	Dropped   int64 `json:"dropped"` // deleted undone, by an operator
 	Waiting   int64 `json:"waiting"`
+
+	// Duplicates part Duplicate by what told so, "event" or "order", and the way that
+	// the copy came: "order_server".
+	Duplicates map[string]int64 `json:"duplicate_by_way,omitempty"`
 
 	Partners []Partner `json:"partners"`
 }
@@ -122,6 +139,7 @@ func Books(counts []queue.Count) []Book {
 		}
 		b.Received, b.Suppressed, b.Rejected, b.Accepted = f.received+f.suppressed+f.rejected, f.suppressed, f.rejected, f.in
 		b.Stored, b.Duplicate, b.Purged = f.ended[Stored], f.ended[Duplicate], f.ended[Purged]
+		b.Duplicates = f.repeats
 		b.Dead, b.Dropped, b.Waiting = f.dead(), f.dropped+f.deadDropped, f.waiting()
 	}
 	out := make([]Book, 0, len(by))
@@ -149,6 +167,12 @@ func (b *Book) Add(o Book) {
 		{&b.Dead, &o.Dead}, {&b.Dropped, &o.Dropped}, {&b.Waiting, &o.Waiting},
 	} {
 		*p[0] += *p[1]
+	}
+	for way, n := range o.Duplicates {
+		if b.Duplicates == nil {
+			b.Duplicates = map[string]int64{}
+		}
+		b.Duplicates[way] += n
 	}
 	for _, p := range o.Partners {
 		i := slices.IndexFunc(b.Partners, func(q Partner) bool { return q.Name == p.Name })

@@ -19,6 +19,7 @@ type flow struct {
 	total                            int64            // of ended
 	routed                           map[string]int64 // stored and handed to a partner, by partner
 	reasons                          map[string]int64 // not sent, by code
+	repeats                          map[string]int64 // duplicates, by what told so and the way they came
 }
 
 // key names a flow; partner is empty for processing.
@@ -105,6 +106,8 @@ func (f *flow) enter(c queue.Count) {
 			for p := range strings.SplitSeq(detail, ",") {
 				add(&f.routed, p, c.N)
 			}
+		case outcome == Duplicate && detail != "":
+			add(&f.repeats, detail, c.N)
 		case outcome == NotSent:
 			if detail == "" {
 				detail = "other"

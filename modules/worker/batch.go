@@ -14,6 +14,7 @@ import (
 const (
 	stored      = "stored"
 	duplicate   = "duplicate"   // the same event came before
+	repeated    = "repeated"    // the same purchase did, as another event
 	revoked     = "revoked"     // the visitor withdrew consent after the event
 	suppressed  = "suppressed"  // its signals do not allow keeping it any more
 	undecodable = "undecodable" // buried
@@ -52,8 +53,11 @@ type end struct {
 
 // entry is what the ledger is told of it.
 func (e end) entry() string {
-	if e.outcome == duplicate {
-		return ledger.Duplicate
+	switch e.outcome {
+	case duplicate:
+		return ledger.DuplicateFor("event", e.item.event.Source)
+	case repeated:
+		return ledger.DuplicateFor("order", e.item.event.Source)
 	}
 	return ledger.Purged // revoked or suppressed: consent took it back
 }

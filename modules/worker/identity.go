@@ -16,7 +16,7 @@ func (w *Worker) identity(ctx context.Context, b *batch) error {
 	seen := make([]*identity.Seen, len(b.items))
 	for i, it := range b.items {
 		x := &it.event.Enrichment
-		all[i] = identity.Seen{Event: &it.event, Alone: x.Bot != "" && !x.Automated, Withdrawn: it.less(), Whole: it.credits()}
+		all[i] = identity.Seen{Event: &it.event, Alone: x.Bot != "" && !x.Automated, Withdrawn: it.less(), Whole: it.credits(), Keep: it.buys()}
 		seen[i] = &all[i]
 	}
 	if err := w.people.Resolve(ctx, seen...); err != nil {

@@ -8,6 +8,7 @@ type Metrics struct {
 	events  *prometheus.CounterVec
 	batches *prometheus.CounterVec
 	panics  *prometheus.CounterVec
+	repeats *prometheus.CounterVec
 }
 
 // NewMetrics registers the worker's metrics.
@@ -23,17 +24,20 @@ func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
 		batches: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "pixel_worker_batches_total", Help: "Batches: done, handed back untried, or done again one by one.",
 		}, []string{"result"}),
+		repeats: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "pixel_worker_duplicates_total", Help: "Events that came before, by what told so (the event's id, or the order's of a purchase) and by the way this copy came.",
+		}, []string{"by", "source"}),
 		panics: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "pixel_worker_panics_total", Help: "Panics of a step.",
 		}, []string{"step"}),
 	}
-	for _, c := range []prometheus.Collector{m.steps, m.events, m.batches, m.panics} {
+	for _, c := range []prometheus.Collector{m.steps, m.events, m.batches, m.panics, m.repeats} {
 		if err := r.Register(c); err != nil {
 			return nil, err
 		}
 	}
 	// All outcomes are there from the start, so that a rate over them is one.
-	for _, o := range []string{stored, duplicate, revoked, suppressed, undecodable, poisoned} {
+	for _, o := range []string{stored, duplicate, repeated, revoked, suppressed, undecodable, poisoned} {
 		m.events.WithLabelValues(o)
 	}
 	return m, nil

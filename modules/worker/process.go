@@ -216,6 +216,9 @@ func (w *Worker) settle(b *batch) *failure {
 	w.metrics.events.WithLabelValues(stored).Add(float64(len(b.items)))
 	for _, e := range b.ended {
 		w.metrics.events.WithLabelValues(e.outcome).Inc()
+		if by := map[string]string{duplicate: "event", repeated: "order"}[e.outcome]; by != "" {
+			w.metrics.repeats.WithLabelValues(by, ledger.Way(e.item.event.Source)).Inc()
+		}
 	}
 	w.metrics.batches.WithLabelValues("done").Inc()
 	return nil

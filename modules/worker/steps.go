@@ -34,6 +34,7 @@ func (w *Worker) list() []step {
 		{"consent", w.consent},
 		{"enrich", w.enrich}, // before identity: what visits by itself links nobody
 		{"identity", w.identity},
+		{"orders", w.orders},
 		{"session", w.session},
 		{"attribution", w.attribution},
 		{"archive", w.archive},
