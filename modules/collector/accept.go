@@ -143,7 +143,7 @@ func (c *Collector) prepare(ec *echo.Context, b *batch, p *settings.Pixel, env *
 		in, res := &events[i], &a.results[i]
 		f := in.Fault
 		if f.Code == "" {
-			f = c.event(&b.made, in, env, came)
+			f = c.event(&b.made, in, p, env, came)
 		}
 		switch {
 		case f.Code != "":
@@ -226,6 +226,13 @@ func (c *Collector) share(ec *echo.Context, e *event.Event, p *settings.Pixel, e
 	e.PixelID, e.ReceivedAt, e.SentAt, e.Source = p.ID, now, env.SentAt, source
 	e.Consent, e.Verdict, e.Context = env.Consent, verdict, env.Context
 	e.Trace = traceparent(r.Context())
+	if keys := p.Processing.Keys; len(keys) > 0 {
+		page := &e.Context.Page
+		var here, there event.Cleaned
+		page.URL, here = event.CleanURL(page.URL, keys)
+		page.Referrer, there = event.CleanURL(page.Referrer, keys)
+		env.Cleaned |= here | there
+	}
 	if verdict.State == event.Full {
 		e.Subject = identity.Digest(env.Identity, p.Country)
 	} else {
@@ -235,24 +242,38 @@ func (c *Collector) share(ec *echo.Context, e *event.Event, p *settings.Pixel, e
 		return // it says itself what the visitor's own request showed
 	}
 	e.Context.IP = ec.RealIP()
-	e.Context.UserAgent = header(r.UserAgent(), maxUserAgent)
+	e.Context.UserAgent = event.WithoutMail(header(r.UserAgent(), maxUserAgent))
 	e.Context.ClientHints = hints(r.Header)
 	e.Context.Place = place(r)
 }
 
 // event makes one event of what came.
-func (c *Collector) event(made *event.Event, in *event.Incoming, env *event.Envelope, came time.Time) event.Fault {
+func (c *Collector) event(made *event.Event, in *event.Incoming, p *settings.Pixel, env *event.Envelope, came time.Time) event.Fault {
 	var f event.Fault
-	if made.Time, f = in.When(env.SentAt, came); f.Code != "" {
+	var skew time.Duration
+	if p.Processing.Does("clock") {
+		made.Time, skew, f = in.Corrected(env.SentAt, came)
+	} else {
+		made.Time, f = in.When(env.SentAt, came)
+	}
+	if f.Code != "" {
 		return f
 	}
+	cleaned, f := in.Clean(p.Processing.Keys)
+	if f.Code != "" {
+		return f
+	}
+	if cleaned |= env.Cleaned; cleaned != 0 {
+		c.metrics.cleaned.WithLabelValues(cleaned.String()).Inc()
+	}
+	made.Enrichment.Skew, made.Enrichment.Cleaned = skew.Milliseconds(), cleaned.String()
 	if made.Order, f = in.Order(); f.Code != "" {
 		return f
 	}
 	if made.Properties, f = in.Compact(); f.Code != "" {
 		return f
 	}
-	if in.ID == "" {
+	if in.ID = event.HideID(in.ID); in.ID == "" {
 		in.ID = newIDs(1).at(0)
 	}
 	made.ID, made.Name, made.Seq = in.ID, in.Name, max(in.Seq, 0)

@@ -111,7 +111,7 @@ func (in *consentChange) check() event.Fault {
 		f, _ := errors.AsType[event.Fault](err)
 		return f
 	}
-	in.Consent = env.Consent
+	in.Consent, in.AnonymousID = env.Consent, env.Identity.AnonymousID
 	return event.Fault{}
 }
 

@@ -24,7 +24,7 @@ func cookieID(ec *echo.Context) string {
 	if err != nil || !event.ValidID(k.Value) {
 		return ""
 	}
-	return k.Value
+	return event.HideID(k.Value) // one that another page of the site set may be anything
 }
 
 // keepCookie gives the browser its visitor id, where consent allows to keep one.

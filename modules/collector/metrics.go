@@ -17,6 +17,7 @@ type metrics struct {
 	consent      *prometheus.CounterVec
 	lostRefusals prometheus.Counter
 	edge         *prometheus.CounterVec
+	cleaned      *prometheus.CounterVec
 	seconds      prometheus.Histogram
 	group        prometheus.Histogram
 	commit       prometheus.Histogram
@@ -42,6 +43,9 @@ func newMetrics(reg prometheus.Registerer, r *room) *metrics {
 		lostRefusals: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "pixel_collector_dead_letters_lost_total", Help: "Refusals that were not written to the validation dead letters: too many, or the queue was busy.",
 		}),
+		cleaned: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "pixel_collector_cleaned_total", Help: "Events out of whose address or properties personal data was taken, by its kinds.",
+		}, []string{"kinds"}),
 		edge: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "pixel_collector_edge_requests_total", Help: "Requests that came with an edge's word, by what its signature was worth: only the valid are believed.",
 		}, []string{"outcome"}),
@@ -62,7 +66,7 @@ func newMetrics(reg prometheus.Registerer, r *room) *metrics {
 		m.accepted[i] = m.events.WithLabelValues(accepted, string(p))
 	}
 	if reg != nil {
-		reg.MustRegister(m.events, m.suppressions, m.rejections, m.consent, m.lostRefusals, m.edge, m.seconds, m.group, m.commit,
+		reg.MustRegister(m.events, m.suppressions, m.rejections, m.consent, m.lostRefusals, m.edge, m.cleaned, m.seconds, m.group, m.commit,
 			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 				Name: "pixel_collector_waiting_bytes", Help: "Bytes of requests that are being read or wait to be durable.",
 			}, func() float64 { return float64(r.used.Load()) }))

@@ -209,7 +209,7 @@ func (m *segmentMessage) context(to *event.Context) {
 	to.Screen = event.Screen{Width: int(min(max(c.Screen.Width, 0), 1<<16)), Height: int(min(max(c.Screen.Height, 0), 1<<16))}
 	to.SDK = c.Library
 	// The visitor's, by the word of a server: see shared.
-	to.IP, to.UserAgent = header(string(c.IP), 64), header(string(c.UserAgent), maxUserAgent)
+	to.IP, to.UserAgent = header(string(c.IP), 64), event.WithoutMail(header(string(c.UserAgent), maxUserAgent))
 }
 
 // address is the page's, with the campaign where that is told beside it.

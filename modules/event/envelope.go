@@ -17,6 +17,8 @@ type Envelope struct {
 	Consent  Consent
 	Identity Identity
 	Context  Context
+	// Cleaned is what Check found in Context and took out.
+	Cleaned Cleaned
 	// Events are the events as they were sent, each valid JSON and else unread,
 	// so that a bad one does not spoil the others. They are parts of the body
 	// that was decoded.
@@ -122,6 +124,7 @@ type Incoming struct {
 	order     orderFields // if orderRead
 	orderRead bool
 	compact   bool // Properties are as short as can be
+	named     bool // one of their names is a personal one, which is known if orderRead
 }
 
 // Order is the commercial part of the event's properties: see ParseOrder.

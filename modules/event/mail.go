@@ -13,6 +13,9 @@ const removedMail = "(removed)"
 // a newsletter's link or a form sent by GET leaves it in a page's address.
 var mail = regexp.MustCompile(`(?i)[\pL\pN._%+-]+(?:@|%(?:25)*40)(?:[\pL\pN-]+\.)+\pL{2,}`)
 
+// WithoutMail is a text without the e-mail addresses in it.
+func WithoutMail(s string) string { return withoutMail(s) }
+
 // withoutMail is s without the e-mail addresses in it. Whatever a visitor allowed,
 // a page's address goes to storage and to partners as it is, and never as a digest.
 func withoutMail(s string) string {

@@ -397,9 +397,9 @@ func (r *Reader) event() {
 				break
 			}
 			begin := r.i
-			r.plain = true
+			r.plain, r.personal = true, false
 			r.properties(in)
-			in.compact = r.plain
+			in.compact, in.named = r.plain, r.personal
 			in.Properties = jsontext.Value(r.body[begin:r.i:r.i])
 		default:
 			r.fail()

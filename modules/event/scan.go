@@ -22,6 +22,8 @@ type scanner struct {
 	// names are those of the objects that are open, to find one that is there
 	// twice.
 	names []string
+	// personal becomes true with a name that says of a person.
+	personal bool
 }
 
 const (
@@ -301,4 +303,5 @@ func (p *scanner) fresh(base int, name string) {
 		}
 	}
 	p.names = append(p.names, name)
+	p.personal = p.personal || PersonalName(name)
 }

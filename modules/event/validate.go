@@ -95,25 +95,34 @@ func (e *Envelope) Check() error {
 	for _, s := range []*string{&c.USPrivacy, (*string)(&c.State), &c.GCM.AdStorage, &c.GCM.AdUserData, &c.GCM.AdPersonalization, &c.GCM.AnalyticsStorage} {
 		cut(s, maxShort)
 	}
-	e.Context.trim()
+	e.Identity.AnonymousID = HideID(e.Identity.AnonymousID)
+	e.Cleaned = e.Context.trim()
 	e.Identity.ClickIDs = external(e.Identity.ClickIDs)
 	e.Identity.PartnerIDs = external(e.Identity.PartnerIDs)
 	return nil
 }
 
-func (c *Context) trim() {
+func (c *Context) trim() (found Cleaned) {
 	p := &c.Page
-	p.URL, p.Referrer, p.Title = withoutMail(p.URL), withoutMail(p.Referrer), withoutMail(p.Title)
+	var there Cleaned
+	p.URL, found = CleanURL(p.URL, nil)
+	p.Referrer, there = CleanURL(p.Referrer, nil)
+	found |= there
+	if title := withoutMail(p.Title); title != p.Title {
+		p.Title, found = title, found|cleanedMail
+	}
 	cut(&p.URL, maxURL)
 	cut(&p.Referrer, maxURL)
 	cut(&p.Title, maxTitle)
-	for _, s := range []*string{&c.Locale, &c.Timezone, &c.SDK.Name, &c.SDK.Version, &c.Tab} {
+	for _, s := range [...]*string{&c.Locale, &c.Timezone, &c.SDK.Name, &c.SDK.Version, &c.Tab} {
+		*s = withoutMail(*s)
 		cut(s, maxShort)
 	}
 	c.Touch.First.trim()
 	c.Touch.Last.trim()
 	c.Screen.Width = min(max(c.Screen.Width, 0), maxScreen)
 	c.Screen.Height = min(max(c.Screen.Height, 0), maxScreen)
+	return found
 }
 
 // trim takes out what no address would have held.
@@ -141,7 +150,7 @@ func external(m map[string]string) map[string]string {
 		return nil
 	}
 	for k, v := range m {
-		if v == "" || len(k) > maxExternalN || len(v) > maxExternalV || !ValidName(k) || strings.ContainsFunc(v, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+		if v == "" || len(k) > maxExternalN || len(v) > maxExternalV || !ValidName(k) || HideID(v) != v || strings.ContainsFunc(v, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
 			delete(m, k)
 		}
 	}
@@ -265,4 +274,28 @@ func (in *Incoming) When(sent, received time.Time) (time.Time, Fault) {
 		return received.Add(-min(max(sent.Sub(t), 0), late)), Fault{}
 	}
 	return t, Fault{"/time", "too_old", "must be less than a year ago"}
+}
+
+// wrongBy is how far a client's clock may be from ours before it counts as wrong: a
+// request takes its time too.
+const wrongBy = time.Minute
+
+// Corrected is When for a sender whose clock may be wrong. Where the time of sending
+// differs from that of the arrival by more than a minute, the event happened as long
+// before its arrival as it did before its sending; skew is by how much that moves it.
+func (in *Incoming) Corrected(sent, received time.Time) (t time.Time, skew time.Duration, f Fault) {
+	if off := received.Sub(sent); in.Time == "" || sent.IsZero() || off <= wrongBy && off >= -wrongBy {
+		t, f = in.When(sent, received)
+		return t, 0, f
+	}
+	said, err := parseTime(in.Time)
+	if err != nil {
+		return said, 0, Fault{"/time", "invalid_time", err.Error()}
+	}
+	age := max(sent.Sub(said), 0)
+	if age > late {
+		return said, 0, Fault{"/time", "too_old", "must be less than a year ago"}
+	}
+	t = received.Add(-age)
+	return t, t.Sub(said), f
 }

@@ -4,6 +4,7 @@ package identity
 
 import (
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"strings"
 	"unicode"
@@ -11,18 +12,16 @@ import (
 	"github.com/miq/pixel/modules/event"
 )
 
-// ofNothing is the SHA-256 of the empty string, which careless tags send as if
-// it were somebody's.
-const ofNothing = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-
 // Digest turns what a page says of a visitor into what we keep: ids, and a
 // SHA-256 by each rule that a partner has. It is the only reader of the plain
 // values, and keeps none of them. country (ISO 3166-1 alpha-2) is where the site
 // sells; it helps to read a national phone number whose address names none.
 //
-// A value that is a SHA-256 already, 64 hexadecimal digits, is never hashed
-// again; one that normalises to nothing gives no digest. A plain value counts
-// before a ready digest of the same thing, whose rule we cannot know.
+// A value that is a SHA-256 already, 64 hexadecimal digits of either case or its 32
+// bytes in base64, is never hashed again; one that normalises to nothing, or that
+// nobody has, such as none@none.com and 0000000000, gives no digest, ready or not. A
+// plain value counts before a ready digest of the same thing, whose rule we cannot
+// know.
 func Digest(in event.Identity, country string) event.Subject {
 	s := event.Subject{
 		AnonymousID: in.AnonymousID,
@@ -39,16 +38,17 @@ func Digest(in event.Identity, country string) event.Subject {
 	}
 	a := in.Address
 	if a != (event.Address{}) {
-		s.FirstName = sum(alphanumeric(a.FirstName))
-		s.LastName = sum(alphanumeric(a.LastName))
-		s.Street = sum(alphanumeric(a.Street))
-		s.City = sum(alphanumeric(a.City))
-		s.Region = sum(alphanumeric(a.Region))
-		s.PostalCode = sum(without(strings.ToLower(a.PostalCode), unicode.IsSpace))
+		postal := func(v string) string { return without(strings.ToLower(v), unicode.IsSpace) }
+		s.FirstName = by(alphanumeric, a.FirstName)
+		s.LastName = by(alphanumeric, a.LastName)
+		s.Street = by(alphanumeric, a.Street)
+		s.City = by(alphanumeric, a.City)
+		s.Region = by(alphanumeric, a.Region)
+		s.PostalCode = by(postal, a.PostalCode)
 		s.Country = Country(a.Country)
-		s.FirstNameGoogle = other(sum(without(strings.ToLower(a.FirstName), unicode.IsSpace)), s.FirstName)
-		s.LastNameGoogle = other(sum(strings.TrimSpace(without(strings.ToLower(a.LastName), unicode.IsPunct))), s.LastName)
-		s.StreetGoogle = other(sum(strings.ToLower(strings.TrimSpace(a.Street))), s.Street)
+		s.FirstNameGoogle = other(by(postal, a.FirstName), s.FirstName)
+		s.LastNameGoogle = other(by(func(v string) string { return strings.TrimSpace(without(strings.ToLower(v), unicode.IsPunct)) }, a.LastName), s.LastName)
+		s.StreetGoogle = other(by(func(v string) string { return strings.ToLower(strings.TrimSpace(v)) }, a.Street), s.Street)
 		if s.FirstName != "" && s.LastName != "" && s.PostalCode != "" && s.Country != "" {
 			s.Locality = event.Locality{City: place(a.City), Region: place(a.Region), PostalCode: place(a.PostalCode)}
 		}
@@ -65,13 +65,24 @@ func Digest(in event.Identity, country string) event.Subject {
 	return s
 }
 
+// by is a value's digest by a rule; one that came as a digest stays, and junk has none.
+func by(rule func(string) string, value string) string {
+	if r := ready(value); r != "" {
+		return r
+	}
+	if junk[strings.ToLower(strings.TrimSpace(value))] {
+		return ""
+	}
+	return sum(rule(value))
+}
+
 // customer is the advertiser's own id. Where that is an e-mail address, as in
 // some shops, its digest stands for it: an id has to tell customers apart, not
 // to name them.
 func customer(id string) string {
 	id = strings.TrimSpace(id)
 	if !strings.Contains(id, "@") {
-		return id
+		return event.HideID(id) // a telephone number
 	}
 	if plain, _, _ := email(id); plain != "" {
 		return plain
@@ -101,12 +112,12 @@ func other(digest, kept string) string {
 // (no white space at all; at gmail no dots and no +suffix either) and, where it
 // differs from that, by Campaign Manager 360's (at gmail no dots).
 func email(s string) (plain, google, cm360 string) {
-	s = strings.ToLower(strings.TrimSpace(s))
 	if r := ready(s); r != "" {
 		return r, r, ""
 	}
+	s = strings.ToLower(strings.TrimSpace(s))
 	local, domain, ok := strings.Cut(s, "@")
-	if !ok || local == "" || domain == "" || strings.Contains(domain, "@") {
+	if !ok || local == "" || !strings.Contains(strings.Trim(domain, "."), ".") || strings.Contains(domain, "@") || junkMail(local, s) {
 		return "", "", "" // "none", "n/a", and what else is typed into such fields
 	}
 	plain = sum(s)
@@ -127,27 +138,54 @@ func email(s string) (plain, google, cm360 string) {
 	return plain, sum(name + "@" + domain), cm360
 }
 
-// ready returns a SHA-256 that came as one, in lower case, or "".
+// ready returns a SHA-256 that came as one, in lower-case hex, or "".
 func ready(s string) string {
-	s = strings.ToLower(strings.TrimSpace(s))
-	if len(s) != 64 || s == ofNothing {
-		return ""
-	}
-	for i := range len(s) {
-		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+	s = strings.TrimSpace(s)
+	switch len(s) {
+	case 64:
+		s = strings.ToLower(s)
+		for i := range len(s) {
+			if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+				return ""
+			}
+		}
+	case 43, 44:
+		b, err := base64.RawStdEncoding.DecodeString(standard.Replace(strings.TrimSuffix(s, "=")))
+		if err != nil || len(b) != sha256.Size {
 			return ""
 		}
+		s = hex.EncodeToString(b)
+	default:
+		return ""
+	}
+	if junkDigests[s] {
+		return ""
 	}
 	return s
 }
 
-// sum is the digest of a normalised value, in lower-case hex.
-func sum(s string) string {
-	if s == "" || s == ofNothing {
+// standard turns base64's other alphabet into the usual one.
+var standard = strings.NewReplacer("-", "+", "_", "/")
+
+// Base64 is a digest as UID2 and EUID want it: its 32 bytes in base64. Theirs is
+// Google's rule for e-mail addresses, and E.164 with its plus for telephones.
+func Base64(digest string) string {
+	b, err := hex.DecodeString(digest)
+	if err != nil || len(b) != sha256.Size {
 		return ""
 	}
-	if r := ready(s); r != "" {
-		return r
+	return base64.StdEncoding.EncodeToString(b)
+}
+
+// sum is the digest of a normalised value, in lower-case hex.
+func sum(s string) string {
+	if s == "" || junk[s] {
+		return ""
+	}
+	if len(s) == 64 || len(s) == 43 || len(s) == 44 {
+		if r := ready(s); r != "" || junkDigests[strings.ToLower(s)] {
+			return r
+		}
 	}
 	b := sha256.Sum256([]byte(s))
 	return hex.EncodeToString(b[:])

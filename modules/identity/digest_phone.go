@@ -12,7 +12,7 @@ func phone(s, country string) (e164, digits string) {
 		return r, ""
 	}
 	n := international(s, country)
-	if len(n) < 8 || len(n) > 15 || n[0] == '0' {
+	if len(n) < 8 || len(n) > 15 || n[0] == '0' || junkPhone(n) {
 		return "", ""
 	}
 	return sum("+" + n), sum(n)
