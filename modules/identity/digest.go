@@ -70,7 +70,7 @@ func by(rule func(string) string, value string) string {
 	if r := ready(value); r != "" {
 		return r
 	}
-	if junk[strings.ToLower(strings.TrimSpace(value))] {
+	if unfilled[strings.ToLower(strings.TrimSpace(value))] {
 		return ""
 	}
 	return sum(rule(value))
@@ -158,7 +158,7 @@ func ready(s string) string {
 	default:
 		return ""
 	}
-	if junkDigests[s] {
+	if emptyDigests[s] {
 		return ""
 	}
 	return s
@@ -179,11 +179,11 @@ func Base64(digest string) string {
 
 // sum is the digest of a normalised value, in lower-case hex.
 func sum(s string) string {
-	if s == "" || junk[s] {
+	if s == "" || unfilled[s] {
 		return ""
 	}
 	if len(s) == 64 || len(s) == 43 || len(s) == 44 {
-		if r := ready(s); r != "" || junkDigests[strings.ToLower(s)] {
+		if r := ready(s); r != "" || emptyDigests[strings.ToLower(s)] {
 			return r
 		}
 	}

@@ -6,19 +6,20 @@ import (
 	"strings"
 )
 
-// junk are the texts that stand in a field which nobody filled in.
-var junk = words("", " ", "-", "--", "0", "n/a", "#n/a", "none", "undefined", "unknown", "anonymous", "(not set)", "notset", "not set", "[object object]", "nan", "false", "true",
+// unfilled are the texts that stand in a field which nobody filled in. They give no
+// digest; what junk.go lists gives one that links nobody.
+var unfilled = set("", " ", "-", "--", "0", "n/a", "#n/a", "none", "undefined", "unknown", "anonymous", "(not set)", "notset", "not set", "[object object]", "nan", "false", "true",
 	"notavailable", "notprovided", "objectobject")
 
 // junkMails are addresses that are typed where one must be given.
-var junkMails = words("none@none.com", "test@test.com", "test@test.de", "a@a.com", "a@b.com", "na@na.com", "no@no.com", "no@email.com", "noemail@noemail.com", "email@email.com",
+var junkMails = set("none@none.com", "test@test.com", "test@test.de", "a@a.com", "a@b.com", "na@na.com", "no@no.com", "no@email.com", "noemail@noemail.com", "email@email.com",
 	"null@null.com", "unknown@unknown.com", "asdf@asdf.com", "user@domain.com", "name@domain.com", "guest@guest.com", "x@x.com")
 
-// junkDigests are what careless tags make of both, as if it were somebody's: the
+// emptyDigests are what careless tags make of both, as if it were somebody's: the
 // SHA-256 of the empty string above all.
-var junkDigests = func() map[string]bool {
+var emptyDigests = func() map[string]bool {
 	m := map[string]bool{}
-	for _, list := range [...]map[string]bool{junk, junkMails, words("null")} {
+	for _, list := range [...]map[string]bool{unfilled, junkMails, set("null")} {
 		for s := range list {
 			b := sha256.Sum256([]byte(s))
 			m[hex.EncodeToString(b[:])] = true
@@ -26,14 +27,6 @@ var junkDigests = func() map[string]bool {
 	}
 	return m
 }()
-
-func words(list ...string) map[string]bool {
-	m := make(map[string]bool, len(list))
-	for _, s := range list {
-		m[s] = true
-	}
-	return m
-}
 
 // junkMail reports an address, in lower case, that is nobody's.
 func junkMail(local, whole string) bool {
