@@ -21,6 +21,7 @@ import (
 
 	"github.com/miq/pixel/config"
 	"github.com/miq/pixel/modules/analytics"
+	"github.com/miq/pixel/modules/backfill"
 	"github.com/miq/pixel/modules/consent"
 	"github.com/miq/pixel/modules/delivery"
 	"github.com/miq/pixel/modules/health"
@@ -72,6 +73,7 @@ type Admin struct {
 	audit       audit
 	sessions    *scs.SessionManager
 	partners    *roster
+	backfills   *backfill.Jobs // the book of them; workers do them
 	forms       *forms
 	senders     map[string]*delivery.Sender // for test events
 	views       *views
@@ -106,6 +108,7 @@ func New(o Options) (*Admin, error) {
 			Name: "pixel_admin_live_watchers", Help: "Open streams of live events.",
 		}),
 	}
+	a.backfills = backfill.NewJobs(o.State, func(name string) bool { return a.partners.adapters[name] != nil }, o.Now)
 	a.senders = map[string]*delivery.Sender{}
 	for name, adapter := range a.partners.adapters {
 		a.senders[name] = delivery.New(adapter, delivery.NewClient(1), o.Vault, o.Now)

@@ -25,18 +25,21 @@ type pixelBody struct {
 	Country     string                  `json:"country"`
 	Banner      settings.BannerOptions  `json:"banner,omitzero"`
 	Tag         settings.TagOptions     `json:"tag,omitzero"`
+	Dry         bool                    `json:"dry,omitzero"`
+	Processing  settings.Processing     `json:"processing,omitzero"`
+	Retention   settings.Retention      `json:"retention,omitzero"`
 	Routes      []settings.Route        `json:"routes"`
 	Revision    int64                   `json:"revision"`
 }
 
 func bodyOf(p settings.Pixel) pixelBody {
-	return pixelBody{p.ID, p.Name, p.Advertiser, p.Domains, &p.Enabled, p.ConsentMode, p.Consent, p.PrivacyURL, p.Country, p.Banner, p.Tag, p.Routes, p.Revision}
+	return pixelBody{p.ID, p.Name, p.Advertiser, p.Domains, &p.Enabled, p.ConsentMode, p.Consent, p.PrivacyURL, p.Country, p.Banner, p.Tag, p.Dry, p.Processing, p.Retention, p.Routes, p.Revision}
 }
 
 func (b pixelBody) pixel() settings.Pixel {
 	return settings.Pixel{
 		ID: b.ID, Name: b.Name, Advertiser: b.Advertiser, Domains: b.Domains, Enabled: b.Enabled == nil || *b.Enabled,
-		ConsentMode: b.ConsentMode, Consent: b.Consent, PrivacyURL: b.PrivacyURL, Country: b.Country, Banner: b.Banner, Tag: b.Tag, Routes: b.Routes, Revision: b.Revision,
+		ConsentMode: b.ConsentMode, Consent: b.Consent, PrivacyURL: b.PrivacyURL, Country: b.Country, Banner: b.Banner, Tag: b.Tag, Dry: b.Dry, Processing: b.Processing, Retention: b.Retention, Routes: b.Routes, Revision: b.Revision,
 	}
 }
 
@@ -82,29 +85,40 @@ func (a *Admin) patchPixel(c *echo.Context) error {
 	if change.Kind() != '{' {
 		return settings.Invalid{{Field: "", Message: "must be an object"}}
 	}
-	was, err := json.Marshal(bodyOf(p))
+	changed, err := patched(p, change)
 	if err != nil {
 		return err
 	}
-	merged, err := mergePatch(was, change)
-	if err != nil {
-		return err
-	}
-	var b pixelBody
-	if err := json.Unmarshal(merged, &b, json.RejectUnknownMembers(true)); err != nil {
-		return badPatch(err)
-	}
-	if b.ID != p.ID {
-		return settings.Invalid{{Field: "id", Message: "cannot be changed, since tags on pages name it"}}
-	}
-	if b.ConsentMode == "" {
-		b.ConsentMode = settings.CMP
-	}
-	saved, err := a.changePixel(c.Request().Context(), me(c), "pixel.update", b.pixel())
+	saved, err := a.changePixel(c.Request().Context(), me(c), "pixel.update", changed)
 	if err != nil {
 		return err
 	}
 	return c.JSON(http.StatusOK, saved)
+}
+
+// patched is a pixel after a merge patch.
+func patched(p settings.Pixel, change jsontext.Value) (settings.Pixel, error) {
+	was, err := json.Marshal(bodyOf(p))
+	if err != nil {
+		return p, err
+	}
+	merged, err := mergePatch(was, change)
+	if err != nil {
+		return p, err
+	}
+	var b pixelBody
+	if err := json.Unmarshal(merged, &b, json.RejectUnknownMembers(true)); err != nil {
+		return p, badPatch(err)
+	}
+	if b.ID != p.ID {
+		return p, settings.Invalid{{Field: "id", Message: "cannot be changed, since tags on pages name it"}}
+	}
+	if b.ConsentMode == "" {
+		b.ConsentMode = settings.CMP
+	}
+	out := b.pixel()
+	out.CreatedAt, out.UpdatedAt = p.CreatedAt, p.UpdatedAt
+	return out, nil
 }
 
 func (a *Admin) deletePixel(c *echo.Context) error {

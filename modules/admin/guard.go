@@ -10,6 +10,7 @@ import (
 	"github.com/labstack/echo/v5"
 
 	"github.com/miq/pixel/modules/analytics"
+	"github.com/miq/pixel/modules/backfill"
 	"github.com/miq/pixel/modules/httpserver"
 	"github.com/miq/pixel/modules/settings"
 	"github.com/miq/pixel/modules/state"
@@ -97,6 +98,7 @@ func problem(err error) *httpserver.Problem {
 		errNoPartner:             {Status: http.StatusNotFound, Code: "unknown_partner", Detail: errNoPartner.Error()},
 		errNoQueue:               {Status: http.StatusNotFound, Code: "unknown_queue", Detail: errNoQueue.Error()},
 		errNoLiveQueue:           {Status: http.StatusNotFound, Code: "unknown_queue", Detail: errNoLiveQueue.Error()},
+		backfill.ErrNotFound:     {Status: http.StatusNotFound, Code: "unknown_backfill", Detail: backfill.ErrNotFound.Error()},
 		errNoRoute:               {Status: http.StatusNotFound, Code: "unknown_route", Detail: errNoRoute.Error()},
 		errNoUser:                {Status: http.StatusNotFound, Code: "unknown_user", Detail: errNoUser.Error()},
 		errNoToken:               {Status: http.StatusNotFound, Code: "unknown_token", Detail: errNoToken.Error()},

@@ -11,6 +11,7 @@ func TestEveryPageAnswers(t *testing.T) {
 	b := open(t, allPartners)
 	seed(t, b, time.Now())
 	seedProof(t, b, time.Now())
+	seedBackfills(t, b, time.Now())
 	w := b.as(Administrator)
 	for _, p := range everyPage {
 		t.Run(p.name, func(t *testing.T) {

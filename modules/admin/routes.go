@@ -77,6 +77,13 @@ func (a *Admin) pages() []route {
 		{post, "/dead/:queue/replay", Administrator, a.replayForm},
 		{post, "/dead/:queue/drop", Administrator, a.dropForm},
 
+		{get, "/backfills", Viewer, a.backfillsPage},
+		{post, "/backfills", Administrator, a.backfillForm},
+		{post, "/rehearsals", Marketer, a.rehearsalForm},
+		{get, "/backfills/:id", Viewer, a.backfillPage},
+		{post, "/backfills/:id/cancel", Administrator, a.cancelBackfillForm},
+		{post, "/backfills/:id/resume", Administrator, a.resumeBackfillForm},
+
 		{get, "/privacy/receipts", Administrator, a.receiptsPage},
 		{get, "/privacy/receipts/export", Administrator, a.exportReceipts},
 
@@ -126,6 +133,13 @@ func (a *Admin) api() []route {
 		{get, base + "/dlq/:queue", Viewer, a.listDead},
 		{post, base + "/dlq/:queue/replay", Administrator, a.replayDead},
 		{remove, base + "/dlq/:queue", Administrator, a.dropDead},
+
+		{get, base + "/backfills", Viewer, a.listBackfills},
+		{post, base + "/backfills", Administrator, a.createBackfill},
+		{get, base + "/backfills/:id", Viewer, a.getBackfill},
+		{post, base + "/backfills/:id/cancel", Administrator, a.cancelBackfill},
+		{post, base + "/backfills/:id/resume", Administrator, a.resumeBackfill},
+		{post, base + "/rehearsals", Marketer, a.createRehearsal},
 
 		{get, base + "/reports/at-risk", Viewer, a.atRisk},
 		{get, base + "/reports/timeseries", Viewer, a.timeseries},

@@ -90,6 +90,7 @@ var everyPage = []struct{ name, path string }{
 	{"route-choose", "/pixels/px_shop/routes/new"}, {"route-ttd", "/pixels/px_shop/routes/new?partner=ttd"}, {"route-amazon", "/pixels/px_shop/routes/2"}, {"route-dv360", "/pixels/px_shop/routes/new?partner=dv360"}, {"route-yahoo", "/pixels/px_shop/routes/new?partner=yahoo"},
 	{"partners", "/partners"}, {"partner-ttd", "/partners/ttd"}, {"partner-amazon", "/partners/amazon"}, {"partner-dv360", "/partners/dv360"}, {"partner-yahoo", "/partners/yahoo"},
 	{"receipts", "/privacy/receipts"}, {"receipts-visitor", "/privacy/receipts?visitor_id=visitor-1"}, {"queues", "/queues"}, {"ledger", "/ledger"}, {"at-risk", "/at-risk"}, {"readiness", "/match-readiness"}, {"dead-ttd", "/dead/ttd"}, {"dead-validation", "/dead/validation"}, {"dead-empty", "/dead/amazon"},
+	{"backfills", "/backfills"}, {"backfills-rehearse", "/backfills?form=rehearse&pixel_id=px_shop"}, {"rehearsal", "/backfills/0193f2dd-0000-7000-8000-000000000001"},
 	{"people", "/people"}, {"audit", "/audit"}, {"account", "/account"}, {"missing", "/nowhere"},
 }
 
@@ -128,6 +129,7 @@ func TestScreenshots(t *testing.T) {
 	b := open(t, allPartners)
 	seed(t, b, time.Now())
 	seedProof(t, b, time.Now())
+	seedBackfills(t, b, time.Now())
 	for _, name := range []string{"grace@example.com", "linus@example.com"} {
 		_, err := b.invite(t.Context(), principal{Kind: "user", ID: "usr_1", Name: "ada@example.com", Role: Administrator}, name, Viewer)
 		must(t, err)

@@ -1,0 +1,380 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/labstack/echo/v5"
+
+	"github.com/miq/pixel/modules/backfill"
+	"github.com/miq/pixel/modules/partner"
+	"github.com/miq/pixel/modules/settings"
+)
+
+// replayBody asks for a backfill.
+type replayBody struct {
+	PixelID  string    `json:"pixel_id"`
+	Since    time.Time `json:"since"`
+	Until    time.Time `json:"until"`
+	Events   []string  `json:"events"`
+	Storage  bool      `json:"storage"`
+	Partners []string  `json:"partners"`
+	Rate     int       `json:"rate"`
+}
+
+// rehearsalBody asks for a rehearsal; Change is what PATCH /pixels/{id} would take.
+type rehearsalBody struct {
+	PixelID string         `json:"pixel_id"`
+	Since   time.Time      `json:"since"`
+	Until   time.Time      `json:"until"`
+	Events  []string       `json:"events"`
+	Change  jsontext.Value `json:"change"`
+}
+
+func (a *Admin) listBackfills(c *echo.Context) error {
+	if err := a.query(c).err(); err != nil {
+		return err
+	}
+	list, err := a.backfills.List(c.Request().Context())
+	if err != nil {
+		return err
+	}
+	for i := range list {
+		list[i].Report = nil // each has an address of its own
+	}
+	return c.JSON(http.StatusOK, items(list, ""))
+}
+
+func (a *Admin) getBackfill(c *echo.Context) error {
+	job, err := a.backfills.Get(c.Request().Context(), param(c, "id"))
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, job)
+}
+
+func (a *Admin) createBackfill(c *echo.Context) error {
+	var in replayBody
+	if err := decode(c, &in); err != nil {
+		return err
+	}
+	job, err := a.startBackfill(c.Request().Context(), me(c), backfill.Spec{
+		PixelID: in.PixelID, Since: in.Since, Until: in.Until, Events: in.Events, Storage: in.Storage, Partners: in.Partners, Rate: in.Rate,
+	})
+	return a.created(c, job, err)
+}
+
+func (a *Admin) createRehearsal(c *echo.Context) error {
+	var in rehearsalBody
+	if err := decode(c, &in); err != nil {
+		return err
+	}
+	job, err := a.startRehearsal(c.Request().Context(), me(c), in)
+	return a.created(c, job, err)
+}
+
+func (a *Admin) created(c *echo.Context, job backfill.Job, err error) error {
+	if err != nil {
+		return err
+	}
+	c.Response().Header().Set("Location", base+"/backfills/"+job.ID)
+	return c.JSON(http.StatusCreated, job)
+}
+
+func (a *Admin) cancelBackfill(c *echo.Context) error {
+	return a.turnBackfill(c, "backfill.cancel", a.backfills.Cancel)
+}
+
+func (a *Admin) resumeBackfill(c *echo.Context) error {
+	return a.turnBackfill(c, "backfill.resume", a.backfills.Resume)
+}
+
+func (a *Admin) turnBackfill(c *echo.Context, action string, do func(context.Context, string) (backfill.Job, error)) error {
+	job, err := a.turned(c, action, do)
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, job)
+}
+
+func (a *Admin) turned(c *echo.Context, action string, do func(context.Context, string) (backfill.Job, error)) (backfill.Job, error) {
+	ctx := c.Request().Context()
+	job, err := do(ctx, param(c, "id"))
+	if err != nil {
+		return job, err
+	}
+	return job, a.audit.record(ctx, me(c), action, job.ID, "")
+}
+
+// startBackfill enters a job, and who asked for it.
+func (a *Admin) startBackfill(ctx context.Context, who principal, spec backfill.Spec) (backfill.Job, error) {
+	if spec.PixelID != "" {
+		if _, err := a.pixel(spec.PixelID); err != nil {
+			return backfill.Job{}, settings.Invalid{{Field: "pixel_id", Message: "there is no pixel of that id"}}
+		}
+	}
+	job, err := a.backfills.Create(ctx, spec, who.Name)
+	if err != nil {
+		return job, err
+	}
+	return job, a.audit.record(ctx, who, "backfill.start", job.ID, purpose(job))
+}
+
+// startRehearsal enters a rehearsal of a change that is checked as if it were saved.
+func (a *Admin) startRehearsal(ctx context.Context, who principal, in rehearsalBody) (backfill.Job, error) {
+	p, err := a.pixel(in.PixelID)
+	if err != nil {
+		return backfill.Job{}, settings.Invalid{{Field: "pixel_id", Message: "there is no pixel of that id"}}
+	}
+	if in.Change.Kind() != '{' {
+		return backfill.Job{}, settings.Invalid{{Field: "change", Message: `must be an object, as PATCH /pixels/{id} takes it, such as {"routes": […]}`}}
+	}
+	changed, err := patched(p, in.Change)
+	if err != nil {
+		return backfill.Job{}, err
+	}
+	normalize(&changed)
+	if err := a.checkPixel(changed); err != nil {
+		return backfill.Job{}, err
+	}
+	if err := changed.Validate(); err != nil {
+		return backfill.Job{}, err
+	}
+	return a.startBackfill(ctx, who, backfill.Spec{PixelID: p.ID, Since: in.Since, Until: in.Until, Events: in.Events, Change: &changed})
+}
+
+// purpose says in words what a job does.
+func purpose(job backfill.Job) string {
+	s := job.Spec
+	what := "Everything"
+	if len(s.Events) > 0 {
+		what = strings.Join(s.Events, ", ")
+	}
+	if s.PixelID != "" {
+		what += " of " + s.PixelID
+	} else {
+		what += " of all pixels"
+	}
+	if !s.Since.IsZero() {
+		what += " since " + s.Since.UTC().Format("2 Jan 2006 15:04")
+	}
+	if !s.Until.IsZero() {
+		what += " until " + s.Until.UTC().Format("2 Jan 2006 15:04") + " UTC"
+	}
+	var to []string
+	if s.Storage {
+		to = append(to, "the event store")
+	}
+	to = append(to, s.Partners...)
+	if s.Rehearsal() {
+		return what + ", a change tried on it"
+	}
+	what += ", to " + strings.Join(to, " and ")
+	if s.Rate > 0 {
+		what += ", " + number(s.Rate) + " a second"
+	}
+	return what
+}
+
+// The page.
+
+type backfillsData struct {
+	Jobs     []backfillView
+	Pixels   []settings.Pixel
+	Partners []partner.Spec
+	Form     map[string]string
+	Chosen   []string // partners
+	Errors   map[string]string
+	Tab      string // "replay" or "rehearse"
+}
+
+type backfillView struct {
+	backfill.Job
+
+	Purpose string
+	Open    bool
+}
+
+func jobView(job backfill.Job) backfillView {
+	return backfillView{job, purpose(job), !job.State.Ended()}
+}
+
+func (a *Admin) backfillsPage(c *echo.Context) error {
+	form := map[string]string{"pixel_id": c.QueryParam("pixel_id")}
+	return a.backfillsView(c, http.StatusOK, backfillsData{Form: form, Tab: c.QueryParam("form")})
+}
+
+func (a *Admin) backfillsView(c *echo.Context, status int, d backfillsData) error {
+	list, err := a.backfills.List(c.Request().Context())
+	if err != nil {
+		return err
+	}
+	for _, job := range list {
+		d.Jobs = append(d.Jobs, jobView(job))
+	}
+	d.Pixels, d.Partners = a.o.Settings.Pixels(), a.partners.built()
+	return a.show(c, status, "backfills", view{Title: "Backfills", Nav: "backfills", Data: d})
+}
+
+func (a *Admin) backfillPage(c *echo.Context) error {
+	job, err := a.backfills.Get(c.Request().Context(), param(c, "id"))
+	if err != nil {
+		return err
+	}
+	return a.show(c, http.StatusOK, "backfill", view{Title: "Backfill", Nav: "backfills", Data: jobView(job)})
+}
+
+// moments are the two times of a form, in UTC as browsers write them.
+func moments(c *echo.Context) (since, until time.Time, err error) {
+	for field, at := range map[string]*time.Time{"since": &since, "until": &until} {
+		v := strings.TrimSpace(c.FormValue(field))
+		if v == "" {
+			continue
+		}
+		if *at, err = time.Parse("2006-01-02T15:04", v); err != nil {
+			return since, until, settings.Invalid{{Field: field, Message: "must be a date and a time, such as 2026-11-22T10:00"}}
+		}
+	}
+	return since, until, nil
+}
+
+// listed are the names in a text.
+func listed(text string) []string {
+	return strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' || r == '\n' || r == '\r' })
+}
+
+func (a *Admin) backfillForm(c *echo.Context) error {
+	return a.startForm(c, "replay", func(ctx context.Context, since, until time.Time) (backfill.Job, error) {
+		rate := 0
+		if v := strings.TrimSpace(c.FormValue("rate")); v != "" {
+			var err error
+			if rate, err = strconv.Atoi(v); err != nil {
+				return backfill.Job{}, settings.Invalid{{Field: "rate", Message: "must be a number of events a second"}}
+			}
+		}
+		params, err := c.FormValues()
+		if err != nil {
+			return backfill.Job{}, err
+		}
+		return a.startBackfill(ctx, me(c), backfill.Spec{
+			PixelID: c.FormValue("pixel_id"), Since: since, Until: until, Events: listed(c.FormValue("events")),
+			Storage: c.FormValue("storage") != "", Partners: params["partner"], Rate: rate,
+		})
+	})
+}
+
+func (a *Admin) rehearsalForm(c *echo.Context) error {
+	return a.startForm(c, "rehearse", func(ctx context.Context, since, until time.Time) (backfill.Job, error) {
+		return a.startRehearsal(ctx, me(c), rehearsalBody{
+			PixelID: c.FormValue("pixel_id"), Since: since, Until: until, Events: listed(c.FormValue("events")), Change: changeOf(c.FormValue("change")),
+		})
+	})
+}
+
+// startForm starts what a form asks for, or shows it again with what is wrong.
+func (a *Admin) startForm(c *echo.Context, tab string, start func(ctx context.Context, since, until time.Time) (backfill.Job, error)) error {
+	params, err := c.FormValues()
+	if err != nil {
+		return err
+	}
+	var job backfill.Job
+	since, until, err := moments(c)
+	if err == nil {
+		job, err = start(c.Request().Context(), since, until)
+	}
+	if bad, ok := fieldErrors(err, ""); err != nil && ok {
+		d := backfillsData{Form: map[string]string{}, Chosen: params["partner"], Errors: bad, Tab: tab}
+		for field := range params {
+			d.Form[field] = params.Get(field)
+		}
+		return a.backfillsView(c, http.StatusUnprocessableEntity, d)
+	}
+	if err != nil {
+		return err
+	}
+	return a.done(c, "/backfills/"+job.ID, "It begins within seconds.")
+}
+
+// changeOf is a form's text as JSON; what is none is said to be none.
+func changeOf(text string) jsontext.Value {
+	if v := jsontext.Value(strings.TrimSpace(text)); v.IsValid() {
+		return v
+	}
+	return nil
+}
+
+func (a *Admin) cancelBackfillForm(c *echo.Context) error {
+	job, err := a.turned(c, "backfill.cancel", a.backfills.Cancel)
+	if err != nil {
+		return err
+	}
+	return a.done(c, "/backfills/"+job.ID, "It is cancelled. What was done stays done.")
+}
+
+func (a *Admin) resumeBackfillForm(c *echo.Context) error {
+	job, err := a.turned(c, "backfill.resume", a.backfills.Resume)
+	if err != nil {
+		return err
+	}
+	return a.done(c, "/backfills/"+job.ID, "It goes on within seconds, where it ended.")
+}
+
+// Reasons are what was skipped, the most first.
+func (v backfillView) Reasons() []reasonCount { return counted(v.Progress.Skipped) }
+
+// Handed are the partners' counts.
+func (v backfillView) Handed() []reasonCount { return counted(v.Progress.Queued) }
+
+// Share is about how much of the time that is asked for is done, in percent; -1
+// where nobody can tell.
+func (v backfillView) Share() int {
+	p, s := v.Progress, v.Spec
+	switch {
+	case v.State == backfill.Done:
+		return 100
+	case s.PixelID == "" || s.Since.IsZero() || p.At.IsZero():
+		return -1
+	}
+	return int(100 * p.At.Sub(s.Since) / max(s.Until.Sub(s.Since), 1))
+}
+
+type reasonCount struct {
+	Reason string
+	Count  int64
+}
+
+func counted(m map[string]int64) []reasonCount {
+	var list []reasonCount
+	for reason, n := range m {
+		list = append(list, reasonCount{reason, n})
+	}
+	slices.SortFunc(list, func(a, b reasonCount) int {
+		if a.Count != b.Count {
+			return int(b.Count - a.Count)
+		}
+		return strings.Compare(a.Reason, b.Reason)
+	})
+	return list
+}
+
+// Counted is for templates: any of the report's counts, the most first.
+func (v backfillView) Counted(m map[string]int64) []reasonCount { return counted(m) }
+
+// Worth writes sums by currency.
+func (v backfillView) Worth(m map[string]float64) string {
+	var parts []string
+	for currency := range m {
+		parts = append(parts, fmt.Sprintf("%.2f %s", m[currency], currency))
+	}
+	slices.Sort(parts)
+	if len(parts) == 0 {
+		return "–"
+	}
+	return strings.Join(parts, ", ")
+}
