@@ -1,11 +1,12 @@
 # The image is the binary, the CA certificates and a data folder; nothing else.
-FROM golang:1.26 AS build
+# For several kinds of machine: docker buildx build --platform linux/amd64,linux/arm64 .
+FROM --platform=$BUILDPLATFORM golang:1.26 AS build
 WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
-ARG COMMIT=unknown
-RUN CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X github.com/miq/pixel/modules/build.commit=$COMMIT" -o /pixel . \
+ARG COMMIT=unknown TARGETOS=linux TARGETARCH
+RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH go build -trimpath -ldflags "-s -w -X github.com/miq/pixel/modules/build.commit=$COMMIT" -o /pixel . \
  && mkdir -p /root-fs/data /root-fs/etc/ssl/certs \
  && cp /pixel /root-fs/pixel \
  && cp /etc/ssl/certs/ca-certificates.crt /root-fs/etc/ssl/certs/ \
