@@ -1,5 +1,5 @@
 # One command a line; README.md says when to use which.
-.PHONY: build test generate reference dashboards faults chaos
+.PHONY: build test generate reference dashboards lint sbom reproduce alerts faults chaos
 
 build: ## the binary, static
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o pixel .
@@ -20,6 +20,18 @@ dashboards: ## Grafana's files, from docs/deploy/grafana/dashboards.yml
 
 faults: ## the dispatcher's fault table in its long form: a partner is down for ten minutes
 	PIXEL_LONG=1 go test -count=1 -timeout 60m -v -run TestTheFaultTable ./modules/dispatcher
+
+lint: ## what .golangci.yml asks for; needs golangci-lint
+	golangci-lint run ./...
+
+sbom: build ## what the binary consists of, as CycloneDX
+	go run .ci/sbom.go ./pixel > pixel.cdx.json
+
+reproduce: ## builds twice, and compares
+	.ci/reproduce
+
+alerts: ## breaks things for real, and watches the alerts fire and clear
+	PIXEL_TEST_ALERTS=1 go test ./modules/cli -run TestAlertsFireAndClear -v -timeout 20m
 
 chaos: ## the fault suite: break it under load, and count what was lost
 	go run ./bench/chaos
