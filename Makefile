@@ -35,3 +35,6 @@ alerts: ## breaks things for real, and watches the alerts fire and clear
 
 chaos: ## the fault suite: break it under load, and count what was lost
 	go run ./bench/chaos
+
+identity: ## the profiles of a million identifiers against an offline union-find, and what a visitor takes
+	PIXEL_IDENTITY_IDS=1000000 go test ./modules/identity -run 'TestAPopulation|TestWhatAVisitor' -v -timeout 30m

@@ -42,11 +42,7 @@ func (g *Graph) forget(ctx context.Context, p spot) (int, error) {
 		}
 		w.decideOn(n, func(r *record) { w.withoutVisitor(n, r, p.id, name) })
 	}
-	w.last = func(n *node) {
-		if n == gone {
-			n.rec = record{label: n.id, rev: n.rec.rev, seen: n.rec.seen}
-		}
-	}
+	w.gone = gone
 	if err := w.settle(); err != nil {
 		return 0, err
 	}

@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -144,7 +145,7 @@ func resolve(t fataler, g *Graph, visitors map[string]bool, events ...*event.Eve
 	t.Helper()
 	for range 500 {
 		seen := see(events...)
-		err := g.Resolve(background, seen...)
+		err := g.Resolve(context.Background(), seen...)
 		if err == nil {
 			for _, s := range seen {
 				if v := s.Event.Subject.VisitorID; v != "" {

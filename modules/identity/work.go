@@ -35,8 +35,8 @@ type work struct {
 	doubt bool
 	// mend is set where a change was cut short, and nobody knows what of it was written.
 	mend bool
-	// last changes a record when all else is written.
-	last func(*node)
+	// gone is whose record is emptied when all else is written.
+	gone *node
 }
 
 type spot struct {
@@ -335,20 +335,23 @@ func (w *work) followUp(rows []analytics.Identity, notes []note) error {
 	var changes []state.Change
 	var who []*node
 	for _, n := range w.nears {
-		marked := n.rec.has(dirty)
-		n.rec.put(dirty, false)
-		if w.last != nil {
-			w.last(n)
-		} else if !marked {
+		if n == w.gone || !n.rec.has(dirty) {
 			continue
 		}
+		n.rec.put(dirty, false)
 		if body := n.rec.encode(n.id); n.old != nil && !bytes.Equal(body, n.old) {
 			changes, who = append(changes, w.change(n, body)), append(who, n)
 		}
 	}
 	done, err := w.swap(changes, who)
-	if err == nil && !done && w.last != nil {
-		err = failed("write", errBusy)
+	if n := w.gone; err == nil && n != nil {
+		if done {
+			n.rec = record{label: n.id, rev: n.rec.rev, seen: n.rec.seen}
+			done, err = w.swap([]state.Change{w.change(n, n.rec.encode(n.id))}, []*node{n})
+		}
+		if err == nil && !done {
+			err = failed("write", errBusy) // by it the rest is to be found again
+		}
 	}
 	return err
 }

@@ -1,5 +1,0 @@
-package identity
-
-import "context"
-
-var background = context.Background()
