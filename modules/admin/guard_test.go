@@ -107,6 +107,16 @@ viewer   GET    /api/v1/reports/top
 viewer   GET    /api/v1/reports/consent
 viewer   GET    /api/v1/reports/match-readiness
 viewer   GET    /api/v1/reports/ledger
+viewer   GET    /api/v1/reports/reconciliation
+viewer   GET    /api/v1/reports/funnel
+viewer   GET    /api/v1/reports/latency
+viewer   GET    /api/v1/reports/duplicates
+viewer   GET    /reports
+viewer   GET    /reports/funnel
+viewer   GET    /reports/consent
+viewer   GET    /reports/reconciliation
+viewer   GET    /reports/duplicates
+viewer   GET    /reports/latency
 admin    GET    /api/v1/audit
 admin    GET    /api/v1/users
 admin    POST   /api/v1/users

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"net/http"
 	"net/url"
 
@@ -54,6 +55,7 @@ type eventsData struct {
 	Next    string // the address of the next page
 	First   string // that of the first, where this is another
 	Filters bool   // any is set
+	File    string // the address of all that is selected as a file, but for the format
 }
 
 type httpFieldError struct{ Field, Message string }
@@ -71,6 +73,7 @@ func (a *Admin) eventsPage(c *echo.Context) error {
 		d.Filter[name] = c.QueryParam(name)
 		d.Filters = d.Filters || c.QueryParam(name) != ""
 	}
+	d.File = base + "/events" + cmp.Or(asQuery("pixel_id", f.PixelID, "name", f.Name, "visitor_id", f.VisitorID, "order_id", f.OrderID, "q", f.Query, "since", c.QueryParam("since"), "until", c.QueryParam("until")), "?")
 	for _, p := range q.bad {
 		d.Errors = append(d.Errors, httpFieldError{p.Field, p.Message})
 	}

@@ -47,6 +47,13 @@ func (a *Admin) pages() []route {
 		{get, "/events", Viewer, a.eventsPage},
 		{get, "/events/:id", Viewer, a.eventPage},
 
+		{get, "/reports", Viewer, a.overTimePage},
+		{get, "/reports/funnel", Viewer, a.funnelPage},
+		{get, "/reports/consent", Viewer, a.consentPage},
+		{get, "/reports/reconciliation", Viewer, a.reconciliationPage},
+		{get, "/reports/duplicates", Viewer, a.duplicatesPage},
+		{get, "/reports/latency", Viewer, a.latencyPage},
+
 		{get, "/pixels", Viewer, a.pixelsPage},
 		{get, "/pixels/new", Marketer, a.newPixelPage},
 		{post, "/pixels", Marketer, a.createPixelForm},

@@ -224,6 +224,11 @@ func (v *views) funcs() template.FuncMap {
 		// times is the width of a share, or of two together, of 100.
 		"times": func(a, b float64) string { return strconv.FormatFloat((a+b)*100, 'f', 2, 64) },
 		"share": func(n, of float64) string { return strconv.FormatFloat(100*n/max(of, 1), 'f', 2, 64) },
+		// words is a dimension's name for people.
+		"words": dimensionWords,
+		"bar64": func(n, of int64) string {
+			return strconv.FormatFloat(100*float64(n)/float64(max(of, 1)), 'f', 2, 64)
+		},
 		"bar": func(n, of int) string {
 			return strconv.FormatFloat(100*float64(n)/float64(max(of, 1)), 'f', 2, 64)
 		},
@@ -247,4 +252,12 @@ func dict(pairs ...any) (map[string]any, error) {
 		m[name] = pairs[i+1]
 	}
 	return m, nil
+}
+
+func dimensionWords(d string) string {
+	known := map[string]string{
+		"pixel_id": "pixel", "name": "event", "os": "system", "referrer_kind": "kind of referrer", "referrer_host": "referrer", "utm_source": "campaign source",
+		"utm_medium": "campaign medium", "utm_campaign": "campaign", "page_path": "page", "source": "way in",
+	}
+	return cmp.Or(known[d], d)
 }

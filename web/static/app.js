@@ -70,7 +70,7 @@
 
   // Keyboard.
   let prefix = false;
-  const go = { o: "/", l: "/live", e: "/events", p: "/pixels", a: "/partners", q: "/queues" };
+  const go = { o: "/", l: "/live", e: "/events", r: "/reports", p: "/pixels", a: "/partners", q: "/queues" };
   document.addEventListener("keydown", (e) => {
     if (e.metaKey || e.ctrlKey || e.altKey || e.target.closest("input, select, textarea, [contenteditable]")) {
       if (e.key === "Escape") e.target.blur();
@@ -136,25 +136,32 @@
     const axis = { stroke: color("muted"), grid: { stroke: color("line"), width: 1 }, ticks: { show: false }, font: "12px system-ui, sans-serif" };
     const key = (i, text) => { const k = one(`[data-k="${i}"]`, figure); if (k) k.textContent = text; };
     const days = data[0].at(-1) - data[0][0] > 100000;
-    const tick = new Intl.DateTimeFormat(undefined, days ? { day: "numeric", month: "short" } : { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+    const timeZone = figure.dataset.zone || undefined;
+    const moment = timeZone ? new Intl.DateTimeFormat(undefined, { ...short.resolvedOptions(), timeZone }) : short;
+    const tick = new Intl.DateTimeFormat(undefined, days ? { day: "numeric", month: "short", timeZone } : { hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZone });
     // The last step is not over yet: its line is dashed, lest it look like a fall.
     const shown = data.map((d) => d.slice()), last = data[0].length - 1;
     const open = last > 0 && data[0][last] + (data[0][last] - data[0][last - 1]) > new Date(figure.dataset.until) / 1000;
     const rest = shown[1].map((v, i) => open && i >= last - 1 ? v : null);
     if (open) for (const line of shown.slice(1)) line[last] = null;
     shown.splice(2, 0, rest);
+    // A line for each group, which all end where the last whole step does.
+    const lines = "lines" in figure.dataset;
+    if (lines) shown.splice(2, 1);
+    const colors = ["c1", "c2", "c3", "c4", "c6", "c7"];
     const build = () => new uPlot({
       width: box.clientWidth, height: box.clientHeight, padding: [8, 8, 0, 0],
       cursor: { y: false, points: { size: 7 } }, legend: { show: false },
       scales: { y: { range: (u, lo, hi) => [0, Math.max(4, hi * 1.1)] } },
       axes: [{ ...axis, grid: { show: false }, space: 80, size: 30, values: (u, v) => v.map((t) => tick.format(new Date(t * 1000))) },
         { ...axis, size: 44, space: 48, values: (u, v) => v.map((n) => Number.isInteger(n) ? n.toLocaleString("en") : "") }],
-      series: [{}, { stroke: color("c1"), fill: color("c1-soft"), width: 2, points: { show: false } },
+      series: lines ? [{}, ...names.map((_, i) => ({ stroke: color(colors[i % colors.length]), width: 2, points: { show: false }, ...(names.length === 1 ? { fill: color("c1-soft") } : {}) }))]
+        : [{}, { stroke: color("c1"), fill: color("c1-soft"), width: 2, points: { show: false } },
         { stroke: color("c1"), width: 2, dash: [2, 4], points: { show: false } },
         { stroke: color("c5"), width: 1.3, dash: [5, 4], points: { show: false } }].slice(0, shown.length),
       hooks: { setCursor: [(u) => {
         const i = u.cursor.idx;
-        key(0, i == null ? "" : short.format(new Date(data[0][i] * 1000)));
+        key(0, i == null ? "" : moment.format(new Date(data[0][i] * 1000)));
         for (let n = 1; n < data.length; n++) key(n, i == null ? "" : data[n][i].toLocaleString("en"));
       }] },
     }, shown, box);
