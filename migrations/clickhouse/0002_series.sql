@@ -111,7 +111,7 @@ SELECT 'minute' AS unit, '' AS dimension, toStartOfMinute(received_at) AS bucket
   countState() AS events, sumKahanState(round(ifNull(value, 0) * 1000000)) AS revenue, sumKahanState(round(ifNull(base_value, 0) * 1000000)) AS base, uniqExactIfState(visitor, visitor != 0) AS visitors,
   max(keep_days) AS keep_days, now('UTC') AS made
 FROM series_events_in
-WHERE unit = 'hour'
+WHERE series_events_in.unit = 'hour' -- not the unit that is made
 GROUP BY bucket, pixel_id, name, pass;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS series_events_whole {on_cluster} TO series_events AS
@@ -137,7 +137,7 @@ SELECT 'minute' AS unit, toStartOfMinute(at) AS bucket, pixel_id, partner, outco
   countState() AS syncs, quantilesTDigestIfState(0.5, 0.95, 0.99)(latency, latency > 0) AS latency,
   max(keep_days) AS keep_days, now('UTC') AS made
 FROM series_syncs_in
-WHERE unit = 'hour'
+WHERE series_syncs_in.unit = 'hour' -- not the unit that is made
 GROUP BY bucket, pixel_id, partner, outcome, code, pass;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS series_syncs_whole {on_cluster} TO series_syncs AS

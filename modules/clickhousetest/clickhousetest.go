@@ -190,14 +190,26 @@ func (s *Server) Database(t testing.TB) string {
 // Exec runs a statement.
 func (s *Server) Exec(t testing.TB, statement string) {
 	t.Helper()
-	r, err := http.Post("http://"+s.Addr()+"/", "text/plain", strings.NewReader(statement))
+	s.Query(t, statement)
+}
+
+// Query runs a question and returns the lines of its answer, with tabs between what
+// is in one.
+func (s *Server) Query(t testing.TB, query string) []string {
+	t.Helper()
+	r, err := http.Post("http://"+s.Addr()+"/", "text/plain", strings.NewReader(query))
 	if err != nil {
-		t.Fatalf("%.80s: %v", statement, err)
+		t.Fatalf("%.80s: %v", query, err)
 	}
 	defer r.Body.Close()
-	if body, _ := io.ReadAll(r.Body); r.StatusCode != http.StatusOK {
-		t.Fatalf("%.80s: %s", statement, body)
+	body, err := io.ReadAll(r.Body)
+	if err != nil || r.StatusCode != http.StatusOK {
+		t.Fatalf("%.80s: %v %s", query, err, body)
 	}
+	if len(body) == 0 {
+		return nil
+	}
+	return strings.Split(strings.TrimSuffix(string(body), "\n"), "\n")
 }
 
 // shared is one server for all of a process's tests. It ends with the process,

@@ -45,6 +45,7 @@ type Store struct {
 	last    atomic.Uint64
 	dims    []string
 	settle  time.Duration // see series.go
+	fresh   time.Duration // touchFor
 	touched touchCache
 
 	events     *group[eventRow]
@@ -79,7 +80,7 @@ func New(c config.ClickHouse, keep Keep, log *slog.Logger, m *Metrics) (*Store, 
 	forSQL := *o
 	s := &Store{
 		config: c, conn: conn, db: clickhouse.OpenDB(&forSQL), http: o.Protocol == clickhouse.HTTP, keep: keep, log: log, metrics: m,
-		pace: newPace(c.Linger), writer: rand.Uint32(), dims: dimensions(), settle: settle,
+		pace: newPace(c.Linger), writer: rand.Uint32(), dims: dimensions(), settle: settle, fresh: touchFor,
 		touched: touchCache{at: map[touchKey]time.Time{}},
 	}
 	if s.keep == nil {

@@ -252,7 +252,7 @@ func (s *Store) touch(ctx context.Context, source string, times []time.Time) err
 	hours := map[int64]bool{}
 	s.touched.mu.Lock()
 	for _, t := range times {
-		if h := within(t).Truncate(time.Hour).Unix(); now.Sub(s.touched.at[touchKey{source, h}]) > touchFor {
+		if h := within(t).Truncate(time.Hour).Unix(); now.Sub(s.touched.at[touchKey{source, h}]) >= s.fresh {
 			hours[h] = true
 		}
 	}

@@ -1,0 +1,234 @@
+package app
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/miq/pixel/config"
+	"github.com/miq/pixel/modules/analytics"
+	"github.com/miq/pixel/modules/analytics/chanalytics"
+	"github.com/miq/pixel/modules/clickhousetest"
+	"github.com/miq/pixel/modules/settings"
+)
+
+// load posts envelopes of many events until it is told to stop, and remembers which
+// were accepted.
+type load struct {
+	j    *journey
+	quit chan struct{}
+	done sync.WaitGroup
+
+	mu       sync.Mutex
+	accepted map[string]bool
+}
+
+func (j *journey) load() *load {
+	l := &load{j: j, quit: make(chan struct{}), accepted: map[string]bool{}}
+	for range 2 {
+		l.done.Go(func() {
+			for tick := time.NewTicker(50 * time.Millisecond); ; {
+				select {
+				case <-l.quit:
+					tick.Stop()
+					return
+				case <-tick.C:
+					l.post(40)
+				}
+			}
+		})
+	}
+	return l
+}
+
+func (l *load) post(n int) {
+	var events []string
+	for range n {
+		id, err := uuid.NewV7()
+		if err != nil {
+			l.j.t.Error(err)
+			return
+		}
+		events = append(events, fmt.Sprintf(`{"id":%q,"name":"page_view"}`, id))
+	}
+	body := `{"pixel_id":"px_1","consent":` + optedIn + `,"identity":{"anonymous_id":"a-` + strconv.Itoa(len(l.accepted)%500) + `"},"events":[` + strings.Join(events, ",") + `]}`
+	resp, err := http.Post(l.j.base+"/collect", "application/json", strings.NewReader(body))
+	if err != nil {
+		l.j.t.Errorf("/collect: %v", err)
+		return
+	}
+	defer resp.Body.Close()
+	answer, _ := io.ReadAll(resp.Body)
+	if resp.StatusCode != http.StatusAccepted {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for part := range strings.SplitSeq(string(answer), `"id":"`) {
+		if id, rest, ok := strings.Cut(part, `"`); ok && len(id) == 36 && strings.Contains(rest, `"accepted"`) {
+			l.accepted[id] = true
+		}
+	}
+}
+
+func (l *load) stop() map[string]bool {
+	close(l.quit)
+	l.done.Wait()
+	return l.accepted
+}
+
+// until waits for a condition.
+func (j *journey) until(what string, ok func() bool) {
+	j.t.Helper()
+	deadline := time.After(2 * time.Minute)
+	for tick := time.NewTicker(50 * time.Millisecond); !ok(); {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			j.t.Fatalf("not in two minutes: %s", what)
+		}
+	}
+}
+
+// waiting is how much the ingest queues hold.
+func (j *journey) waiting() (n int) {
+	stats, err := j.queues.Stats(j.t.Context())
+	if err != nil {
+		j.t.Fatal(err)
+	}
+	for _, s := range stats {
+		if strings.HasPrefix(s.Queue, "ingest:") {
+			n += int(s.Ready + s.InFlight + s.Delayed)
+		}
+	}
+	return n
+}
+
+func onClickHouse(t *testing.T, server *clickhousetest.Server) *journey {
+	t.Helper()
+	server.Exec(t, "CREATE DATABASE px")
+	dsn := server.DSN("px")
+	c := config.Default().ClickHouse
+	c.DSN = dsn
+	if _, err := chanalytics.Migrate(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	j := begin(t, map[string]string{"clickhouse.dsn": dsn, "clickhouse.write_timeout": "5s", "worker.concurrency": "4"})
+	p, _ := j.settings.Pixel("px_1")
+	p.Retention = settings.Retention{EventsDays: 400, SyncsDays: 30}
+	if _, err := j.settings.SavePixel(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	return j
+}
+
+// The worker writes to a real engine that is killed, hangs and runs out of disk. What
+// was accepted is stored once, or still in the queue, and what is counted of it is a
+// recount.
+func TestNothingIsLostOrDoubledWhateverBecomesOfClickHouse(t *testing.T) {
+	if testing.Short() {
+		t.Skip("kills a ClickHouse engine under load")
+	}
+	dir, small := smallDisk(t)
+	server := clickhousetest.Start(t, dir)
+	j := onClickHouse(t, server)
+	stored := func() int {
+		n, err := strconv.Atoi(server.Query(t, "SELECT count() FROM px.events FINAL")[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	l := j.load()
+	j.until("the first events are stored", func() bool { return stored() > 100 })
+
+	for range 2 {
+		server.Kill()
+		before := j.waiting()
+		j.until("events wait while the engine is dead", func() bool { return j.waiting() > before+100 })
+		server.Restart(t)
+		n := stored()
+		j.until("events are stored again", func() bool { return stored() > n+100 })
+	}
+
+	server.Pause(t)
+	before := j.waiting()
+	j.until("events wait while the engine hangs", func() bool { return j.waiting() > before+100 })
+	server.Resume(t)
+
+	if small {
+		fill := dir + "/filler"
+		// It ends when nothing more fits.
+		_ = exec.Command("dd", "if=/dev/zero", "of="+fill, "bs=64k").Run()
+		before := j.waiting()
+		j.until("events wait while the disk is full", func() bool { return j.waiting() > before+100 })
+		if err := os.Remove(fill); err != nil {
+			t.Fatal(err)
+		}
+	}
+	accepted := l.stop()
+	j.until("the queues are empty", func() bool { return j.waiting() == 0 })
+
+	got := server.Query(t, "SELECT id FROM px.events FINAL ORDER BY id")
+	want := make([]string, 0, len(accepted))
+	for id := range accepted {
+		want = append(want, id)
+	}
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("%d rows are stored of %d accepted, which are not the same", len(got), len(want))
+	}
+	copies := server.Query(t, "SELECT count() - uniqExact(id) FROM px.events")[0]
+	t.Logf("%d events, %s copies merged away, disk filled: %v", len(want), copies, small)
+
+	series, err := j.events.Series(t.Context(), analytics.SeriesQuery{Metric: analytics.MetricEvents, Since: time.Now().Add(-time.Hour), Until: time.Now().Add(time.Minute), Step: analytics.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	recount := map[int64]string{}
+	for _, line := range server.Query(t, "SELECT toUnixTimestamp(toStartOfMinute(received_at)), count() FROM px.events FINAL GROUP BY 1") {
+		at, n, _ := strings.Cut(line, "\t")
+		unix, _ := strconv.ParseInt(at, 10, 64)
+		recount[unix] = n
+	}
+	for _, p := range series[0].Points {
+		if is := strconv.Itoa(int(p.Value)); p.Value != 0 && recount[p.Time.Unix()] != is {
+			t.Errorf("at %s the series says %s, a recount %s", p.Time, is, recount[p.Time.Unix()])
+		}
+		if p.Value != 0 {
+			delete(recount, p.Time.Unix())
+		}
+	}
+	if len(recount) > 0 {
+		t.Errorf("not in the series: %v", recount)
+	}
+	if kept := server.Query(t, "SELECT DISTINCT keep_days FROM px.events"); !slices.Contains(kept, "400") {
+		t.Errorf("the pixel's retention did not reach the rows: %v", kept)
+	}
+}
+
+// smallDisk is a folder on a disk of its own that can be filled, where one may be
+// mounted.
+func smallDisk(t *testing.T) (dir string, small bool) {
+	dir, err := os.MkdirTemp("", "clickhouse-disk-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=256m", "tmpfs", dir).CombinedOutput(); err != nil {
+		t.Logf("no disk can be mounted, so a full one is not tried: %s", out)
+		return dir, false
+	}
+	t.Cleanup(func() { _ = exec.Command("umount", dir).Run() })
+	return dir, true
+}
