@@ -41,8 +41,11 @@ func main() {
 		visitors := flags.Int("visitors", 2000, "visitors")
 		events := flags.Int("events", 10, "events of each")
 		run = func(ctx context.Context) error { return benchState(ctx, *visitors, *events) }
+	case "insert":
+		rounds := flags.Int("rounds", 3, "rounds, at least 3 for figures to believe")
+		run = func(ctx context.Context) error { return benchInsert(ctx, *rounds) }
 	default:
-		fmt.Fprintln(os.Stderr, "usage: run collect [-rounds n] [-seconds n] [-soak 10m] | run queue [-rounds n] [-events n] | run dispatch [-rounds n] [-seconds n] | run state [-visitors n] [-events n]")
+		fmt.Fprintln(os.Stderr, "usage: run collect [-rounds n] [-seconds n] [-soak 10m] | run queue [-rounds n] [-events n] | run dispatch [-rounds n] [-seconds n] | run state [-visitors n] [-events n] | run insert [-rounds n]")
 		os.Exit(2)
 	}
 	if err := flags.Parse(os.Args[2:]); err != nil {
