@@ -100,7 +100,9 @@ func (g *group[T]) run(ctx context.Context) {
 			return
 		case <-g.wake:
 		}
-		if wait := time.Until(last.Add(g.pace.gap())); wait > 0 {
+		// Also the first after a pause waits a little for those that come with it.
+		gap := g.pace.gap()
+		if wait := max(time.Until(last.Add(gap)), gap/4); wait > 0 {
 			timer := time.NewTimer(wait)
 			select {
 			case <-timer.C:

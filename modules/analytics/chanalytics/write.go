@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/ext"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/go-json-experiment/json"
 
@@ -81,13 +82,7 @@ func (s *Store) insertEvents(ctx context.Context, rows []eventRow) ([]eventRow, 
 			fresh = append(fresh, r)
 		}
 	}
-	stored := map[eventID]bool{}
-	err := s.ask(ctx, "look events up", `SELECT DISTINCT pixel_id, id FROM events WHERE id IN (`+list(ids)+`)`, nil, func(r driver.Rows) error {
-		var k eventID
-		err := r.Scan(&k.pixel, &k.id)
-		stored[k] = true
-		return err
-	})
+	stored, err := s.stored(ctx, ids)
 	if err != nil {
 		return nil, err
 	}
@@ -114,8 +109,39 @@ func (s *Store) insertEvents(ctx context.Context, rows []eventRow) ([]eventRow, 
 	return fresh, nil
 }
 
-// list writes strings as literals; the server reads a list of literals faster than
-// anything else, and of many thousand no parameter could be made.
+// sent makes ids a table that goes with a question: thousands of literals take the
+// server longer to read than to look up.
+func sent(ctx context.Context, ids []string) (context.Context, error) {
+	t, err := ext.NewTable("sent", ext.Column("id", "String"))
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range ids {
+		if err := t.Append(id); err != nil {
+			return nil, err
+		}
+	}
+	return clickhouse.Context(ctx, clickhouse.WithExternalTable(t)), nil
+}
+
+// stored are those of some ids that are stored, by the projection that is ordered by
+// id.
+func (s *Store) stored(ctx context.Context, ids []string) (map[eventID]bool, error) {
+	ctx, err := sent(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	found := map[eventID]bool{}
+	err = s.ask(ctx, "look events up", `SELECT DISTINCT pixel_id, id FROM events WHERE id IN (SELECT id FROM sent)`, nil, func(r driver.Rows) error {
+		var k eventID
+		err := r.Scan(&k.pixel, &k.id)
+		found[k] = true
+		return err
+	})
+	return found, err
+}
+
+// list writes strings as literals, which the driver does for one alone.
 func list(values []string) string {
 	var b strings.Builder
 	for i, v := range values {
@@ -158,7 +184,11 @@ func (s *Store) insertSyncs(ctx context.Context, rows []syncRow) ([]syncRow, err
 		rows[i].seq = seq + uint64(i)
 		ids[i], times[i] = rows[i].EventID, rows[i].At
 	}
-	err := s.ask(ctx, "look lines up", `SELECT DISTINCT toStartOfHour(at) FROM syncs WHERE event_id IN (`+list(ids)+`)`, nil, func(r driver.Rows) error {
+	asked, err := sent(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	err = s.ask(asked, "look lines up", `SELECT DISTINCT toStartOfHour(at) FROM syncs WHERE event_id IN (SELECT id FROM sent)`, nil, func(r driver.Rows) error {
 		var hour time.Time
 		err := r.Scan(&hour)
 		times = append(times, hour)
