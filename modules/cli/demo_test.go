@@ -18,6 +18,7 @@ import (
 	"github.com/miq/pixel/modules/archive"
 	"github.com/miq/pixel/modules/archive/filearchive"
 	"github.com/miq/pixel/modules/archive/lake"
+	"github.com/miq/pixel/modules/event"
 )
 
 // TestTheDemoInARealBrowser is the product's promise as a newcomer meets it: the
@@ -281,6 +282,23 @@ func archived(t *testing.T, dir, id string) int {
 	return n
 }
 
+// unpacked is all that is in the archive of a data folder, as JSON.
+func unpacked(t *testing.T, dir string) (all []byte) {
+	t.Helper()
+	a, _, err := filearchive.New(filepath.Join(dir, "archive"), lake.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	for r, err := range a.Read(t.Context(), archive.Filter{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, event.AsJSON(event.Encode(&r.Event))...)
+	}
+	return all
+}
+
 // grep finds the files under dir that hold text, decompressed where they are
 // compressed.
 func grep(t *testing.T, dir, text string) []string {
@@ -294,7 +312,10 @@ func grep(t *testing.T, dir, text string) []string {
 		if err != nil {
 			return err
 		}
-		if strings.HasSuffix(path, ".zst") || strings.HasSuffix(path, ".wal") {
+		if strings.HasSuffix(path, ".wal") || strings.HasSuffix(path, ".parquet") {
+			b = unpacked(t, dir)
+		}
+		if strings.HasSuffix(path, ".zst") {
 			z, err := zstd.NewReader(nil)
 			if err != nil {
 				return err

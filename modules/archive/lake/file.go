@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/parquet-go/parquet-go/compress/zstd"
+
 	"github.com/miq/pixel/modules/archive"
 	"github.com/miq/pixel/modules/event"
 )
@@ -105,7 +107,7 @@ func (l *Lake) fileSome(ctx context.Context, objects []Object) (n, taken int, er
 		taken += len(some)
 	}
 	if err := side(len(order), func(i int) error {
-		made, err := l.keep(ctx, order[i])
+		made, err := l.keep(ctx, order[i], level(len(order[i].items), l.o.Rows))
 		if err != nil {
 			return err
 		}
@@ -118,4 +120,13 @@ func (l *Lake) fileSome(ctx context.Context, objects []Object) (n, taken int, er
 		names[i] = o.Name
 	}
 	return n, taken, l.store.Delete(ctx, names...)
+}
+
+// level is how well a file of so many rows is compressed: what is large stays as it
+// is, and what is small is merged within hours.
+func level(rows, full int) zstd.Level {
+	if rows > full/2 {
+		return zstd.SpeedDefault
+	}
+	return zstd.SpeedFastest
 }

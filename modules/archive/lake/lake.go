@@ -23,10 +23,13 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/klauspost/compress/s2"
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/miq/pixel/modules/archive"
@@ -81,8 +84,7 @@ type Options struct {
 type Lake struct {
 	store Store
 	o     Options
-	enc   *zstd.Encoder
-	dec   *zstd.Decoder
+	dec   *zstd.Decoder // for what versions before this one kept
 
 	mu      sync.Mutex
 	waiting *group // nil: none
@@ -118,15 +120,11 @@ func New(store Store, o Options) (*Lake, error) {
 	if o.Observe == nil {
 		o.Observe = func(string, int, time.Duration, error) {}
 	}
-	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(4), zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(1<<20), zstd.WithLowerEncoderMem(true))
-	if err != nil {
-		return nil, fmt.Errorf("make the archive's encoder: %w", err)
-	}
 	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(2), zstd.WithDecoderMaxMemory(4*maxFrame))
 	if err != nil {
 		return nil, fmt.Errorf("make the archive's decoder: %w", err)
 	}
-	l := &Lake{store: store, o: o, enc: enc, dec: dec}
+	l := &Lake{store: store, o: o, dec: dec}
 	l.idle.L = &l.mu
 	return l, nil
 }
@@ -231,7 +229,14 @@ func (l *Lake) Close() error {
 	return nil
 }
 
-// pack makes one zstd frame of events, each with its length before it.
+// Under wal/ an object is blocks, one after the other: how many bytes it has, their
+// CRC-32C, and so many bytes of S2, which are events with their length before each.
+// It lives for minutes, so that what it costs to write counts for more than its size.
+const blockHead = 8
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// pack makes blocks of events.
 func (l *Lake) pack(events []event.Event) ([]byte, error) {
 	var enc event.Encoder
 	plain := make([]byte, 0, 700*len(events))
@@ -251,30 +256,57 @@ func (l *Lake) pack(events []event.Event) ([]byte, error) {
 		}
 		binary.LittleEndian.PutUint32(plain[at:], uint32(n))
 		if len(plain) > maxFrame/4 {
-			packed, plain = l.enc.EncodeAll(plain, packed), plain[:0]
+			packed, plain = appendBlock(packed, plain), plain[:0]
 		}
 	}
-	return l.enc.EncodeAll(plain, packed), nil
+	if len(plain) > 0 {
+		packed = appendBlock(packed, plain)
+	}
+	return packed, nil
 }
+
+func appendBlock(b, plain []byte) []byte {
+	at := len(b)
+	b = slices.Grow(b, blockHead+s2.MaxEncodedLen(len(plain)))
+	body := s2.Encode(b[at+blockHead:cap(b)], plain)
+	b = b[:at+blockHead+len(body)]
+	binary.LittleEndian.PutUint32(b[at:], uint32(len(body)))
+	binary.LittleEndian.PutUint32(b[at+4:], crc32.Checksum(body, castagnoli))
+	return b
+}
+
+var errDamaged = errors.New("damaged: a block is cut short, or not what was written")
 
 // unpack goes through what pack made: whole events, or an error.
 func (l *Lake) unpack(packed []byte, each func(raw []byte) error) error {
-	plain, err := l.dec.DecodeAll(packed, nil)
-	if err != nil {
-		return fmt.Errorf("damaged: %w", err)
-	}
-	for len(plain) > 0 {
-		if len(plain) < 4 {
-			return errors.New("damaged: an event is cut short")
+	for len(packed) > 0 {
+		if len(packed) < blockHead {
+			return errDamaged
 		}
-		n := int(binary.LittleEndian.Uint32(plain))
-		if n > len(plain)-4 {
-			return errors.New("damaged: an event is cut short")
+		n, sum := int(binary.LittleEndian.Uint32(packed)), binary.LittleEndian.Uint32(packed[4:])
+		if packed = packed[blockHead:]; n > len(packed) || crc32.Checksum(packed[:n], castagnoli) != sum {
+			return errDamaged
 		}
-		if err := each(plain[4 : 4+n : 4+n]); err != nil {
-			return err
+		if size, err := s2.DecodedLen(packed[:n]); err != nil || size > maxFrame {
+			return errDamaged
 		}
-		plain = plain[4+n:]
+		plain, err := s2.Decode(nil, packed[:n])
+		if err != nil {
+			return errDamaged
+		}
+		for packed = packed[n:]; len(plain) > 0; {
+			if len(plain) < 4 {
+				return errDamaged
+			}
+			n := int(binary.LittleEndian.Uint32(plain))
+			if n > len(plain)-4 {
+				return errDamaged
+			}
+			if err := each(plain[4 : 4+n : 4+n]); err != nil {
+				return err
+			}
+			plain = plain[4+n:]
+		}
 	}
 	return nil
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/parquet-go/parquet-go/compress/zstd"
+
 	"github.com/miq/pixel/modules/archive"
 	"github.com/miq/pixel/modules/event"
 )
@@ -77,7 +79,7 @@ func (l *Lake) mergeHour(ctx context.Context, h hour) error {
 			}
 			old = append(old, h.folder()+"/"+name)
 		}
-		made, err := l.keep(ctx, p)
+		made, err := l.keep(ctx, p, zstd.SpeedDefault)
 		if err != nil {
 			return err
 		}
@@ -182,7 +184,7 @@ func (l *Lake) rewriteHour(ctx context.Context, h hour, began time.Time, drop fu
 		}); err != nil {
 			return sum, err
 		}
-		made, err := l.keep(ctx, p)
+		made, err := l.keep(ctx, p, zstd.SpeedDefault)
 		if err != nil {
 			return sum, err
 		}

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/parquet-go/parquet-go/compress/zstd"
+
 	"github.com/miq/pixel/modules/event"
 )
 
@@ -36,11 +38,11 @@ func (p *pile) add(e *event.Event, raw []byte) {
 }
 
 // keep writes a pile's files, which do not count yet.
-func (l *Lake) keep(ctx context.Context, p *pile) ([]file, error) {
+func (l *Lake) keep(ctx context.Context, p *pile, level zstd.Level) ([]file, error) {
 	slices.SortStableFunc(p.items, func(a, b item) int { return cmp.Compare(a.at, b.at) })
 	var made []file
 	for part := range slices.Chunk(p.items, l.o.Rows) {
-		w := newWriter()
+		w := newWriter(level)
 		for _, it := range part {
 			var e event.Event
 			if err := event.Decode(it.raw, &e); err != nil {

@@ -99,10 +99,11 @@ const (
 	rowGroup   = 1 << 16
 )
 
-func newWriter() *writer {
+// newWriter compresses fast what will be merged soon, and better what stays.
+func newWriter(level zstd.Level) *writer {
 	w := &writer{}
 	w.out = parquet.NewGenericWriter[row](&w.buf,
-		parquet.Compression(&zstd.Codec{Level: zstd.SpeedDefault}),
+		parquet.Compression(&zstd.Codec{Level: level}),
 		parquet.CreatedBy("pixel", "1", ""),
 		parquet.PageBufferSize(1<<20),
 		parquet.MaxRowsPerRowGroup(rowGroup),
