@@ -50,6 +50,9 @@ type row struct {
 	Region  string `parquet:"region,dict"`
 	City    string `parquet:"city,dict"`
 
+	SessionID string   `parquet:"session_id"`
+	BaseValue *float64 `parquet:"base_value,optional"` // in the base currency
+
 	// Properties is JSON, as the page sent it; empty where it sent none.
 	Properties string `parquet:"properties"`
 	// Event is the whole event but for Properties, in the form of event.Encode.
@@ -66,7 +69,7 @@ func (r *row) fill(e *event.Event) {
 		UTMSource: e.Enrichment.Campaign.Source, UTMMedium: e.Enrichment.Campaign.Medium, UTMCampaign: e.Enrichment.Campaign.Name,
 		ReferrerKind: e.Enrichment.Referrer.Kind, ReferrerHost: e.Enrichment.Referrer.Host,
 		Device: e.Enrichment.Device.Class, Browser: e.Enrichment.Device.Browser, OS: e.Enrichment.Device.OS, Bot: e.Enrichment.Bot,
-		Country: e.Context.Place.Country, Region: e.Context.Place.Region, City: e.Context.Place.City,
+		Country: e.Enrichment.Place.Country, Region: e.Enrichment.Place.Region, City: e.Enrichment.Place.City,
 		Properties: string(e.Properties),
 	}
 	if !e.Time.IsZero() {
@@ -78,6 +81,10 @@ func (r *row) fill(e *event.Event) {
 	}
 	if r.Country == "" {
 		r.Country = e.Subject.Country
+	}
+	r.SessionID = e.Enrichment.Session.ID
+	if v, err := strconv.ParseFloat(string(e.Enrichment.Value.Amount), 64); err == nil {
+		r.BaseValue = &v
 	}
 	rest := *e
 	rest.Properties = nil
