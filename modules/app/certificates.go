@@ -12,7 +12,10 @@ import (
 // shown by Redis and by whatever ends TLS in front of us.
 func certificates(c config.Config) []watch.Certificate {
 	list := []watch.Certificate{}
-	for _, f := range [][2]string{{"redis.tls.ca", c.Redis.TLS.CA}, {"redis.tls.cert", c.Redis.TLS.Cert}} {
+	for _, f := range [][2]string{
+		{"redis.tls.ca", c.Redis.TLS.CA}, {"redis.tls.cert", c.Redis.TLS.Cert},
+		{"clickhouse.tls.ca", c.ClickHouse.TLS.CA}, {"clickhouse.tls.cert", c.ClickHouse.TLS.Cert},
+	} {
 		if f[1] != "" {
 			list = append(list, watch.Certificate{Name: f[0], Ends: watch.InFile(f[1])})
 		}
