@@ -61,7 +61,7 @@ func money(e *event.Event) (currency string, value int64) {
 
 // IsRefund reports whether an event takes a conversion back. One without an order's id
 // takes nobody knows which.
-func IsRefund(e *event.Event) bool { return e.Name == "refund" && e.Order.ID != "" && !machine(e) }
+func IsRefund(e *event.Event) bool { return e.Name == "refund" && e.Order.ID != "" }
 
 // ReadRefund returns the refund that an event is, and its currency. Without a value it
 // is what its items cost, and without those the whole order.

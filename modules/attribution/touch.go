@@ -85,9 +85,6 @@ func clicked(query string) (network, bool) {
 // Of one arrival the strongest evidence counts: a paid click's id before a campaign's
 // name, that before the referrer, that before nothing.
 func Read(e *event.Event, conversion bool) []Touch {
-	if machine(e) {
-		return nil
-	}
 	var out []Touch
 	if t, ok := contact(e); ok {
 		out = append(out, t)
@@ -103,9 +100,6 @@ func Read(e *event.Event, conversion bool) []Touch {
 	}
 	return out
 }
-
-// machine reports whether nobody saw what the event tells of.
-func machine(e *event.Event) bool { return e.Enrichment.Bot != "" && !e.Enrichment.Automated }
 
 // contact is an advertisement that was seen or clicked.
 func contact(e *event.Event) (Touch, bool) {

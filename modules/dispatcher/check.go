@@ -64,7 +64,7 @@ func (a *attempt) switched(j *job) bool {
 	if !ok {
 		return false // permit says so
 	}
-	route, known := routes.Find(pixel, a.lane.name, j.delivery.Event.Name)
+	route, known := routes.Find(pixel, a.lane.name, j.delivery.Routed(), j.delivery.When)
 	if !known {
 		return false
 	}
@@ -110,7 +110,7 @@ func (a *attempt) permit(ctx context.Context, jobs []*job, now time.Time) ([]*jo
 			a.settled = append(a.settled, j)
 			continue
 		}
-		if where := a.dry(pixel, j.delivery.Event.Name); where != "" {
+		if where := a.dry(pixel, &j.delivery); where != "" {
 			a.rehearse(ctx, j, where)
 			continue
 		}
@@ -122,14 +122,14 @@ func (a *attempt) permit(ctx context.Context, jobs []*job, now time.Time) ([]*jo
 }
 
 // dry says what is in a dry run, the partner, the pixel or the route; "" if none.
-func (a *attempt) dry(p settings.Pixel, name string) string {
+func (a *attempt) dry(p settings.Pixel, d *event.Delivery) string {
 	if a.partner.Dry {
 		return "partner"
 	}
 	if p.Dry {
 		return "pixel"
 	}
-	if route, known := routes.Find(p, a.lane.name, name); known && route.Dry {
+	if route, known := routes.Find(p, a.lane.name, d.Routed(), d.When); known && route.Dry {
 		return "route"
 	}
 	return ""

@@ -175,6 +175,6 @@ func (l *lane) stillHeld(body []byte) bool {
 	if !ok {
 		return false
 	}
-	route, known := routes.Find(p, l.name, d.Event.Name)
+	route, known := routes.Find(p, l.name, d.Routed(), d.When)
 	return known && route.Switch() == settings.Hold
 }

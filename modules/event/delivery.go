@@ -23,6 +23,28 @@ type Delivery struct {
 	// Account is which of the partner's accounts it is sent by; empty: its own.
 	Account  string    `json:"account,omitempty"`
 	QueuedAt time.Time `json:"queued_at"`
+	// Was is the event's name before the route's mapping changed it, and When the
+	// condition under which the route took it: by them the route is found again.
+	Was  string `json:"was,omitempty"`
+	When string `json:"when,omitempty"`
+	// OrderKey is set where the partner is to know a repeat by the order's id.
+	OrderKey bool `json:"order_key,omitempty"`
+}
+
+// Routed is the event's name as it was when it was routed.
+func (d *Delivery) Routed() string {
+	if d.Was != "" {
+		return d.Was
+	}
+	return d.Event.Name
+}
+
+// Key is by what the partner knows a repeat of the event.
+func (d *Delivery) Key() string {
+	if d.OrderKey && d.Event.Order.ID != "" {
+		return d.Event.Order.ID
+	}
+	return d.Event.ID
 }
 
 // Outcome says how an attempt to deliver ended.

@@ -109,7 +109,7 @@ func TestDecide(t *testing.T) {
 					c.want[i].Params = jsontext.Value("")
 				}
 			}
-			got := Decide(c.event, settings.Pixel{Routes: c.routes}, Rules{
+			got := Decide(&c.event, &settings.Pixel{Routes: c.routes}, Rules{
 				Mode: func(name string) settings.Mode {
 					if m, ok := c.modes[name]; ok {
 						return m
@@ -119,7 +119,7 @@ func TestDecide(t *testing.T) {
 				Needs: func(name string) (partner.Needs, bool) {
 					return partner.Needs{}, name == "ttd" || name == "amazon"
 				},
-				Share: func(_ event.Event, _ settings.Pixel, name string, _ partner.Needs) (event.Permission, string) {
+				Share: func(_ *event.Event, _ *settings.Pixel, name string, _ partner.Needs) (event.Permission, string) {
 					if p, ok := c.share[name]; ok {
 						return p, "consent: because"
 					}

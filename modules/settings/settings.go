@@ -120,6 +120,16 @@ type Route struct {
 	Event   string         `json:"event"` // an event's name, or "*" for all
 	Enabled bool           `json:"enabled"`
 	Params  jsontext.Value `json:"params,omitempty"` // by the adapter's Spec.Params
+	// When is the condition under which it takes an event, an expression; empty: always.
+	When string `json:"when,omitempty"`
+	// Sample is the percentage of events that it takes, the same ones at every replica
+	// and every time; 0: all.
+	Sample float64 `json:"sample,omitzero"`
+	// Map is what the partner is told instead of what the event says.
+	Map Mapping `json:"map,omitzero"`
+	// Dedupe is by what the partner knows a repeat: empty, the event's id, or
+	// DedupeOrder.
+	Dedupe string `json:"dedupe,omitempty"`
 	// Mode is Hold where events wait until somebody decides; otherwise it is empty
 	// and Enabled tells. Ask Switch for both.
 	Mode Mode `json:"mode,omitempty"`

@@ -107,6 +107,7 @@ func (p Pixel) Validate() error {
 		case r.Mode == Hold && r.Enabled:
 			v.add(fmt.Sprintf("routes[%d].enabled", i), "contradicts mode: a route on hold is not enabled")
 		}
+		r.validate(&v, fmt.Sprintf("routes[%d]", i))
 		if r.Account != "" && !accountName.MatchString(r.Account) {
 			v.add(fmt.Sprintf("routes[%d].account", i), "must be the name of one of the partner's accounts")
 		}

@@ -48,14 +48,15 @@ type told struct {
 // tell returns what an event says, or nil.
 func tell(it *item) *told {
 	e := &it.event
-	if !it.known {
+	// What no person did is owed to nothing.
+	if !it.known || !it.pixel.Processing.Forwards(&e.Enrichment) {
 		return nil
 	}
 	t := &told{pixel: &it.pixel, visitor: e.Subject.VisitorID, full: e.Verdict.State == event.Full}
 	if t.full {
 		t.linked = others(it.linked, t.visitor)
 	}
-	converts := it.pixel.Attribution.Conversion(e.Name) && (e.Enrichment.Bot == "" || e.Enrichment.Automated)
+	converts := it.pixel.Attribution.Conversion(e.Name)
 	switch {
 	case converts:
 		c := attribution.ReadConversion(e)

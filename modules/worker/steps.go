@@ -188,7 +188,7 @@ func (w *Worker) routes(ctx context.Context, b *batch) error {
 	var matches []event.Match
 	for _, it := range b.items {
 		it.partners = nil
-		for _, d := range routes.Decide(it.event, it.pixel, w.rules(it, now)) {
+		for _, d := range routes.Decide(&it.event, &it.pixel, w.rules(it, now)) {
 			if !d.Send {
 				syncs = append(syncs, event.Sync{
 					EventID: it.event.ID, PixelID: it.event.PixelID, Partner: d.Partner, At: now,
@@ -196,7 +196,16 @@ func (w *Worker) routes(ctx context.Context, b *batch) error {
 				})
 				continue
 			}
-			out := event.Delivery{Event: it.event, Partner: d.Partner, Params: d.Params, Permission: d.Permission, Country: it.pixel.Country, Account: d.Account, QueuedAt: now}
+			out := event.Delivery{
+				Event: it.event, Partner: d.Partner, Params: d.Params, Permission: d.Permission, Country: it.pixel.Country, Account: d.Account, QueuedAt: now,
+				When: d.When, OrderKey: d.OrderKey,
+			}
+			if d.Mapped != nil {
+				// From here on the partner's lane knows the event as the partner is told of it.
+				if out.Event = *d.Mapped; out.Event.Name != it.event.Name {
+					out.Was = it.event.Name
+				}
+			}
 			body, err := json.Marshal(out)
 			if err != nil {
 				return fmt.Errorf("encode the delivery of event %s: %w", it.event.ID, err)

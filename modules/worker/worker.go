@@ -46,26 +46,27 @@ type people interface {
 
 // Worker pulls, processes and acknowledges.
 type Worker struct {
-	config   config.Worker
-	limits   config.Queue
-	queue    queue.Queue
-	keys     state.Keys
-	store    archive.Archive
-	writer   analytics.Writer
-	receipts analytics.ReceiptWriter
-	credits  analytics.CreditWriter
-	people   people
-	book     *consent.Book
-	sweeper  sweeper
-	settings sites
-	decider  *consent.Decider
-	enricher *enrich.Enricher
-	partners map[string]partner.Spec
-	log      *slog.Logger
-	metrics  *Metrics
-	trace    tracing
-	zones    zoneCache
-	now      func() time.Time
+	config      config.Worker
+	limits      config.Queue
+	queue       queue.Queue
+	keys        state.Keys
+	store       archive.Archive
+	writer      analytics.Writer
+	receipts    analytics.ReceiptWriter
+	credits     analytics.CreditWriter
+	people      people
+	book        *consent.Book
+	sweeper     sweeper
+	settings    sites
+	decider     *consent.Decider
+	enricher    *enrich.Enricher
+	partners    map[string]partner.Spec
+	expressions *routes.Expressions
+	log         *slog.Logger
+	metrics     *Metrics
+	trace       tracing
+	zones       zoneCache
+	now         func() time.Time
 
 	steps []step
 	turns *turns
@@ -109,8 +110,13 @@ func New(d Deps) (*Worker, error) {
 			return nil, err
 		}
 	}
+	expressions, err := routes.NewExpressions()
+	if err != nil {
+		return nil, err
+	}
 	w := &Worker{
-		config: d.Config, limits: d.Limits, queue: d.Queue, keys: d.Keys, store: d.Archive, writer: d.Writer,
+		expressions: expressions,
+		config:      d.Config, limits: d.Limits, queue: d.Queue, keys: d.Keys, store: d.Archive, writer: d.Writer,
 		receipts: d.Receipts, credits: d.Credits, people: d.People, book: d.Book, sweeper: d.Sweeper,
 		settings: d.Settings, decider: d.Decider, enricher: enricher, partners: map[string]partner.Spec{},
 		log: d.Log, metrics: d.Metrics, trace: tracing{d.Tracer}, now: d.Now, turns: newTurns(d.Config.Concurrency),
@@ -133,13 +139,14 @@ func New(d Deps) (*Worker, error) {
 // rules are what routes asks of an event.
 func (w *Worker) rules(it *item, now time.Time) routes.Rules {
 	return routes.Rules{
-		Mode: func(name string) settings.Mode { return w.settings.Partner(name).Mode },
+		Expressions: w.expressions,
+		Mode:        func(name string) settings.Mode { return w.settings.Partner(name).Mode },
 		Needs: func(name string) (partner.Needs, bool) {
 			spec, ok := w.partners[name]
 			return spec.Consent, ok
 		},
-		Share: func(e event.Event, p settings.Pixel, name string, needs partner.Needs) (event.Permission, string) {
-			return w.decider.Permit(&e, it.newest, name, needs, p.Site(), now)
+		Share: func(e *event.Event, p *settings.Pixel, name string, needs partner.Needs) (event.Permission, string) {
+			return w.decider.Permit(e, it.newest, name, needs, p.Site(), now)
 		},
 	}
 }

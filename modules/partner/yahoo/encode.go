@@ -95,7 +95,7 @@ func convert(d event.Delivery, s settings, now time.Time) (conversion, params, *
 	}
 	e := d.Event
 	c := conversion{
-		TS: at.Unix(), Name: eventName(p, e.Name), ID: e.ID, ActionSource: p.ActionSource,
+		TS: at.Unix(), Name: eventName(p, e.Name), ID: d.Key(), ActionSource: p.ActionSource,
 		Country: country(d, p), User: userOf(e), Click: clickOf(e), Privacy: privacyOf(e),
 	}
 	if p.Region != "" {

@@ -56,7 +56,7 @@ func postbackForm(d event.Delivery, s settings, b partner.Batch) (url.Values, *p
 		return nil, partner.Refuse(d, event.NotSent, "no_key", "not sent: the click postback needs a Yahoo click id (vmcid), and the event carries none")
 	}
 	form := url.Values{
-		"id": {d.Event.ID}, "vmcid": {vmcid}, "dp": {s.ClickPartnerID},
+		"id": {d.Key()}, "vmcid": {vmcid}, "dp": {s.ClickPartnerID},
 		"et": {strconv.FormatInt(at.UnixMilli(), 10)}, "ea": {eventName(p, d.Event.Name)}, ".yp": {p.PixelID},
 	}
 	if len(d.Event.Order.Items) > 0 {
