@@ -29,6 +29,7 @@ import (
 	"github.com/miq/pixel/modules/ledger"
 	"github.com/miq/pixel/modules/partner"
 	"github.com/miq/pixel/modules/queue"
+	"github.com/miq/pixel/modules/routes"
 	"github.com/miq/pixel/modules/settings"
 	"github.com/miq/pixel/modules/state"
 )
@@ -43,6 +44,7 @@ type Options struct {
 	State     state.Store
 	Events    analytics.Reader
 	Receipts  analytics.ReceiptReader
+	Credits   analytics.CreditReader
 	Book      *consent.Book
 	// Decider says in the preview of a replay what consent would stop.
 	Decider *consent.Decider
@@ -75,6 +77,7 @@ type Admin struct {
 	partners    *roster
 	backfills   *backfill.Jobs // the book of them; workers do them
 	forms       *forms
+	expressions *routes.Expressions
 	senders     map[string]*delivery.Sender // for test events
 	views       *views
 	risk        risk
@@ -115,6 +118,9 @@ func New(o Options) (*Admin, error) {
 	}
 	var err error
 	if a.forms, err = newForms(a.partners); err != nil {
+		return nil, err
+	}
+	if a.expressions, err = routes.NewExpressions(); err != nil {
 		return nil, err
 	}
 	if a.views, err = newViews(o.Now); err != nil {

@@ -134,6 +134,9 @@ func (a *Admin) checkPixel(p settings.Pixel) error {
 			continue
 		}
 		v = append(v, form.check(r.Params, at+".params")...)
+		for _, bad := range a.expressions.Check(r) {
+			v = append(v, settings.Problem{Field: at + "." + bad.Field, Message: bad.Message})
+		}
 		if _, ok := a.o.Settings.Partner(r.Partner).Accounts[r.Account]; r.Account != "" && !ok {
 			v = append(v, settings.Problem{Field: at + ".account", Message: "is not an account of " + a.partners.title(r.Partner)})
 		}

@@ -36,6 +36,7 @@ type Params struct {
 	State     state.Store
 	Events    analytics.Reader
 	Receipts  analytics.ReceiptReader
+	Credits   analytics.CreditReader
 	Book      *consent.Book
 	Decider   *consent.Decider
 	Queues    queue.Inspector
@@ -53,7 +54,7 @@ type Params struct {
 func provide(p Params) (*Admin, error) {
 	a, err := New(Options{
 		Config: p.Config, Collector: p.Collector, Partners: p.Partners,
-		Settings: p.Settings, Vault: p.Vault, State: p.State, Events: p.Events, Receipts: p.Receipts, Book: p.Book, Decider: p.Decider, Queues: p.Queues, Push: p.Queue.Push, Ledger: p.Ledger, Adapters: p.Adapters,
+		Settings: p.Settings, Vault: p.Vault, State: p.State, Events: p.Events, Receipts: p.Receipts, Credits: p.Credits, Book: p.Book, Decider: p.Decider, Queues: p.Queues, Push: p.Queue.Push, Ledger: p.Ledger, Adapters: p.Adapters,
 		Checks: p.Checks, Tracer: p.Tracing.Tracer("admin"), Metrics: p.Metrics, Log: p.Log,
 		Out: p.Out,
 	})

@@ -141,7 +141,7 @@ func (l lookout) into(ctx context.Context, letter queue.DeadLetter, edit func([]
 	case settings.Hold:
 		return "partner_hold", l.spec.Title + " is on hold: it would wait in the queue", id, nil
 	}
-	if r, known := routes.Find(pixel, l.spec.Name, d.Event.Name); known {
+	if r, known := routes.Find(pixel, l.spec.Name, d.Routed(), d.When); known {
 		switch r.Switch() {
 		case settings.Off:
 			return routes.CodeRouteOff, "the route is off", id, nil

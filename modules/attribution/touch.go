@@ -101,6 +101,12 @@ func Read(e *event.Event, conversion bool) []Touch {
 	return out
 }
 
+// Tells reports whether an event tells of a touchpoint by itself.
+func Tells(e *event.Event) bool {
+	k := e.Enrichment.Referrer.Kind
+	return e.Name == "impression" || e.Name == "click" || e.Context.Page.URL != "" && k != "" && k != "internal"
+}
+
 // contact is an advertisement that was seen or clicked.
 func contact(e *event.Event) (Touch, bool) {
 	kind := event.AdClick

@@ -97,7 +97,7 @@ func (h *rehearsing) decide(e event.Event, it permitted, pixel settings.Pixel, n
 	e.Verdict = h.r.d.Decider.Again(e.Verdict, e.Consent, pixel.Site(), now)
 	it.pixel = pixel
 	all := map[string]routes.Decision{}
-	for _, d := range routes.Decide(e, pixel, h.r.rules(it, now)) {
+	for _, d := range routes.Decide(&e, &pixel, h.r.rules(it, now)) {
 		all[d.Partner] = d
 	}
 	return all
@@ -108,9 +108,8 @@ func (h *rehearsing) delivery(all map[string]routes.Decision, name string, e eve
 	if !ok || !d.Send {
 		return nil
 	}
-	return &event.Delivery{
-		Event: e, Partner: name, Params: d.Params, Permission: d.Permission, Country: pixel.Country, Account: d.Account, QueuedAt: now,
-	}
+	out := d.Delivery(&e, pixel.Country, now)
+	return &out
 }
 
 func clone(m map[string]string) map[string]string {

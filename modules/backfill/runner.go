@@ -20,6 +20,7 @@ import (
 	"github.com/miq/pixel/modules/lease"
 	"github.com/miq/pixel/modules/partner"
 	"github.com/miq/pixel/modules/queue"
+	"github.com/miq/pixel/modules/routes"
 	"github.com/miq/pixel/modules/settings"
 	"github.com/miq/pixel/modules/state"
 )
@@ -60,14 +61,15 @@ type Deps struct {
 
 // Runner works on jobs.
 type Runner struct {
-	d        Deps
-	jobs     *Jobs
-	adapters map[string]partner.Adapter
-	events   *prometheus.CounterVec
-	every    time.Duration // between two looks
-	patience time.Duration
-	page     int           // events between two looks at the job
-	noting   time.Duration // between two notes of its progress
+	d           Deps
+	jobs        *Jobs
+	adapters    map[string]partner.Adapter
+	expressions *routes.Expressions
+	events      *prometheus.CounterVec
+	every       time.Duration // between two looks
+	patience    time.Duration
+	page        int           // events between two looks at the job
+	noting      time.Duration // between two notes of its progress
 
 	stop context.CancelFunc
 	done sync.WaitGroup
@@ -78,6 +80,10 @@ func NewRunner(d Deps) (*Runner, error) {
 	r := &Runner{d: d, adapters: map[string]partner.Adapter{}, every: look, patience: patience, page: page, noting: save, events: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "pixel_backfill_events_total", Help: "Events that backfills went through: read, stored, queued (once for each partner) or skipped.",
 	}, []string{"outcome"})}
+	var err error
+	if r.expressions, err = routes.NewExpressions(); err != nil {
+		return nil, err
+	}
 	for _, a := range d.Adapters {
 		r.adapters[a.Spec().Name] = a
 	}

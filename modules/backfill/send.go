@@ -82,7 +82,8 @@ func (r *Runner) permit(ctx context.Context, events []event.Event, now time.Time
 // rules are what routes asks of an event.
 func (r *Runner) rules(p permitted, now time.Time) routes.Rules {
 	return routes.Rules{
-		Mode: func(name string) settings.Mode { return r.d.Settings.Partner(name).Mode },
+		Expressions: r.expressions,
+		Mode:        func(name string) settings.Mode { return r.d.Settings.Partner(name).Mode },
 		Needs: func(name string) (partner.Needs, bool) {
 			a := r.adapters[name]
 			if a == nil {
@@ -90,8 +91,8 @@ func (r *Runner) rules(p permitted, now time.Time) routes.Rules {
 			}
 			return a.Spec().Consent, true
 		},
-		Share: func(e event.Event, pixel settings.Pixel, name string, needs partner.Needs) (event.Permission, string) {
-			return r.d.Decider.Permit(&e, p.newest, name, needs, pixel.Site(), now)
+		Share: func(e *event.Event, pixel *settings.Pixel, name string, needs partner.Needs) (event.Permission, string) {
+			return r.d.Decider.Permit(e, p.newest, name, needs, pixel.Site(), now)
 		},
 	}
 }
@@ -148,7 +149,7 @@ func (s *sending) send(ctx context.Context, page []permitted, now time.Time) err
 	var out []event.Delivery
 	var marks []string
 	for _, it := range page {
-		for _, d := range routes.Decide(it.event, it.pixel, s.r.rules(it, now)) {
+		for _, d := range routes.Decide(&it.event, &it.pixel, s.r.rules(it, now)) {
 			if !slices.Contains(s.job.Spec.Partners, d.Partner) {
 				continue
 			}
@@ -164,10 +165,7 @@ func (s *sending) send(ctx context.Context, page []permitted, now time.Time) err
 				skip(d.Partner, skipOld)
 				continue
 			}
-			out = append(out, event.Delivery{
-				Event: it.event, Partner: d.Partner, Params: d.Params, Permission: d.Permission,
-				Country: it.pixel.Country, Account: d.Account, QueuedAt: now,
-			})
+			out = append(out, d.Delivery(&it.event, it.pixel.Country, now))
 			marks = append(marks, delivery.SentKey(d.Partner, it.event.PixelID, it.event.ID))
 		}
 	}

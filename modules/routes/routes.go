@@ -5,6 +5,7 @@ package routes
 
 import (
 	"hash/fnv"
+	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -31,6 +32,23 @@ type Decision struct {
 	// for people.
 	Code    string
 	Message string
+}
+
+// Delivery is what goes to the partner's queue of an event that was decided to be sent,
+// as a pixel's country and the time are. From there on the partner's lane knows the
+// event as the partner is told of it: conditions and mappings are asked once, here, and
+// neither a retry nor the end of a hold asks them again.
+func (d *Decision) Delivery(e *event.Event, country string, now time.Time) event.Delivery {
+	out := event.Delivery{
+		Event: *e, Partner: d.Partner, Params: d.Params, Permission: d.Permission, Country: country, Account: d.Account, QueuedAt: now,
+		When: d.When, OrderKey: d.OrderKey,
+	}
+	if d.Mapped != nil {
+		if out.Event = *d.Mapped; out.Event.Name != e.Name {
+			out.Was = e.Name
+		}
+	}
+	return out
 }
 
 // Codes of a Decision that does not send. The dispatcher uses them too, where it
@@ -61,7 +79,8 @@ type Rules struct {
 	Needs func(partner string) (partner.Needs, bool)
 	// Share says what consent allows a partner, and why no more.
 	Share func(*event.Event, *settings.Pixel, string, partner.Needs) (event.Permission, string)
-	// Expressions are the routes' conditions and mappings, compiled.
+	// Expressions are the routes' conditions and mappings, compiled. Without it no route
+	// that has some takes anything.
 	Expressions *Expressions
 }
 
@@ -102,6 +121,10 @@ func choose(f *facts, p *settings.Pixel, i int, r Rules) Decision {
 	for _, j := range candidates(p.Routes, i, e.Name) {
 		route := &p.Routes[j]
 		d := Decision{Partner: route.Partner, Params: route.Params, Account: route.Account, Permission: event.Denied, When: route.When, OrderKey: route.Dedupe == settings.DedupeOrder}
+		if r.Expressions == nil && (route.When != "" || !route.Map.Empty()) {
+			d.Code, d.Message = CodeExpression, "not sent: expressions are not built in here"
+			return d
+		}
 		if route.When != "" {
 			holds, why, err := r.Expressions.holds(route.When, f)
 			if err != nil {

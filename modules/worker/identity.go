@@ -32,8 +32,7 @@ func (w *Worker) identity(ctx context.Context, b *batch) error {
 // wants to know whose all touchpoints are.
 func (it *item) credits() bool {
 	e := &it.event
-	converts := it.pixel.Attribution.Conversion(e.Name)
-	return converts || attribution.IsRefund(e) || len(attribution.Read(e, false)) > 0
+	return it.pixel.Attribution.Conversion(e.Name) || attribution.IsRefund(e) || attribution.Tells(e)
 }
 
 // less reports whether the visitor, as far as is known by now, allows less than what

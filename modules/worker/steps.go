@@ -196,16 +196,7 @@ func (w *Worker) routes(ctx context.Context, b *batch) error {
 				})
 				continue
 			}
-			out := event.Delivery{
-				Event: it.event, Partner: d.Partner, Params: d.Params, Permission: d.Permission, Country: it.pixel.Country, Account: d.Account, QueuedAt: now,
-				When: d.When, OrderKey: d.OrderKey,
-			}
-			if d.Mapped != nil {
-				// From here on the partner's lane knows the event as the partner is told of it.
-				if out.Event = *d.Mapped; out.Event.Name != it.event.Name {
-					out.Was = it.event.Name
-				}
-			}
+			out := d.Delivery(&it.event, it.pixel.Country, now)
 			body, err := json.Marshal(out)
 			if err != nil {
 				return fmt.Errorf("encode the delivery of event %s: %w", it.event.ID, err)
