@@ -49,6 +49,8 @@ admin    POST   /partners/:name/credentials
 admin    POST   /partners/:name/test
 viewer   GET    /queues
 viewer   GET    /ledger
+viewer   GET    /attribution
+marketer POST   /attribution/run
 viewer   GET    /dead/:queue
 admin    POST   /dead/:queue/replay
 admin    POST   /dead/:queue/drop
@@ -104,6 +106,9 @@ marketer POST   /api/v1/rehearsals
 viewer   GET    /api/v1/reports/at-risk
 viewer   GET    /api/v1/reports/timeseries
 viewer   GET    /api/v1/reports/top
+viewer   GET    /api/v1/reports/attribution
+viewer   GET    /api/v1/reports/attribution/paths
+marketer POST   /api/v1/reports/attribution/run
 viewer   GET    /api/v1/reports/consent
 viewer   GET    /api/v1/reports/match-readiness
 viewer   GET    /api/v1/reports/ledger

@@ -8,6 +8,7 @@ import (
 
 	"github.com/labstack/echo/v5"
 
+	"github.com/miq/pixel/modules/routes"
 	"github.com/miq/pixel/modules/settings"
 )
 
@@ -23,6 +24,9 @@ type routeData struct {
 	Names    []string // of events, to choose from
 	Accounts []string // of the partner, beside its own credentials
 	Errors   map[string]string
+	Map      string // as lines
+	Askable  []routes.Variable
+	Tried    *tried
 }
 
 type partnerChoice struct{ Name, Title, About string }
@@ -42,7 +46,10 @@ func (a *Admin) routeView(c *echo.Context, status int, d routeData) error {
 		if d.Fields == nil {
 			d.Fields = f.filled(d.Route.Params)
 		}
-		d.Ways = f.ways
+		d.Ways, d.Askable = f.ways, askable()
+		if d.Map == "" {
+			d.Map = writeMap(&d.Route.Map)
+		}
 		title = "Route to " + d.Title
 		d.Accounts = a.o.Settings.Partner(d.Route.Partner).Names()[1:]
 		for _, name := range sortedKeys(spec.EventNames) {
@@ -106,7 +113,8 @@ func (a *Admin) saveRouteForm(c *echo.Context) error {
 	if !ok {
 		return errNoPartner
 	}
-	d := routeData{Pixel: p, N: atoi(posted.Get("n")), Route: r, Errors: map[string]string{}}
+	wrong := readRules(posted, &r)
+	d := routeData{Pixel: p, N: atoi(posted.Get("n")), Route: r, Map: posted.Get("map"), Errors: map[string]string{}}
 	if d.N >= len(p.Routes) {
 		return errNoRoute
 	}
@@ -123,6 +131,24 @@ func (a *Admin) saveRouteForm(c *echo.Context) error {
 			}
 		}
 		return a.routeView(c, http.StatusUnprocessableEntity, d)
+	}
+	if bad, ok := fieldErrors(wrong, ""); wrong != nil && ok {
+		d.Errors = bad
+		return a.routeView(c, http.StatusUnprocessableEntity, d)
+	}
+	d.Route = r
+	if posted.Get("try") != "" {
+		if bad := a.expressions.Check(r); len(bad) > 0 {
+			d.Errors, _ = fieldErrors(settings.Invalid(bad), "")
+			gatherMap(d.Errors)
+			return a.routeView(c, http.StatusUnprocessableEntity, d)
+		}
+		result, err := a.try(c.Request().Context(), p, r)
+		if err != nil {
+			return err
+		}
+		d.Tried = &result
+		return a.routeView(c, http.StatusOK, d)
 	}
 	at := d.N
 	if at < 0 {
@@ -141,6 +167,7 @@ func (a *Admin) saveRouteForm(c *echo.Context) error {
 		for key, message := range bad {
 			d.Errors[strings.TrimPrefix(key, prefix)] = message
 		}
+		gatherMap(d.Errors)
 		return a.routeView(c, http.StatusUnprocessableEntity, d)
 	}
 	return a.done(c, "/pixels/"+p.ID+"#routes", "The route is saved. It takes effect in about a second.")

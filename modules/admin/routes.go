@@ -80,6 +80,8 @@ func (a *Admin) pages() []route {
 
 		{get, "/queues", Viewer, a.queuesPage},
 		{get, "/ledger", Viewer, a.ledgerPage},
+		{get, "/attribution", Viewer, a.attributionPage},
+		{post, "/attribution/run", Marketer, a.runAttributionForm},
 		{get, "/dead/:queue", Viewer, a.deadPage},
 		{post, "/dead/:queue/replay", Administrator, a.replayForm},
 		{post, "/dead/:queue/drop", Administrator, a.dropForm},
@@ -151,6 +153,9 @@ func (a *Admin) api() []route {
 		{get, base + "/reports/at-risk", Viewer, a.atRisk},
 		{get, base + "/reports/timeseries", Viewer, a.timeseries},
 		{get, base + "/reports/top", Viewer, a.top},
+		{get, base + "/reports/attribution", Viewer, a.attributionReport},
+		{get, base + "/reports/attribution/paths", Viewer, a.pathsReport},
+		{post, base + "/reports/attribution/run", Marketer, a.runAttribution},
 		{get, base + "/reports/consent", Viewer, a.consentReport},
 		{get, base + "/reports/match-readiness", Viewer, a.readinessReport},
 		{get, base + "/reports/ledger", Viewer, a.ledgerReport},
@@ -173,4 +178,4 @@ func (a *Admin) api() []route {
 
 // planned are addresses of the API that are promised and not there yet; they
 // are answered so that nobody searches for a mistake of theirs.
-var planned = []string{"/reports/attribution", "/identities/", "/erasures"}
+var planned = []string{"/identities/", "/erasures"}

@@ -91,7 +91,7 @@ var everyPage = []struct{ name, path string }{
 	{"pixels", "/pixels"}, {"pixel-new", "/pixels/new"}, {"pixel", "/pixels/px_shop"}, {"pixel-waiting", "/pixels/px_old"},
 	{"route-choose", "/pixels/px_shop/routes/new"}, {"route-ttd", "/pixels/px_shop/routes/new?partner=ttd"}, {"route-amazon", "/pixels/px_shop/routes/2"}, {"route-dv360", "/pixels/px_shop/routes/new?partner=dv360"}, {"route-yahoo", "/pixels/px_shop/routes/new?partner=yahoo"},
 	{"partners", "/partners"}, {"partner-ttd", "/partners/ttd"}, {"partner-amazon", "/partners/amazon"}, {"partner-dv360", "/partners/dv360"}, {"partner-yahoo", "/partners/yahoo"},
-	{"receipts", "/privacy/receipts"}, {"receipts-visitor", "/privacy/receipts?visitor_id=visitor-1"}, {"queues", "/queues"}, {"ledger", "/ledger"}, {"at-risk", "/at-risk"}, {"readiness", "/match-readiness"}, {"dead-ttd", "/dead/ttd"}, {"dead-validation", "/dead/validation"}, {"dead-empty", "/dead/amazon"},
+	{"receipts", "/privacy/receipts"}, {"receipts-visitor", "/privacy/receipts?visitor_id=visitor-1"}, {"queues", "/queues"}, {"ledger", "/ledger"}, {"attribution", "/attribution"}, {"attribution-campaign", "/attribution?dimension=campaign&range=90d"}, {"at-risk", "/at-risk"}, {"readiness", "/match-readiness"}, {"dead-ttd", "/dead/ttd"}, {"dead-validation", "/dead/validation"}, {"dead-empty", "/dead/amazon"},
 	{"backfills", "/backfills"}, {"backfills-rehearse", "/backfills?form=rehearse&pixel_id=px_shop"}, {"rehearsal", "/backfills/0193f2dd-0000-7000-8000-000000000001"},
 	{"people", "/people"}, {"audit", "/audit"}, {"account", "/account"}, {"missing", "/nowhere"},
 }
@@ -115,6 +115,7 @@ func seedProof(t *testing.T, b *bench, now time.Time) {
 		must(t, b.store.WriteMatches(ctx, event.Match{EventID: "0193f2bb-story-purchase", PixelID: "px_shop", Partner: p, Name: "purchase", ReceivedAt: now,
 			Grade: event.MediumMatch, Keys: []string{"email"}, Missing: []string{"phone", "ip"}}))
 	}
+	seedCredits(t, b, now)
 	a := queue.AccountOf("px_shop", now.UTC())
 	must(t, b.queue.Push(ctx, queue.Item{Queue: queue.Ingest(event.High), Body: []byte("1"), Account: a, Stage: ledger.Received, N: 12480},
 		queue.Item{Queue: queue.Ingest(event.High), Account: a, Stage: ledger.Suppressed, N: 1317}))

@@ -211,6 +211,7 @@ type shelf struct {
 	paths []analytics.PathRow
 	sets  []event.Credits
 	wrote []event.Credits
+	away  error
 }
 
 func (s *shelf) Credits(_ context.Context, f analytics.CreditFilter) (analytics.CreditPage, error) {
@@ -227,7 +228,7 @@ func (s *shelf) Attribution(context.Context, analytics.AttributionQuery) ([]anal
 }
 
 func (s *shelf) Paths(context.Context, analytics.PathQuery) ([]analytics.PathRow, error) {
-	return s.paths, nil
+	return s.paths, s.away
 }
 func (s *shelf) WriteTouches(context.Context, ...event.Touchpoint) error { return nil }
 func (s *shelf) WriteCredits(_ context.Context, sets ...event.Credits) error {

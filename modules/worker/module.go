@@ -11,6 +11,7 @@ import (
 	"github.com/miq/pixel/config"
 	"github.com/miq/pixel/modules/analytics"
 	"github.com/miq/pixel/modules/archive"
+	"github.com/miq/pixel/modules/attribution"
 	"github.com/miq/pixel/modules/consent"
 	"github.com/miq/pixel/modules/enrich"
 	"github.com/miq/pixel/modules/geo"
@@ -40,6 +41,7 @@ type Params struct {
 	Writer     analytics.Writer
 	Receipts   analytics.ReceiptWriter
 	Credits    analytics.CreditWriter
+	Given      analytics.CreditReader
 	People     *identity.Graph
 	Book       *consent.Book
 	Queues     queue.Inspector
@@ -67,6 +69,10 @@ func run(p Params) error {
 	w, err := New(Deps{
 		Config: p.Config, Limits: p.Limits, Queue: p.Queue, Keys: p.Keys, Archive: p.Archive, Writer: p.Writer,
 		Receipts: p.Receipts, Credits: p.Credits, People: p.People, Book: p.Book,
+		Driven: &attribution.Runner{
+			Job: attribution.Job{Reader: p.Given, Writer: p.Credits}, Keys: p.Keys, Pixels: pixels(p.Settings),
+			Log: p.Log.With("component", "attribution"), Now: time.Now,
+		},
 		Sweeper:  &purge.Sweeper{Queues: p.Queues, Keys: p.Keys, Syncs: p.Writer, Now: time.Now},
 		Settings: p.Settings, Decider: p.Decider, Adapters: p.Adapters, Enricher: enricher,
 		Log: p.Log.With("component", "worker"), Metrics: m, Tracer: p.Tracer.Tracer("worker"),
@@ -77,4 +83,15 @@ func run(p Params) error {
 	p.Lifecycle.Append(fx.StartStopHook(files.Start, files.Stop))
 	p.Lifecycle.Append(fx.StartStopHook(w.Start, w.Stop))
 	return nil
+}
+
+// pixels are the ids of all there are at the time.
+func pixels(s *settings.Store) func() []string {
+	return func() []string {
+		var ids []string
+		for _, p := range s.Pixels() {
+			ids = append(ids, p.ID)
+		}
+		return ids
+	}
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/miq/pixel/config"
 	"github.com/miq/pixel/modules/analytics"
 	"github.com/miq/pixel/modules/archive"
+	"github.com/miq/pixel/modules/attribution"
 	"github.com/miq/pixel/modules/consent"
 	"github.com/miq/pixel/modules/enrich"
 	"github.com/miq/pixel/modules/event"
@@ -57,6 +58,7 @@ type Worker struct {
 	people      people
 	book        *consent.Book
 	sweeper     sweeper
+	driven      *attribution.Runner
 	settings    sites
 	decider     *consent.Decider
 	enricher    *enrich.Enricher
@@ -90,7 +92,8 @@ type Deps struct {
 	Credits  analytics.CreditWriter
 	People   people
 	Book     *consent.Book
-	Sweeper  sweeper // goes through the queues after a withdrawal
+	Sweeper  sweeper             // goes through the queues after a withdrawal
+	Driven   *attribution.Runner // gives the data-driven models each night; nil: nobody does here
 	Settings sites
 	Decider  *consent.Decider
 	Adapters []partner.Adapter
@@ -117,7 +120,7 @@ func New(d Deps) (*Worker, error) {
 	w := &Worker{
 		expressions: expressions,
 		config:      d.Config, limits: d.Limits, queue: d.Queue, keys: d.Keys, store: d.Archive, writer: d.Writer,
-		receipts: d.Receipts, credits: d.Credits, people: d.People, book: d.Book, sweeper: d.Sweeper,
+		receipts: d.Receipts, credits: d.Credits, driven: d.Driven, people: d.People, book: d.Book, sweeper: d.Sweeper,
 		settings: d.Settings, decider: d.Decider, enricher: enricher, partners: map[string]partner.Spec{},
 		log: d.Log, metrics: d.Metrics, trace: tracing{d.Tracer}, now: d.Now, turns: newTurns(d.Config.Concurrency),
 		due: make(chan struct{}, 1),
@@ -163,6 +166,9 @@ func (w *Worker) Start(context.Context) error {
 	}
 	w.done.Go(w.followUp)
 	w.done.Go(w.sweep)
+	if w.driven != nil {
+		w.done.Go(func() { w.driven.Run(w.pulling) })
+	}
 	return nil
 }
 
