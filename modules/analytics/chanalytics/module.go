@@ -38,6 +38,8 @@ type Result struct {
 	Identities    analytics.IdentityWriter
 	CreditWriter  analytics.CreditWriter
 	CreditReader  analytics.CreditReader
+	Eraser        analytics.Eraser
+	Expirer       analytics.Expirer
 	Health        health.Check `group:"health"`
 }
 
@@ -47,5 +49,5 @@ func provide(p Params) (Result, error) {
 		return Result{}, err
 	}
 	p.Lifecycle.Append(fx.StartStopHook(s.Start, func(context.Context) error { return s.Stop() }))
-	return Result{Store: s, Writer: s, Reader: s, ReceiptWriter: s, ReceiptReader: s, Identities: s, CreditWriter: s, CreditReader: s, Health: health.Check{Name: "clickhouse", Check: s.Check}}, nil
+	return Result{Store: s, Writer: s, Reader: s, ReceiptWriter: s, ReceiptReader: s, Identities: s, CreditWriter: s, CreditReader: s, Eraser: s, Expirer: s, Health: health.Check{Name: "clickhouse", Check: s.Check}}, nil
 }
