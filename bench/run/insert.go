@@ -27,8 +27,8 @@ import (
 
 const (
 	insertRows    = 16_384 // of one batch
-	insertBatches = 6      // of each side in a round
-	insertHands   = 4      // that write at once, a quarter of a batch each
+	insertBatches = 4      // of each side in a round
+	insertHands   = 4      // that write at once, a quarter of a batch at a time
 )
 
 // engine is a ClickHouse engine that was started here.
@@ -135,7 +135,7 @@ func insertRatio(ctx context.Context, rounds int) (line map[string]any, err erro
 		return nil, err
 	}
 	names := strings.TrimSpace(string(columns))
-	var ourEPS, aloneEPS []float64
+	var ourEPS, aloneEPS, ourCPU, aloneCPU []float64
 	fmt.Printf("%6s %16s %16s %8s\n", "round", "ours, events/s", "alone, events/s", "ratio")
 	// The first round warms both sides up and is not counted.
 	for round := range rounds + 1 {
@@ -157,10 +157,8 @@ func insertRatio(ctx context.Context, rounds int) (line map[string]any, err erro
 		}
 		through := func() (float64, error) {
 			begun := time.Now()
-			for _, b := range batches {
-				if err := write(ctx, ours, b); err != nil {
-					return 0, err
-				}
+			if err := write(ctx, ours, slices.Concat(batches...)); err != nil {
+				return 0, err
 			}
 			return insertBatches * insertRows / time.Since(begun).Seconds(), nil
 		}
@@ -176,17 +174,20 @@ func insertRatio(ctx context.Context, rounds int) (line map[string]any, err erro
 		sides := []struct {
 			run  func() (float64, error)
 			into *[]float64
-		}{{through, &ourEPS}, {posted, &aloneEPS}}
+			cpu  *[]float64
+		}{{through, &ourEPS, &ourCPU}, {posted, &aloneEPS, &aloneCPU}}
 		if round%2 == 1 {
 			slices.Reverse(sides)
 		}
 		for _, s := range sides {
+			was := own() + e.cpu()
 			eps, err := s.run()
 			if err != nil {
 				return nil, err
 			}
 			if round > 0 {
 				*s.into = append(*s.into, eps)
+				*s.cpu = append(*s.cpu, float64((own()+e.cpu()-was).Microseconds())/(insertBatches*insertRows))
 			}
 		}
 		if round > 0 {
@@ -202,16 +203,28 @@ func insertRatio(ctx context.Context, rounds int) (line map[string]any, err erro
 			return nil, fmt.Errorf("%s holds %s events, not %s", database, bytes.TrimSpace(n), want)
 		}
 	}
-	return map[string]any{"insert_ratio": ratios(ourEPS, aloneEPS), "insert_eps": round(median(ourEPS)), "insert_alone_eps": round(median(aloneEPS))}, nil
+	return map[string]any{"insert_ratio": ratios(ourEPS, aloneEPS), "insert_eps": round(median(ourEPS)), "insert_alone_eps": round(median(aloneEPS)),
+		// Of the client and the engine; it does not depend on what else runs.
+		"insert_cpu_us": hundredths(median(ourCPU)), "insert_alone_cpu_us": hundredths(median(aloneCPU))}, nil
 }
 
-// write brings a batch as workers do, some at once.
-func write(ctx context.Context, s *chanalytics.Store, batch []event.Event) error {
+// write brings events as workers do: each its next batch as soon as the last one is
+// stored.
+func write(ctx context.Context, s *chanalytics.Store, events []event.Event) error {
+	batches := make(chan []event.Event)
 	var hands sync.WaitGroup
 	errs := make([]error, insertHands)
 	for i := range insertHands {
-		hands.Go(func() { errs[i] = s.WriteEvents(ctx, batch[i*len(batch)/insertHands:(i+1)*len(batch)/insertHands]...) })
+		hands.Go(func() {
+			for b := range batches {
+				errs[i] = errors.Join(errs[i], s.WriteEvents(ctx, b...))
+			}
+		})
 	}
+	for b := range slices.Chunk(events, insertRows/insertHands) {
+		batches <- b
+	}
+	close(batches)
 	hands.Wait()
 	return errors.Join(errs...)
 }
