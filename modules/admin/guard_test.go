@@ -111,6 +111,10 @@ viewer   GET    /api/v1/reports/attribution/paths
 marketer POST   /api/v1/reports/attribution/run
 viewer   GET    /api/v1/reports/consent
 viewer   GET    /api/v1/reports/match-readiness
+viewer   GET    /api/v1/reports/reconciliation
+viewer   GET    /api/v1/reports/funnel
+viewer   GET    /api/v1/reports/latency
+viewer   GET    /api/v1/reports/duplicates
 viewer   GET    /api/v1/reports/ledger
 viewer   GET    /api/v1/reports/reconciliation
 viewer   GET    /api/v1/reports/funnel
