@@ -209,7 +209,7 @@ func TestAlertsFireAndClear(t *testing.T) {
 	s.until(false, "PixelBreakerOpen", "PixelDeliveriesLate")
 
 	t.Log("the partner refuses everything")
-	status.Store(400)
+	status.Store(402)
 	for range 12 {
 		s.purchase("px_ttd")
 	}

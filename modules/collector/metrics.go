@@ -65,6 +65,9 @@ func newMetrics(reg prometheus.Registerer, r *room) *metrics {
 	for i, p := range event.Priorities {
 		m.accepted[i] = m.events.WithLabelValues(accepted, string(p))
 	}
+	// From the start, so that the first is an increase.
+	m.events.WithLabelValues(rejected, "")
+	m.events.WithLabelValues(suppressed, "")
 	if reg != nil {
 		reg.MustRegister(m.events, m.suppressions, m.rejections, m.consent, m.lostRefusals, m.edge, m.cleaned, m.seconds, m.group, m.commit,
 			prometheus.NewGaugeFunc(prometheus.GaugeOpts{

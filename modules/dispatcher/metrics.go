@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/miq/pixel/modules/delivery"
+	"github.com/miq/pixel/modules/event"
 )
 
 // Metrics are the dispatcher's.
@@ -62,11 +63,14 @@ func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
 	return m, nil
 }
 
-// renewed counts an access token that was asked for. All results are there from
-// the start, so that the first failure is an increase.
+// renewed counts an access token that was asked for. All results, and those of
+// deliveries, are there from the start, so that the first failure is an increase.
 func (m *Metrics) renewed(partner string) func(time.Time, error) {
 	for _, result := range []string{"renewed", "refused", "failed"} {
 		m.renewals.WithLabelValues(partner, result)
+	}
+	for _, o := range []event.Outcome{event.Accepted, event.Rejected, event.Retry, event.NotSent} {
+		m.deliveries.WithLabelValues(partner, string(o))
 	}
 	return func(ends time.Time, err error) {
 		result := "failed"
