@@ -2,7 +2,6 @@ package admin
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
@@ -13,6 +12,7 @@ import (
 	"github.com/labstack/echo/v5"
 
 	"github.com/miq/pixel/modules/backfill"
+	"github.com/miq/pixel/modules/event"
 	"github.com/miq/pixel/modules/partner"
 	"github.com/miq/pixel/modules/settings"
 )
@@ -370,7 +370,7 @@ func (v backfillView) Counted(m map[string]int64) []reasonCount { return counted
 func (v backfillView) Worth(m map[string]float64) string {
 	var parts []string
 	for currency := range m {
-		parts = append(parts, fmt.Sprintf("%.2f %s", m[currency], currency))
+		parts = append(parts, money(event.Amount(strconv.FormatFloat(m[currency], 'f', 2, 64)), currency))
 	}
 	slices.Sort(parts)
 	if len(parts) == 0 {
