@@ -20,13 +20,15 @@ type story struct {
 	// Steps are what happened, in order, in words.
 	Steps      []step    `json:"steps"`
 	Deliveries []outcome `json:"deliveries"`
+	// Attribution is what the event is owed to, by model, where it is a conversion.
+	Attribution []event.Credits `json:"attribution,omitempty"`
 	// Settled is set once no more is expected to happen.
 	Settled bool `json:"settled"`
 }
 
 // step is one stage of an event's way.
 type step struct {
-	Kind   string    `json:"kind"` // received, consent, enriched, identity, stored
+	Kind   string    `json:"kind"` // received, consent, enriched, identity, stored, attribution
 	At     time.Time `json:"at,omitzero"`
 	Title  string    `json:"title"`
 	Text   string    `json:"text"`
@@ -97,6 +99,13 @@ func (a *Admin) story(ctx context.Context, pixelID, id string) (story, error) {
 	}
 	e, matches := found.Event, found.Matches
 	s := story{Event: e, Steps: a.steps(e)}
+	credits, err := a.o.Credits.Credits(ctx, analytics.CreditFilter{PixelID: e.PixelID, EventID: e.ID, Limit: analytics.MaxModels})
+	if err != nil {
+		return story{}, err
+	}
+	if s.Attribution = credits.Credits; len(s.Attribution) > 0 {
+		s.Steps = append(s.Steps, attributed(s.Attribution))
+	}
 	s.Deliveries = a.deliveries(e, found.Syncs, lanes)
 	for i, d := range s.Deliveries {
 		for _, m := range matches {
@@ -122,6 +131,24 @@ func (a *Admin) steps(e event.Event) []step {
 	}
 	out = append(out, identified(e))
 	return append(out, step{Kind: "stored", Title: "Stored", Text: "Kept in the archive and the event store.", Status: "ok"})
+}
+
+// attributed tells what a conversion is owed to.
+func attributed(sets []event.Credits) step {
+	s := step{Kind: "attribution", Title: "Attributed", Text: "It is a conversion: this is what each model owes it to.", Status: "ok"}
+	for _, m := range modelTitles {
+		for _, set := range sets {
+			if set.Model != m.Name {
+				continue
+			}
+			var parts []string
+			for _, h := range set.Shares {
+				parts = append(parts, fmt.Sprintf("%s %.4g %%", strings.TrimSpace(h.Channel+" "+h.Source), float64(h.Weight)/event.Whole*100))
+			}
+			s.Facts = append(s.Facts, facts(m.Title, strings.Join(parts, ", "))...)
+		}
+	}
+	return s
 }
 
 func received(e event.Event) step {
