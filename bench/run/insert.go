@@ -27,8 +27,8 @@ import (
 
 const (
 	insertRows    = 16_384 // of one batch
-	insertBatches = 4      // of each side in a round
-	insertHands   = 4      // that write at once, a quarter of a batch at a time
+	insertBatches = 8      // of each side in a round
+	insertHands   = 4      // that write at once, a batch at a time
 )
 
 // engine is a ClickHouse engine that was started here.
@@ -221,7 +221,7 @@ func write(ctx context.Context, s *chanalytics.Store, events []event.Event) erro
 			}
 		})
 	}
-	for b := range slices.Chunk(events, insertRows/insertHands) {
+	for b := range slices.Chunk(events, insertRows) {
 		batches <- b
 	}
 	close(batches)
