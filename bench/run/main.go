@@ -41,11 +41,18 @@ func main() {
 		visitors := flags.Int("visitors", 2000, "visitors")
 		events := flags.Int("events", 10, "events of each")
 		run = func(ctx context.Context) error { return benchState(ctx, *visitors, *events) }
+	case "reports":
+		embedded := flags.Int("n", 5_000_000, "events in the embedded store; 0: leave it out")
+		large := flags.Int("clickhouse", 20_000_000, "events in ClickHouse; 0: leave it out")
+		rounds := flags.Int("rounds", 5, "how often each question is asked")
+		run = func(ctx context.Context) error {
+			return benchReports(ctx, reportsOf{embedded: *embedded, clickhouse: *large, rounds: max(1, *rounds)})
+		}
 	case "insert":
 		rounds := flags.Int("rounds", 3, "rounds, at least 3 for figures to believe")
 		run = func(ctx context.Context) error { return benchInsert(ctx, *rounds) }
 	default:
-		fmt.Fprintln(os.Stderr, "usage: run collect [-rounds n] [-seconds n] [-soak 10m] | run queue [-rounds n] [-events n] | run dispatch [-rounds n] [-seconds n] | run state [-visitors n] [-events n] | run insert [-rounds n]")
+		fmt.Fprintln(os.Stderr, "usage: run reports [-n events] [-clickhouse events] [-rounds n] | run collect [-rounds n] [-seconds n] [-soak 10m] | run queue [-rounds n] [-events n] | run dispatch [-rounds n] [-seconds n] | run state [-visitors n] [-events n] | run insert [-rounds n]")
 		os.Exit(2)
 	}
 	if err := flags.Parse(os.Args[2:]); err != nil {

@@ -12,8 +12,9 @@ INSERT INTO rolled VALUES (1, 0);
 ALTER TABLE events ADD COLUMN base_value REAL;
 
 -- Sums over one minute, hour or day UTC: level is its length in minutes, and bucket
--- its number since 1970. dimension is empty for the sums of a name alone; value is
--- the events' in that dimension. Money is of purchases, in millionths.
+-- its number since 1970. dimension is empty for the sums of a name alone; else value
+-- is the events' in it, and name is empty, or there where dimension begins with
+-- name+. Money is of purchases, in millionths.
 CREATE TABLE rollups (
   dimension TEXT    NOT NULL,
   level     INTEGER NOT NULL,

@@ -57,6 +57,12 @@ func (q question) rollable(dimensions ...string) bool {
 	return ok
 }
 
+// asks reports whether the answer depends on a dimension.
+func (q question) asks(dimension string) bool {
+	return q.dimension == dimension || dimension == "name" && q.name != "" ||
+		slices.ContainsFunc(q.where, func(c analytics.Condition) bool { return c.Dimension == dimension })
+}
+
 // rolled is the dimension of the roll-ups that answer the question. They know
 // pixels, names and one dimension more.
 func (q question) rolled() (dimension string, ok bool) {

@@ -25,6 +25,10 @@ func (s *Store) sumsOf(ctx context.Context, tx *sql.Tx, q question, dimension st
 		}
 		sums[f].add(v)
 	}
+	key := dimension
+	if dimension != "" && q.asks("name") {
+		key = byName + dimension
+	}
 	levels := []int64{aDay, anHour}
 	if dimension == "" {
 		levels = append(levels, minute)
@@ -45,7 +49,7 @@ func (s *Store) sumsOf(ctx context.Context, tx *sql.Tx, q question, dimension st
 				}
 				return d
 			}
-			w.add("dimension = ? AND level = ? AND bucket >= a AND bucket < b", dimension, level)
+			w.add("dimension = ? AND level = ? AND bucket >= a AND bucket < b", key, level)
 			q.selects(&w, column)
 			query = `SELECT i, ` + q.group(column) + `, sum(events), total(revenue), total(base) FROM steps CROSS JOIN rollups`
 		}
