@@ -30,6 +30,7 @@ import (
 	"github.com/miq/pixel/modules/partner"
 	"github.com/miq/pixel/modules/queue"
 	"github.com/miq/pixel/modules/routes"
+	"github.com/miq/pixel/modules/schema"
 	"github.com/miq/pixel/modules/settings"
 	"github.com/miq/pixel/modules/state"
 )
@@ -76,6 +77,7 @@ type Admin struct {
 	sessions    *scs.SessionManager
 	partners    *roster
 	backfills   *backfill.Jobs // the book of them; workers do them
+	schemas     *schema.Checker
 	forms       *forms
 	expressions *routes.Expressions
 	senders     map[string]*delivery.Sender // for test events
@@ -117,6 +119,9 @@ func New(o Options) (*Admin, error) {
 		a.senders[name] = delivery.New(adapter, delivery.NewClient(1), o.Vault, o.Now)
 	}
 	var err error
+	if a.schemas, err = schema.New(); err != nil {
+		return nil, err
+	}
 	if a.forms, err = newForms(a.partners); err != nil {
 		return nil, err
 	}

@@ -30,17 +30,18 @@ type pixelBody struct {
 	Attribution settings.Attribution    `json:"attribution,omitzero"`
 	Retention   settings.Retention      `json:"retention,omitzero"`
 	Routes      []settings.Route        `json:"routes"`
+	Schemas     settings.Schemas        `json:"schemas,omitzero"`
 	Revision    int64                   `json:"revision"`
 }
 
 func bodyOf(p settings.Pixel) pixelBody {
-	return pixelBody{p.ID, p.Name, p.Advertiser, p.Domains, &p.Enabled, p.ConsentMode, p.Consent, p.PrivacyURL, p.Country, p.Banner, p.Tag, p.Dry, p.Processing, p.Attribution, p.Retention, p.Routes, p.Revision}
+	return pixelBody{p.ID, p.Name, p.Advertiser, p.Domains, &p.Enabled, p.ConsentMode, p.Consent, p.PrivacyURL, p.Country, p.Banner, p.Tag, p.Dry, p.Processing, p.Attribution, p.Retention, p.Routes, p.Schemas, p.Revision}
 }
 
 func (b pixelBody) pixel() settings.Pixel {
 	return settings.Pixel{
 		ID: b.ID, Name: b.Name, Advertiser: b.Advertiser, Domains: b.Domains, Enabled: b.Enabled == nil || *b.Enabled,
-		ConsentMode: b.ConsentMode, Consent: b.Consent, PrivacyURL: b.PrivacyURL, Country: b.Country, Banner: b.Banner, Tag: b.Tag, Dry: b.Dry, Processing: b.Processing, Attribution: b.Attribution, Retention: b.Retention, Routes: b.Routes, Revision: b.Revision,
+		ConsentMode: b.ConsentMode, Consent: b.Consent, PrivacyURL: b.PrivacyURL, Country: b.Country, Banner: b.Banner, Tag: b.Tag, Dry: b.Dry, Processing: b.Processing, Attribution: b.Attribution, Retention: b.Retention, Routes: b.Routes, Schemas: b.Schemas, Revision: b.Revision,
 	}
 }
 

@@ -11,7 +11,9 @@ import (
 
 	"github.com/miq/pixel/modules/deadletters"
 	"github.com/miq/pixel/modules/event"
+	"github.com/miq/pixel/modules/ledger"
 	"github.com/miq/pixel/modules/queue"
+	"github.com/miq/pixel/modules/schema"
 	"github.com/miq/pixel/modules/settings"
 )
 
@@ -81,12 +83,11 @@ func (a *Admin) move(ctx context.Context, who principal, action, short string, s
 		return moved{}, settings.Invalid{{Field: "rate", Message: "must be from 1 to 10,000 a second"}}
 	}
 	o := s.options()
+	if name == queue.Validation && action == "dlq.replay" {
+		o.Push = a.o.Push
+		o.Refused = a.mended
+	}
 	if len(s.Edit) > 0 {
-		if name == queue.Validation {
-			// Changed it would be a new message of a known event: a duplicate, which
-			// the worker ends.
-			return moved{}, settings.Invalid{{Field: "edit", Message: "only deliveries can be edited, which wait in a partner's dead letters; replay these as they are, or correct the cause at the source"}}
-		}
 		if err := editable(s.Edit); err != nil {
 			return moved{}, err
 		}
@@ -108,6 +109,37 @@ func (a *Admin) move(ctx context.Context, who principal, action, short string, s
 	}
 	// What was moved before an error was moved.
 	return m, errors.Join(err, a.audit.record(ctx, who, action, short, m.Message))
+}
+
+// mended makes a message of what a schema refused: the event as it is, or was edited,
+// if the schema has nothing against it any more. False is for all else that was
+// refused, of which too little is kept.
+func (a *Admin) mended(body []byte) (queue.Item, bool, error) {
+	var letter struct {
+		Code  string         `json:"code"`
+		Event jsontext.Value `json:"event"`
+	}
+	if json.Unmarshal(body, &letter) != nil || letter.Code != schema.Code {
+		return queue.Item{}, false, nil
+	}
+	var e event.Event
+	if json.Unmarshal(letter.Event, &e) != nil || e.ID == "" || e.Receipt == "" {
+		return queue.Item{}, false, nil
+	}
+	p, ok := a.o.Settings.Pixel(e.PixelID)
+	if !ok {
+		return queue.Item{}, true, settings.Invalid{{Field: "pixel_id", Message: "names a pixel that has been deleted"}}
+	}
+	var f event.Fault
+	if e.Order, f = event.ParseOrder(e.Name, e.Properties); f.Code == "" && p.Schemas.Mode != settings.SchemaOff {
+		f = a.schemas.Check(p.ID, p.Revision, p.Schemas.Current, e.Name, e.Properties)
+	}
+	if f.Code != "" {
+		return queue.Item{}, true, settings.Invalid{{Field: "event" + strings.ReplaceAll(f.Pointer, "/", "."), Message: f.Message + `; edit it, such as with {"event":{"properties":{…}}}`}}
+	}
+	return queue.Item{
+		Queue: queue.Ingest(e.Priority), Body: event.Encode(&e), Account: queue.AccountOf(e.PixelID, e.ReceivedAt), Stage: ledger.Received, N: 1,
+	}, true, nil
 }
 
 // editable checks that a patch changes nothing that was decided or that says whose

@@ -75,6 +75,9 @@ marketer DELETE /api/v1/pixels/:id
 viewer   GET    /api/v1/pixels/:id/snippet
 viewer   GET    /api/v1/pixels/:id/tag-manager.tpl
 marketer PUT    /api/v1/pixels/:id/routes
+viewer   GET    /api/v1/pixels/:id/schemas
+marketer PUT    /api/v1/pixels/:id/schemas/:event
+marketer DELETE /api/v1/pixels/:id/schemas/:event
 viewer   GET    /api/v1/partners
 viewer   GET    /api/v1/partners/:name
 admin    PATCH  /api/v1/partners/:name

@@ -178,6 +178,9 @@ func pixelFrom(c *echo.Context, p settings.Pixel) (settings.Pixel, error) {
 	if p.Consent.Categories, err = categoriesOf(f.Get("segment_categories")); err != nil {
 		return p, err
 	}
+	if f.Get("processing") != "" { // a form with this part in it
+		processingFrom(f, &p, me(c).Name)
+	}
 	p.PrivacyURL, p.Country = strings.TrimSpace(f.Get("privacy_url")), strings.ToUpper(strings.TrimSpace(f.Get("country")))
 	return p, nil
 }
@@ -205,7 +208,7 @@ func (a *Admin) createPixelForm(c *echo.Context) error {
 // domains, texts and keys are gathered beside the one field that they are entered in.
 func formOf(p settings.Pixel, bad map[string]string) pixelFormData {
 	for _, key := range sortedKeys(bad) {
-		for prefix, field := range map[string]string{"domains/": "domains", "banner/texts": "banner_texts", "tag/click_ids": "click_ids", "consent/segment_categories": "segment_categories"} {
+		for prefix, field := range map[string]string{"domains/": "domains", "banner/texts": "banner_texts", "tag/click_ids": "click_ids", "processing/personal_keys": "personal_keys", "schemas/": "own_schema", "consent/segment_categories": "segment_categories"} {
 			rest, ok := strings.CutPrefix(key, prefix)
 			switch {
 			case !ok:

@@ -124,6 +124,9 @@ func (a *Admin) api() []route {
 		{get, base + "/pixels/:id/snippet", Viewer, a.getSnippet},
 		{get, base + "/pixels/:id/tag-manager.tpl", Viewer, a.getTagManager},
 		{put, base + "/pixels/:id/routes", Marketer, a.putRoutes},
+		{get, base + "/pixels/:id/schemas", Viewer, a.getSchemas},
+		{put, base + "/pixels/:id/schemas/:event", Marketer, a.putSchema},
+		{remove, base + "/pixels/:id/schemas/:event", Marketer, a.deleteSchema},
 
 		{get, base + "/partners", Viewer, a.listPartners},
 		{get, base + "/partners/:name", Viewer, a.getPartner},

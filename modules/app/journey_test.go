@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -38,6 +39,7 @@ type journey struct {
 	base     string
 	partners *sandbox.Server
 	spans    *tracetest.InMemoryExporter
+	logs     *said
 
 	settings  *settings.Store
 	collector *collector.Collector
@@ -47,9 +49,27 @@ type journey struct {
 	queues    queue.Inspector
 }
 
+// said is a log.
+type said struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (s *said) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Write(b)
+}
+
+func (s *said) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.String()
+}
+
 func begin(t *testing.T, flags map[string]string) *journey {
 	t.Helper()
-	j := &journey{t: t, partners: sandbox.New(Adapters()), spans: tracetest.NewInMemoryExporter()}
+	j := &journey{t: t, partners: sandbox.New(Adapters()), spans: tracetest.NewInMemoryExporter(), logs: &said{}}
 	site := httptest.NewServer(j.partners)
 	t.Cleanup(site.Close)
 	for name, a := range sandbox.Endpoints(site.URL, Adapters()) {
@@ -60,7 +80,7 @@ func begin(t *testing.T, flags map[string]string) *journey {
 	}
 	traces := sdktrace.NewTracerProvider(sdktrace.WithSyncer(j.spans))
 	a := fxtest.New(t,
-		options(settingsFor(t, flags), slog.New(slog.NewTextHandler(io.Discard, nil)), io.Discard),
+		options(settingsFor(t, flags), slog.New(slog.NewTextHandler(j.logs, &slog.HandlerOptions{Level: slog.LevelDebug})), io.Discard),
 		fx.Decorate(func() trace.TracerProvider { return traces }),
 		fx.Populate(&j.settings, &j.collector, &j.ops, &j.events, &j.archive, &j.queues),
 	)

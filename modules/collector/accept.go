@@ -20,6 +20,7 @@ import (
 	"github.com/miq/pixel/modules/identity"
 	"github.com/miq/pixel/modules/ledger"
 	"github.com/miq/pixel/modules/queue"
+	"github.com/miq/pixel/modules/schema"
 	"github.com/miq/pixel/modules/settings"
 )
 
@@ -150,6 +151,13 @@ func (c *Collector) prepare(ec *echo.Context, b *batch, p *settings.Pixel, env *
 			a.rejected++
 			*res = result{safeID(in.ID), rejected, f}
 			c.metrics.rejected(source, f.Code)
+			if f.Code == schema.Code && keep {
+				b.made.Receipt = receipts.at(i)
+				if item, ok := c.violated(b.made, f, sensitive); ok {
+					b.items, b.ends = append(b.items, item), append(b.ends, -1)
+				}
+				continue
+			}
 			if item, ok := c.refusal(p.ID, source, now, f.In("/events/"+strconv.Itoa(i)), in, keep); ok {
 				b.items, b.ends = append(b.items, item), append(b.ends, -1)
 			}
@@ -281,7 +289,7 @@ func (c *Collector) event(made *event.Event, in *event.Incoming, p *settings.Pix
 	if p, ok := c.priority[made.Name]; ok {
 		made.Priority = p
 	}
-	return f
+	return c.demanded(p, made)
 }
 
 // push stores items durably. Where none of them is an accepted event, they are

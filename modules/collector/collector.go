@@ -18,6 +18,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/labstack/echo/v5"
@@ -33,6 +34,7 @@ import (
 	"github.com/miq/pixel/modules/httpserver"
 	"github.com/miq/pixel/modules/pressure"
 	"github.com/miq/pixel/modules/queue"
+	"github.com/miq/pixel/modules/schema"
 	"github.com/miq/pixel/modules/settings"
 )
 
@@ -93,6 +95,8 @@ type Collector struct {
 	intakes  sync.Pool // of *intake
 	batches  sync.Pool // of *batch
 	pressure *pressure.Gauge
+	schemas  *schema.Checker
+	looks    atomic.Uint32 // at standard events, for demanded
 
 	echo   *echo.Echo
 	server *httpserver.Server
@@ -122,6 +126,9 @@ func New(o Options) (*Collector, error) {
 		group:    queue.NewGroup(o.Queue, groupItems),
 		refusals: rate.NewLimiter(refusalRate, refusalBurst),
 		pressure: o.Pressure,
+	}
+	if c.schemas, err = schema.New(); err != nil {
+		return nil, err
 	}
 	c.group.MaxWaiting = o.Config.MaxWaiting
 	c.group.Timeout = pushTimeout

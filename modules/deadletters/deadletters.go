@@ -127,6 +127,9 @@ type Options struct {
 	// is needed then, since what is changed goes back as a new message.
 	Edit func(body []byte) ([]byte, error)
 	Push func(ctx context.Context, items ...queue.Item) error
+	// Refused makes a message of a letter that came from no queue; false: it cannot be
+	// one. Push is needed for it too. nil: none can.
+	Refused func(body []byte) (queue.Item, bool, error)
 	// Sleep waits; nil: a timer's wait. For tests.
 	Sleep func(context.Context, time.Duration) error
 }
@@ -148,7 +151,7 @@ type Result struct {
 func Replay(ctx context.Context, box Box, name string, s Selection, o Options) (Result, error) {
 	move := box.Revive
 	bodies := map[string]queue.DeadLetter{}
-	if o.Edit != nil {
+	if o.Edit != nil || o.Refused != nil {
 		move = func(ctx context.Context, name string, ids ...string) (int, error) {
 			return edited(ctx, box, name, o, bodies, ids)
 		}
@@ -156,11 +159,13 @@ func Replay(ctx context.Context, box Box, name string, s Selection, o Options) (
 	return run(ctx, box, name, s, o, func(r *Result, letters []queue.DeadLetter) (ids []string) {
 		clear(bodies)
 		for _, l := range letters {
-			if l.Origin == "" {
+			// Of events that were taken in a changed copy would be a duplicate, which the
+			// worker ends; with Refused only what never came in can be changed.
+			if l.Origin == "" && !o.may(l) || l.Origin != "" && o.Edit != nil && o.Refused != nil {
 				r.Stuck++
 				continue
 			}
-			if o.Edit != nil {
+			if o.Edit != nil || o.Refused != nil {
 				bodies[l.ID] = l
 			}
 			ids = append(ids, l.ID)
@@ -172,19 +177,54 @@ func Replay(ctx context.Context, box Box, name string, s Selection, o Options) (
 // edited puts letters back changed. They are there before they are gone from here,
 // so that a crash in between leaves both, which is harmless.
 func edited(ctx context.Context, box Box, name string, o Options, letters map[string]queue.DeadLetter, ids []string) (int, error) {
-	items := make([]queue.Item, len(ids))
-	for i, id := range ids {
+	var items []queue.Item
+	var pushed, as []string
+	for _, id := range ids {
 		l := letters[id]
-		body, err := o.Edit(l.Body)
-		if err != nil {
-			return 0, fmt.Errorf("edit the letter %s: %w", id, err)
+		if o.Edit == nil && l.Origin != "" {
+			as = append(as, id)
+			continue
 		}
-		items[i] = queue.Item{Queue: l.Origin, Body: body, Account: l.Account}
+		body := l.Body
+		if o.Edit != nil {
+			var err error
+			if body, err = o.Edit(body); err != nil {
+				return 0, fmt.Errorf("edit the letter %s: %w", id, err)
+			}
+		}
+		item := queue.Item{Queue: l.Origin, Body: body, Account: l.Account}
+		if l.Origin == "" {
+			var err error
+			if item, _, err = o.Refused(body); err != nil {
+				return 0, fmt.Errorf("the letter %s: %w", id, err)
+			}
+		}
+		items, pushed = append(items, item), append(pushed, id)
+	}
+	n := 0
+	if len(as) > 0 {
+		var err error
+		if n, err = box.Revive(ctx, name, as...); err != nil {
+			return n, err
+		}
+	}
+	if len(items) == 0 {
+		return n, nil
 	}
 	if err := o.Push(ctx, items...); err != nil {
-		return 0, err
+		return n, err
 	}
-	return box.Drop(ctx, name, ids...)
+	dropped, err := box.Drop(ctx, name, pushed...)
+	return n + dropped, err
+}
+
+// may reports whether a letter that came from no queue can become a message.
+func (o Options) may(l queue.DeadLetter) bool {
+	if o.Refused == nil {
+		return false
+	}
+	_, ok, _ := o.Refused(l.Body)
+	return ok
 }
 
 // Drop deletes letters.

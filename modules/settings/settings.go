@@ -41,6 +41,8 @@ type Pixel struct {
 	Tag TagOptions `json:"tag,omitzero"`
 	// Processing is what is done to events on their way.
 	Processing Processing `json:"processing,omitzero"`
+	// Schemas are what its events' properties have to be like.
+	Schemas Schemas `json:"schemas,omitzero"`
 	// Retention is how long its data are kept.
 	Retention Retention `json:"retention,omitzero"`
 	// Attribution says what conversions are owed to.

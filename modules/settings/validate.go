@@ -80,6 +80,7 @@ func (p Pixel) Validate() error {
 	p.Banner.validate(&v)
 	p.Tag.validate(&v)
 	p.Processing.validate(&v)
+	p.Schemas.validate(&v)
 	p.Retention.validate(&v)
 	p.Attribution.validate(&v)
 	switch event.State(p.Consent.Default) {

@@ -1,0 +1,87 @@
+package collector
+
+import (
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/miq/pixel/modules/consent"
+	"github.com/miq/pixel/modules/event"
+	"github.com/miq/pixel/modules/queue"
+	"github.com/miq/pixel/modules/schema"
+	"github.com/miq/pixel/modules/settings"
+)
+
+// schemaSample is how many standard events come in for one that is looked at, where
+// the pixel says nothing: a look costs as much as taking the event in.
+const schemaSample = 64
+
+// demanded checks an event's properties by its schema. Its fault refuses the event;
+// where the pixel only wants to be warned, what is wrong is counted.
+func (c *Collector) demanded(p *settings.Pixel, e *event.Event) event.Fault {
+	s := &p.Schemas
+	if s.Mode == settings.SchemaOff {
+		return event.Fault{}
+	}
+	var own func() []schema.Custom
+	if len(s.Own) > 0 {
+		own = s.Current
+	}
+	if s.Mode == "" && own == nil && c.looks.Add(1)%schemaSample != 0 {
+		return event.Fault{}
+	}
+	f := c.schemas.Check(p.ID, p.Revision, own, e.Name, e.Properties)
+	if f.Code == "" {
+		return f
+	}
+	name := e.Name
+	if !c.schemas.Standard(name) {
+		name = "own"
+	}
+	mode := s.Mode
+	if mode == "" {
+		mode = "sampled"
+	}
+	c.metrics.violations.WithLabelValues(p.ID, name, mode).Inc()
+	if s.Mode != settings.SchemaRefuse {
+		return event.Fault{}
+	}
+	return f
+}
+
+// violation is a line in the validation dead letters about an event that is right but
+// for its schema: with the event as it would have been stored, so that somebody can
+// mend it and send it on.
+type violation struct {
+	PixelID    string      `json:"pixel_id"`
+	ReceivedAt time.Time   `json:"received_at"`
+	Source     string      `json:"source"`
+	Code       string      `json:"code"`
+	Pointer    string      `json:"pointer"`
+	Message    string      `json:"message"`
+	Event      event.Event `json:"event"`
+}
+
+// violated makes that line, without what consent does not allow to keep.
+func (c *Collector) violated(made event.Event, f event.Fault, sensitive bool) (queue.Item, bool) {
+	if !c.refusals.AllowN(made.ReceivedAt, 1) {
+		c.metrics.lostRefusals.Inc()
+		return queue.Item{}, false
+	}
+	state := made.Verdict.State
+	consent.Strip(&made, state, c.saltFor(made.PixelID, state))
+	if sensitive {
+		consent.StripSensitive(&made)
+	}
+	made.Context.IP, made.Subject.Locality = consent.Truncate(made.Context.IP), event.Locality{}
+	body, err := json.Marshal(&violation{made.PixelID, made.ReceivedAt, made.Source, f.Code, clean(f.Pointer), clip(f.Message, 300), made})
+	if err != nil {
+		c.log.Error("a refusal could not be encoded", "code", f.Code, "error", err)
+		return queue.Item{}, false
+	}
+	return queue.Item{
+		Queue: queue.Validation, Body: body, Account: queue.AccountOf("", made.ReceivedAt),
+		Reason: f.Code + ": " + clip(strings.TrimSpace(clean(f.Pointer)+" "+f.Message), 300),
+	}, true
+}
