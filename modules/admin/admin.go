@@ -26,6 +26,7 @@ import (
 	"github.com/miq/pixel/modules/delivery"
 	"github.com/miq/pixel/modules/health"
 	"github.com/miq/pixel/modules/httpserver"
+	"github.com/miq/pixel/modules/identity"
 	"github.com/miq/pixel/modules/ledger"
 	"github.com/miq/pixel/modules/partner"
 	"github.com/miq/pixel/modules/queue"
@@ -46,6 +47,7 @@ type Options struct {
 	Events    analytics.Reader
 	Receipts  analytics.ReceiptReader
 	Credits   analytics.CreditReader
+	People    *identity.Graph
 	Book      *consent.Book
 	// Decider says in the preview of a replay what consent would stop.
 	Decider *consent.Decider

@@ -9,6 +9,7 @@ import (
 
 	"github.com/labstack/echo/v5"
 
+	"github.com/miq/pixel/modules/analytics"
 	"github.com/miq/pixel/modules/ledger"
 	"github.com/miq/pixel/modules/settings"
 )
@@ -133,6 +134,8 @@ type ledgerData struct {
 	Pixel  string
 	Pixels []settings.Pixel
 	Report ledgerReport
+	// Repeats are duplicates by the way that they came, with the share of what came so.
+	Repeats []repeats
 	// Titles are the partners' names for people.
 	Titles map[string]string
 	// Off are differences by pixel and hour, to mark a line.
@@ -144,6 +147,41 @@ type ledgerData struct {
 type ledgerLine struct {
 	ledger.Book
 	Wrong []string
+}
+
+// repeats are the duplicates among what came by one way.
+type repeats struct {
+	Way              string
+	ByEvent, ByOrder int64
+	Stored           int64
+}
+
+// Share is how much of what came was a duplicate, in per cent.
+func (r repeats) Share() float64 {
+	return 100 * float64(r.ByEvent+r.ByOrder) / float64(r.ByEvent+r.ByOrder+r.Stored)
+}
+
+func (a *Admin) repeats(ctx context.Context, pixel string, r ledgerReport) ([]repeats, error) {
+	if len(r.Total.Duplicates) == 0 {
+		return nil, nil
+	}
+	stored, err := a.o.Events.Top(ctx, analytics.TopQuery{Metric: analytics.MetricEvents, Dimension: "source", PixelID: pixel, Since: r.Since, Until: r.Until})
+	if err != nil {
+		return nil, err
+	}
+	var out []repeats
+	for _, way := range []string{"web", "pixel", "server", "other"} {
+		x := repeats{Way: way, ByEvent: r.Total.Duplicates["event_"+way], ByOrder: r.Total.Duplicates["order_"+way]}
+		for _, s := range stored {
+			if ledger.Way(s.Group) == way {
+				x.Stored += int64(s.Value)
+			}
+		}
+		if x.ByEvent+x.ByOrder > 0 {
+			out = append(out, x)
+		}
+	}
+	return out, nil
 }
 
 // mostLines bounds the page; the CSV has all.
@@ -165,6 +203,9 @@ func (a *Admin) ledgerPage(c *echo.Context) error {
 	now := a.now()
 	var err error
 	if d.Report, err = a.readLedger(ctx, d.Pixel, now.Add(-d.Range.Span), now); err != nil {
+		return err
+	}
+	if d.Repeats, err = a.repeats(ctx, d.Pixel, d.Report); err != nil {
 		return err
 	}
 	for _, p := range d.Report.Total.Partners {

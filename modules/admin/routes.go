@@ -93,6 +93,10 @@ func (a *Admin) pages() []route {
 		{post, "/backfills/:id/cancel", Administrator, a.cancelBackfillForm},
 		{post, "/backfills/:id/resume", Administrator, a.resumeBackfillForm},
 
+		{get, "/identities", Viewer, a.identitiesPage},
+		{post, "/identities", Viewer, a.findIdentityForm},
+		{post, "/identities/decide", Administrator, a.decideIdentityForm},
+
 		{get, "/privacy/receipts", Administrator, a.receiptsPage},
 		{get, "/privacy/receipts/export", Administrator, a.exportReceipts},
 
@@ -167,6 +171,13 @@ func (a *Admin) api() []route {
 		{get, base + "/reports/latency", Viewer, a.latencyReport},
 		{get, base + "/reports/duplicates", Viewer, a.duplicatesReport},
 
+		{get, base + "/identities/:id", Viewer, a.getIdentity},
+		{post, base + "/identities/:id/unlink", Administrator, a.decideIdentity(unlink)},
+		{post, base + "/identities/:id/relink", Administrator, a.decideIdentity(relink)},
+		{post, base + "/identities/:id/isolate", Administrator, a.decideIdentity(isolate)},
+		{post, base + "/identities/:id/release", Administrator, a.decideIdentity(release)},
+		{get, base + "/quarantine", Viewer, a.listQuarantine},
+
 		{get, base + "/consent/receipts", Administrator, a.listReceipts},
 		{get, base + "/audit", Administrator, a.listAudit},
 		{get, base + "/users", Administrator, a.listUsers},
@@ -181,4 +192,4 @@ func (a *Admin) api() []route {
 
 // planned are addresses of the API that are promised and not there yet; they
 // are answered so that nobody searches for a mistake of theirs.
-var planned = []string{"/identities/", "/erasures"}
+var planned = []string{"/erasures"}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/miq/pixel/modules/consent"
 	"github.com/miq/pixel/modules/event"
+	"github.com/miq/pixel/modules/identity"
 	"github.com/miq/pixel/modules/ledger"
 	"github.com/miq/pixel/modules/partner/dv360"
 	"github.com/miq/pixel/modules/partner/yahoo"
@@ -91,7 +92,7 @@ var everyPage = []struct{ name, path string }{
 	{"pixels", "/pixels"}, {"pixel-new", "/pixels/new"}, {"pixel", "/pixels/px_shop"}, {"pixel-waiting", "/pixels/px_old"},
 	{"route-choose", "/pixels/px_shop/routes/new"}, {"route-ttd", "/pixels/px_shop/routes/new?partner=ttd"}, {"route-amazon", "/pixels/px_shop/routes/2"}, {"route-dv360", "/pixels/px_shop/routes/new?partner=dv360"}, {"route-yahoo", "/pixels/px_shop/routes/new?partner=yahoo"},
 	{"partners", "/partners"}, {"partner-ttd", "/partners/ttd"}, {"partner-amazon", "/partners/amazon"}, {"partner-dv360", "/partners/dv360"}, {"partner-yahoo", "/partners/yahoo"},
-	{"receipts", "/privacy/receipts"}, {"receipts-visitor", "/privacy/receipts?visitor_id=visitor-1"}, {"queues", "/queues"}, {"ledger", "/ledger"}, {"attribution", "/attribution"}, {"attribution-campaign", "/attribution?dimension=campaign&range=90d"}, {"at-risk", "/at-risk"}, {"readiness", "/match-readiness"}, {"dead-ttd", "/dead/ttd"}, {"dead-validation", "/dead/validation"}, {"dead-empty", "/dead/amazon"},
+	{"identities", "/identities"}, {"identity", "/identities?id=customer-5&pixel_id=px_shop"}, {"receipts", "/privacy/receipts"}, {"receipts-visitor", "/privacy/receipts?visitor_id=visitor-1"}, {"queues", "/queues"}, {"ledger", "/ledger"}, {"attribution", "/attribution"}, {"attribution-campaign", "/attribution?dimension=campaign&range=90d"}, {"at-risk", "/at-risk"}, {"readiness", "/match-readiness"}, {"dead-ttd", "/dead/ttd"}, {"dead-validation", "/dead/validation"}, {"dead-empty", "/dead/amazon"},
 	{"backfills", "/backfills"}, {"backfills-rehearse", "/backfills?form=rehearse&pixel_id=px_shop"}, {"rehearsal", "/backfills/0193f2dd-0000-7000-8000-000000000001"},
 	{"people", "/people"}, {"audit", "/audit"}, {"account", "/account"}, {"missing", "/nowhere"},
 }
@@ -116,6 +117,18 @@ func seedProof(t *testing.T, b *bench, now time.Time) {
 			Grade: event.MediumMatch, Keys: []string{"email"}, Missing: []string{"phone", "ip"}}))
 	}
 	seedCredits(t, b, now)
+	for i := range 8 { // a household, a till that many use, and its customers' addresses
+		for j := range 1 + i%3 {
+			must(t, b.o.People.Resolve(ctx, &identity.Seen{Event: &event.Event{
+				ID: fmt.Sprintf("0193f2bb-seen-%d-%d", i, j), PixelID: "px_shop", Source: "web", ReceivedAt: now.Add(-time.Duration(50-i) * time.Hour), Verdict: event.Verdict{State: event.Full},
+				Subject: event.Subject{AnonymousID: fmt.Sprintf("7d1f2c3b-9a4e-4c58-b6d7-%012x", 16*i+j), UserID: fmt.Sprint("customer-", i), Email: fmt.Sprintf("%064x", 0xfe11f1ee7*uint64(i+1))},
+			}}))
+		}
+		if i < 5 {
+			must(t, b.o.People.Resolve(ctx, &identity.Seen{Event: &event.Event{ID: fmt.Sprint("till-", i), PixelID: "px_shop", Source: "server", ReceivedAt: now, Verdict: event.Verdict{State: event.Full},
+				Subject: event.Subject{AnonymousID: "till-2-high-street", UserID: fmt.Sprint("customer-", i)}}}))
+		}
+	}
 	a := queue.AccountOf("px_shop", now.UTC())
 	must(t, b.queue.Push(ctx, queue.Item{Queue: queue.Ingest(event.High), Body: []byte("1"), Account: a, Stage: ledger.Received, N: 12480},
 		queue.Item{Queue: queue.Ingest(event.High), Account: a, Stage: ledger.Suppressed, N: 1317}))

@@ -3,6 +3,7 @@ package admin
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/miq/pixel/modules/analytics"
 	"github.com/miq/pixel/modules/event"
+	"github.com/miq/pixel/modules/identity"
 	"github.com/miq/pixel/modules/lanestatus"
 	"github.com/miq/pixel/modules/settings"
 )
@@ -105,6 +107,9 @@ func (a *Admin) story(ctx context.Context, pixelID, id string) (story, error) {
 	}
 	if s.Attribution = credits.Credits; len(s.Attribution) > 0 {
 		s.Steps = append(s.Steps, attributed(s.Attribution))
+	}
+	if err := a.person(ctx, e, s.Steps); err != nil {
+		return story{}, err
 	}
 	s.Deliveries = a.deliveries(e, found.Syncs, lanes)
 	for i, d := range s.Deliveries {
@@ -313,6 +318,30 @@ func identified(e event.Event) step {
 		s.Facts = append(s.Facts, facts(k, u.PartnerIDs[k])...)
 	}
 	return s
+}
+
+// person adds to the identity step whose the event is as far as is known now, which may
+// be more than when it was stored.
+func (a *Admin) person(ctx context.Context, e event.Event, steps []step) error {
+	if e.Subject.VisitorID == "" {
+		return nil
+	}
+	p, err := a.o.People.Profile(ctx, e.PixelID, identity.Visiting(e.Subject.VisitorID))
+	if errors.Is(err, identity.ErrUnknown) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for i := range steps {
+		if s := &steps[i]; s.Kind == "identity" {
+			s.Facts = append(s.Facts, facts("Profile", p.ID)...)
+			if n := len(p.Visitors) - 1; n > 0 {
+				s.Text += " By now one person with " + count(n, "other visitor") + "."
+			}
+		}
+	}
+	return nil
 }
 
 // deliveries sorts the sync log by partner, and adds the partners that a route
