@@ -2,7 +2,6 @@ package cli_test
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -234,15 +233,28 @@ func TestAlertsFireAndClear(t *testing.T) {
 	for range 3 {
 		s.purchase("px_ttd")
 	}
-	var gone []string // the queue's counts of what waits; the books stay
 	s.eventually("they wait", func() error {
-		var err error
-		gone, err = client.Keys(t.Context(), "*s2s:ttd*:n").Result()
-		if err == nil && len(gone) == 0 {
-			err = errors.New("nothing waits")
+		var queues struct {
+			Items []struct {
+				Queue string
+				Depth int
+			}
 		}
-		return err
+		if err := s.tryAPI("GET", "/queues", nil, &queues); err != nil {
+			return err
+		}
+		for _, q := range queues.Items {
+			if q.Queue == "s2s:ttd" && q.Depth == 3 {
+				return nil
+			}
+		}
+		return fmt.Errorf("%v", queues.Items)
 	})
+	gone, err := client.Keys(t.Context(), "*s2s:ttd*:n").Result()
+	if err != nil || len(gone) == 0 {
+		t.Fatalf("nothing waits: %v (%v)", gone, err)
+	}
+	// The queue's counts of what waits go; the books stay.
 	for _, k := range gone {
 		if err := client.Rename(t.Context(), k, "kept:"+k).Err(); err != nil {
 			t.Fatal(err)
