@@ -24,6 +24,7 @@ import (
 	"github.com/miq/pixel/modules/backfill"
 	"github.com/miq/pixel/modules/consent"
 	"github.com/miq/pixel/modules/delivery"
+	"github.com/miq/pixel/modules/erasure"
 	"github.com/miq/pixel/modules/health"
 	"github.com/miq/pixel/modules/httpserver"
 	"github.com/miq/pixel/modules/identity"
@@ -49,6 +50,9 @@ type Options struct {
 	Credits   analytics.CreditReader
 	People    *identity.Graph
 	Book      *consent.Book
+	Erasures  *erasure.Book
+	Finder    erasure.Finder
+	Eraser    analytics.Eraser
 	// Decider says in the preview of a replay what consent would stop.
 	Decider *consent.Decider
 	Queues  queue.Inspector

@@ -59,16 +59,7 @@ func wantsPage(c *echo.Context) bool {
 	return !isAPI(c) && strings.Contains(c.Request().Header.Get("Accept"), "text/html")
 }
 
-func (a *Admin) notFound(c *echo.Context) error {
-	rest, api := strings.CutPrefix(c.Request().URL.Path, base)
-	if api {
-		for _, p := range planned {
-			if strings.HasPrefix(rest+"/", p) {
-				return httpserver.NewProblem(http.StatusNotFound, "not_built", "this part of the API is planned, but not built yet; "+
-					"/api/openapi.yaml lists what is there")
-			}
-		}
-	}
+func (a *Admin) notFound(*echo.Context) error {
 	return httpserver.NewProblem(http.StatusNotFound, "not_found", "there is nothing at this address")
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/miq/pixel/modules/analytics"
 	"github.com/miq/pixel/modules/consent"
 	"github.com/miq/pixel/modules/delivery"
+	"github.com/miq/pixel/modules/erasure"
 	"github.com/miq/pixel/modules/health"
 	"github.com/miq/pixel/modules/identity"
 	"github.com/miq/pixel/modules/ledger"
@@ -39,6 +40,9 @@ type Params struct {
 	Receipts  analytics.ReceiptReader
 	Credits   analytics.CreditReader
 	People    *identity.Graph
+	Erasures  *erasure.Book
+	Finder    erasure.Finder
+	Eraser    analytics.Eraser
 	Book      *consent.Book
 	Decider   *consent.Decider
 	Queues    queue.Inspector
@@ -56,7 +60,7 @@ type Params struct {
 func provide(p Params) (*Admin, error) {
 	a, err := New(Options{
 		Config: p.Config, Collector: p.Collector, Partners: p.Partners,
-		Settings: p.Settings, Vault: p.Vault, State: p.State, Events: p.Events, Receipts: p.Receipts, Credits: p.Credits, People: p.People, Book: p.Book, Decider: p.Decider, Queues: p.Queues, Push: p.Queue.Push, Ledger: p.Ledger, Adapters: p.Adapters,
+		Settings: p.Settings, Vault: p.Vault, State: p.State, Events: p.Events, Receipts: p.Receipts, Credits: p.Credits, People: p.People, Book: p.Book, Erasures: p.Erasures, Finder: p.Finder, Eraser: p.Eraser, Decider: p.Decider, Queues: p.Queues, Push: p.Queue.Push, Ledger: p.Ledger, Adapters: p.Adapters,
 		Checks: p.Checks, Tracer: p.Tracing.Tracer("admin"), Metrics: p.Metrics, Log: p.Log,
 		Out: p.Out,
 	})

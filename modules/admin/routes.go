@@ -99,6 +99,9 @@ func (a *Admin) pages() []route {
 
 		{get, "/privacy/receipts", Administrator, a.receiptsPage},
 		{get, "/privacy/receipts/export", Administrator, a.exportReceipts},
+		{get, "/privacy/erasures", Administrator, a.erasuresPage},
+		{post, "/privacy/erasures", Administrator, a.erasuresForm},
+		{get, "/privacy/erasures/:id", Administrator, a.erasurePage},
 
 		{get, "/account", Viewer, a.accountPage},
 		{post, "/account/password", Viewer, a.passwordForm},
@@ -179,6 +182,10 @@ func (a *Admin) api() []route {
 		{get, base + "/quarantine", Viewer, a.listQuarantine},
 
 		{get, base + "/consent/receipts", Administrator, a.listReceipts},
+		{get, base + "/erasures", Administrator, a.listErasures},
+		{post, base + "/erasures", Administrator, a.createErasure},
+		{get, base + "/erasures/:id", Administrator, a.getErasure},
+		{get, base + "/erasures/:id/certificate", Administrator, a.getCertificate},
 		{get, base + "/audit", Administrator, a.listAudit},
 		{get, base + "/users", Administrator, a.listUsers},
 		{post, base + "/users", Administrator, a.createUser},
@@ -189,7 +196,3 @@ func (a *Admin) api() []route {
 		{remove, base + "/tokens/:id", Administrator, a.deleteToken},
 	}
 }
-
-// planned are addresses of the API that are promised and not there yet; they
-// are answered so that nobody searches for a mistake of theirs.
-var planned = []string{"/erasures"}

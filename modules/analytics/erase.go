@@ -42,10 +42,10 @@ type Eraser interface {
 	Kept(ctx context.Context, e Erasure) (Erased, error)
 }
 
-// Expirer deletes what was kept long enough.
+// Expirer deletes what was kept long enough, of a store that does not do so by itself.
 type Expirer interface {
-	// Expire deletes a pixel's events that were received before a time, with all that
-	// is said of them but the sync log, and lines of the sync log of before another; a
-	// zero time spares all. Sums over time stay.
+	// Expire deletes a pixel's events that were received before one midnight (UTC), with
+	// what is counted of them and all that is said of them but the sync log, and lines of
+	// the sync log of before another; a zero time spares all.
 	Expire(ctx context.Context, pixelID string, events, syncs time.Time) (Erased, error)
 }

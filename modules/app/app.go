@@ -21,6 +21,7 @@ import (
 	"github.com/miq/pixel/modules/consent"
 	"github.com/miq/pixel/modules/delivery"
 	"github.com/miq/pixel/modules/dispatcher"
+	"github.com/miq/pixel/modules/erasure"
 	"github.com/miq/pixel/modules/identity"
 	"github.com/miq/pixel/modules/ledger"
 	"github.com/miq/pixel/modules/ops"
@@ -73,6 +74,7 @@ func options(c config.Config, log *slog.Logger, out io.Writer) fx.Option {
 		fx.Supply(certificates(c)),
 		settings.Module,
 		consent.Module,
+		erasure.Module,
 		identity.Module,
 		ledger.Module,
 		pressure.Module,

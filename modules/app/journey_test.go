@@ -67,7 +67,7 @@ func (s *said) String() string {
 	return s.text.String()
 }
 
-func begin(t *testing.T, flags map[string]string) *journey {
+func begin(t *testing.T, flags map[string]string, extra ...fx.Option) *journey {
 	t.Helper()
 	j := &journey{t: t, partners: sandbox.New(Adapters()), spans: tracetest.NewInMemoryExporter(), logs: &said{}}
 	site := httptest.NewServer(j.partners)
@@ -83,6 +83,7 @@ func begin(t *testing.T, flags map[string]string) *journey {
 		options(settingsFor(t, flags), slog.New(slog.NewTextHandler(j.logs, &slog.HandlerOptions{Level: slog.LevelDebug})), io.Discard),
 		fx.Decorate(func() trace.TracerProvider { return traces }),
 		fx.Populate(&j.settings, &j.collector, &j.ops, &j.events, &j.archive, &j.queues),
+		fx.Options(extra...),
 	)
 	a.RequireStart()
 	t.Cleanup(a.RequireStop)

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -12,6 +13,7 @@ import (
 	"go.uber.org/fx"
 
 	"github.com/miq/pixel/config"
+	"github.com/miq/pixel/modules/erasure"
 	"github.com/miq/pixel/modules/health"
 	"github.com/miq/pixel/modules/queue/redisqueue"
 	"github.com/miq/pixel/modules/redisclient"
@@ -46,7 +48,7 @@ func redisModule(c config.Redis) fx.Option {
 				w.stop()
 				return client.Close()
 			}))
-			return redisResult{Client: client, Health: health.Check{Name: "redis", Check: w.check}}, nil
+			return redisResult{Client: client, Scrub: redisScrub{client}, Health: health.Check{Name: "redis", Check: w.check}}, nil
 		}),
 	)
 }
@@ -55,7 +57,32 @@ type redisResult struct {
 	fx.Out
 
 	Client redis.UniversalClient
-	Health health.Check `group:"health"`
+	Health health.Check     `group:"health"`
+	Scrub  erasure.Scrubber `group:"scrub"`
+}
+
+// redisScrub has the servers write their logs anew, which hold what was deleted until
+// then. A server that does not let us does so by itself once the log has doubled.
+type redisScrub struct{ client redis.UniversalClient }
+
+func (r redisScrub) Scrub(ctx context.Context) error {
+	rewrite := func(ctx context.Context, c redis.Cmdable) error {
+		err := c.BgRewriteAOF(ctx).Err()
+		if err != nil && (strings.HasPrefix(err.Error(), "NOPERM") || strings.Contains(err.Error(), "already in progress") || strings.HasPrefix(err.Error(), "ERR unknown command")) {
+			return nil
+		}
+		return err
+	}
+	var err error
+	if cluster, ok := r.client.(*redis.ClusterClient); ok {
+		err = cluster.ForEachShard(ctx, func(ctx context.Context, c *redis.Client) error { return rewrite(ctx, c) })
+	} else {
+		err = rewrite(ctx, r.client)
+	}
+	if err != nil {
+		return fmt.Errorf("have Redis write its log anew: %w", err)
+	}
+	return nil
 }
 
 // relook is how often the servers are asked again: a failover may have brought

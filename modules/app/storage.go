@@ -17,6 +17,7 @@ import (
 	"github.com/miq/pixel/modules/archive/filearchive"
 	"github.com/miq/pixel/modules/archive/lake"
 	"github.com/miq/pixel/modules/archive/s3archive"
+	"github.com/miq/pixel/modules/erasure"
 	"github.com/miq/pixel/modules/queue"
 	"github.com/miq/pixel/modules/queue/redisqueue"
 	"github.com/miq/pixel/modules/queue/sqlitequeue"
@@ -98,14 +99,14 @@ func lockFile(lc fx.Lifecycle, dir, otherwise string) error {
 // database provides one SQLite file. Each concern has its own, so that a report
 // or a large insert never holds up the queue's fsync.
 func database(name string) any {
-	return fx.Annotate(func(lc fx.Lifecycle, dir dataDir) (*sqlitedb.DB, error) {
+	return fx.Annotate(func(lc fx.Lifecycle, dir dataDir) (*sqlitedb.DB, erasure.Scrubber, error) {
 		db, err := openDB(string(dir), name)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		lc.Append(fx.StopHook(db.Close))
-		return db, nil
-	}, fx.ResultTags(`name:"`+name+`_db"`))
+		return db, db, nil
+	}, fx.ResultTags(`name:"`+name+`_db"`, `group:"scrub"`))
 }
 
 func openDB(dir, name string) (*sqlitedb.DB, error) {

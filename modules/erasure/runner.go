@@ -15,7 +15,6 @@ import (
 	"github.com/miq/pixel/modules/consent"
 	"github.com/miq/pixel/modules/event"
 	"github.com/miq/pixel/modules/lease"
-	"github.com/miq/pixel/modules/queue"
 	"github.com/miq/pixel/modules/state"
 )
 
@@ -30,20 +29,13 @@ const (
 const (
 	look     = 2 * time.Second  // how often requests are looked for
 	tryAgain = 30 * time.Second // after what could not be done
-	// maxVisitors bounds one person: what names more is no person's.
-	maxVisitors = 1000
 )
 
 // Queues are the queues that events wait in; purge.Sweeper has them.
 type Queues interface {
 	Take(ctx context.Context, match func(*event.Event) bool) (int, error)
 	Held(ctx context.Context, match func(*event.Event) bool) (int, error)
-}
-
-// People tells whose an identifier is.
-type People interface {
-	// Visitors are those of the profiles that the identifiers of a subject belong to.
-	Visitors(ctx context.Context, pixel string, s event.Subject) ([]string, error)
+	Scrubber
 }
 
 // Forgetter keeps something of a visitor in the shared state.
@@ -57,30 +49,17 @@ type Scrubber interface {
 	Scrub(ctx context.Context) error
 }
 
-// Events are the stored events that a person is found by.
-type Events interface {
-	Events(ctx context.Context, f analytics.EventFilter) (analytics.EventPage, error)
-	Story(ctx context.Context, q analytics.StoryQuery) (analytics.Story, error)
-	Syncs(ctx context.Context, f analytics.SyncFilter) (analytics.SyncPage, error)
-}
-
 // Stores are everything that keeps something of people.
 type Stores struct {
-	Queues Queues
-	Push   interface {
-		Push(context.Context, ...queue.Item) error
-	}
+	Queues   Queues
 	Keys     state.Keys
 	Consent  *consent.Book
 	Receipts analytics.ReceiptWriter
-	People   People
 	Forget   map[string]Forgetter // by what they keep
 	Archive  archive.Upkeep
-	Filing   lease.Lease // held while the archive is changed
-	Events   Events
+	Finder   Finder
 	Erase    analytics.Eraser
 	Scrub    []Scrubber
-	Pixels   func() []string
 }
 
 // Runner carries requests out, in one process at a time.
@@ -270,115 +249,16 @@ func (r *Runner) failed(ctx context.Context, jobs []*job, cause error) error {
 // find collects what each person can be told by. What was found in an earlier try is
 // kept, since by now it may be gone from where it was.
 func (r *Runner) find(ctx context.Context, j *job) error {
-	pixels := []string{j.PixelID}
-	if j.PixelID == "" {
-		pixels = r.Pixels()
+	people, err := r.Finder.People(ctx, j.PixelID, j.Identifiers, j.People...)
+	if crowd, ok := errors.AsType[*CrowdError](err); ok {
+		j.State, j.Stage, j.Error, j.sealed = Refused, "", crowd.Error(), nil
+		return nil
 	}
-	for _, pixel := range pixels {
-		i := slices.IndexFunc(j.People, func(p *Person) bool { return p.PixelID == pixel })
-		if i < 0 {
-			i = len(j.People)
-			j.People = append(j.People, newPerson(pixel))
-		}
-		if err := r.findAt(ctx, j, j.People[i]); err != nil {
-			return err
-		}
+	if err != nil {
+		return err
 	}
-	visitors, names := map[string]bool{}, map[string]bool{}
-	for _, p := range j.People {
-		if len(p.Visitors) > maxVisitors {
-			j.State, j.Stage, j.sealed = Refused, "", nil
-			j.Error = fmt.Sprintf("at pixel %s more than %d visitors are known by this: it is no person's. Name the person by something else.", p.PixelID, maxVisitors)
-			return nil
-		}
-		for v := range p.Visitors {
-			visitors[v] = true
-		}
-		for n := range p.Names {
-			names[n] = true
-		}
-	}
-	j.Found = Found{len(visitors), len(names)}
+	j.People, j.Found = people, found(people)
 	return nil
-}
-
-func (r *Runner) findAt(ctx context.Context, j *job, p *Person) error {
-	for _, id := range j.Identifiers {
-		switch id.Kind {
-		case "order_id", "event_id":
-			q := analytics.StoryQuery{PixelID: p.PixelID, ID: id.Value}
-			if id.Kind == "order_id" {
-				q.ID, q.OrderID = "", id.Value
-			}
-			s, err := r.Events.Story(ctx, q)
-			if errors.Is(err, analytics.ErrNotFound) {
-				continue
-			}
-			if err != nil {
-				return fmt.Errorf("find whose order it is: %w", err)
-			}
-			p.Add(&s.Event.Subject)
-			p.Events[s.Event.ID] = struct{}{}
-		default:
-			s := id.subject("")
-			p.Add(&s)
-		}
-	}
-	// Whoever is named may be known by more, and by that again by more.
-	asked := map[string]bool{}
-	for news := true; news; {
-		news = false
-		for _, s := range subjects(p) {
-			visitors, err := r.People.Visitors(ctx, p.PixelID, s)
-			if err != nil {
-				return fmt.Errorf("find the person's visitors: %w", err)
-			}
-			for _, v := range visitors {
-				news = p.Add(&event.Subject{VisitorID: v}) || news
-			}
-		}
-		for v := range p.Visitors {
-			if asked[v] || len(p.Visitors) > maxVisitors {
-				continue
-			}
-			asked[v] = true
-			more, err := r.known(ctx, p, v)
-			if err != nil {
-				return err
-			}
-			news = news || more
-		}
-	}
-	return nil
-}
-
-// subjects are a person's names, each as an event would hold it.
-func subjects(p *Person) []event.Subject {
-	var out []event.Subject
-	for v := range p.Visitors {
-		out = append(out, event.Subject{AnonymousID: v})
-	}
-	for n := range p.Names {
-		out = append(out, subjectOf(n))
-	}
-	return out
-}
-
-// known adds what a visitor's stored events name the person by.
-func (r *Runner) known(ctx context.Context, p *Person, visitor string) (news bool, err error) {
-	f := analytics.EventFilter{PixelID: p.PixelID, VisitorID: visitor, Limit: analytics.MaxLimit}
-	for {
-		page, err := r.Events.Events(ctx, f)
-		if err != nil {
-			return news, fmt.Errorf("find what a visitor is known by: %w", err)
-		}
-		for i := range page.Events {
-			news = p.Add(&page.Events[i].Subject) || news
-		}
-		if f.Cursor = page.Next; f.Cursor == "" {
-			return news, nil
-		}
-	}
 }
 
 // bury keeps late events out.
@@ -457,7 +337,7 @@ func (r *Runner) forget(ctx context.Context, jobs []*job) error {
 }
 
 func (r *Runner) archive(ctx context.Context, jobs []*job) error {
-	return r.Filing.Await(ctx, time.Second, func(ctx context.Context) error {
+	return lease.New(r.Keys, lease.Archive).Await(ctx, time.Second, func(ctx context.Context) error {
 		for _, pixel := range pixels(jobs) {
 			counts := map[*job]map[string]bool{}
 			_, err := r.Archive.Rewrite(ctx, archive.Filter{PixelID: pixel, Until: newest(jobs)}, func(e *event.Event) bool {
@@ -513,12 +393,12 @@ func (r *Runner) sent(ctx context.Context, j *job) error {
 		for v := range p.Visitors {
 			f := analytics.EventFilter{PixelID: p.PixelID, VisitorID: v, Until: j.At.Add(time.Microsecond), Limit: analytics.MaxLimit}
 			for {
-				page, err := r.Events.Events(ctx, f)
+				page, err := r.Finder.Events.Events(ctx, f)
 				if err != nil {
 					return err
 				}
 				for i := range page.Events {
-					syncs, err := r.Events.Syncs(ctx, analytics.SyncFilter{PixelID: p.PixelID, EventID: page.Events[i].ID, Outcome: event.Accepted, Limit: analytics.MaxLimit})
+					syncs, err := r.Finder.Events.Syncs(ctx, analytics.SyncFilter{PixelID: p.PixelID, EventID: page.Events[i].ID, Outcome: event.Accepted, Limit: analytics.MaxLimit})
 					if err != nil {
 						return err
 					}
@@ -537,7 +417,7 @@ func (r *Runner) sent(ctx context.Context, j *job) error {
 }
 
 func (r *Runner) scrub(ctx context.Context, _ []*job) error {
-	for _, s := range r.Scrub {
+	for _, s := range append([]Scrubber{r.Queues}, r.Scrub...) {
 		if err := s.Scrub(ctx); err != nil {
 			return err
 		}
@@ -563,7 +443,7 @@ func (r *Runner) left(ctx context.Context, jobs []*job) ([]map[string]int, error
 	if err != nil {
 		return nil, err
 	}
-	err = r.Filing.Await(ctx, time.Second, func(ctx context.Context) error {
+	err = lease.New(r.Keys, lease.Archive).Await(ctx, time.Second, func(ctx context.Context) error {
 		for _, pixel := range pixels(jobs) {
 			// What a worker was just writing is found, and deleted, by this second reading.
 			_, err := r.Archive.Rewrite(ctx, archive.Filter{PixelID: pixel, Until: newest(jobs)}, func(e *event.Event) bool {
@@ -671,6 +551,14 @@ func total(counts map[string]int) (n int) {
 	return n
 }
 
+// all is everything stored of the person.
+func (p *Person) all() analytics.Erasure {
+	return analytics.Erasure{PixelID: p.PixelID, Visitors: slices.Sorted(maps.Keys(p.Visitors)), Events: slices.Sorted(maps.Keys(p.Events))}
+}
+
+// erasure is what was received up to the request.
 func (p *Person) erasure(at time.Time) analytics.Erasure {
-	return analytics.Erasure{PixelID: p.PixelID, Until: at.Add(time.Microsecond), Visitors: slices.Sorted(maps.Keys(p.Visitors)), Events: slices.Sorted(maps.Keys(p.Events))}
+	e := p.all()
+	e.Until = at.Add(time.Microsecond)
+	return e
 }

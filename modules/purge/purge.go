@@ -30,6 +30,7 @@ type box interface {
 	Skip(ctx context.Context, name, reason string, ids ...string) (int, error)
 	Dead(ctx context.Context, name, cursor string, limit int) ([]queue.DeadLetter, string, error)
 	Drop(ctx context.Context, name string, ids ...string) (int, error)
+	Wipe(ctx context.Context) error
 }
 
 // log is where it is said what became of a delivery.
@@ -71,6 +72,9 @@ func (s *Sweeper) Take(ctx context.Context, match func(*event.Event) bool) (int,
 		return goes, nil
 	})
 }
+
+// Scrub sees to it that the store keeps nothing of what was taken out.
+func (s *Sweeper) Scrub(ctx context.Context) error { return s.Queues.Wipe(ctx) }
 
 // Held counts the messages in all queues whose event match says true for, in whatever
 // state they are.

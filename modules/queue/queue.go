@@ -110,6 +110,10 @@ type Inspector interface {
 	Revive(ctx context.Context, name string, ids ...string) (int, error)
 	// Drop deletes dead letters and returns how many there were.
 	Drop(ctx context.Context, name string, ids ...string) (int, error)
+	// Wipe sees to it that nothing is kept of messages that are done: where several
+	// share a place in the store, that is usual until all of them are. It takes a
+	// while, and is for when somebody has to be forgotten now.
+	Wipe(ctx context.Context) error
 }
 
 // Waiting is a message that is not done.

@@ -64,7 +64,7 @@ func open(path string, conns int, pragmas ...string) (*sql.DB, error) {
 	// auto_vacuum must come before the first table, and busy_timeout before
 	// anything that may wait for the other writer. Sorting happens in memory, since
 	// the image has no folder for temporary files.
-	for _, p := range append([]string{"busy_timeout(" + busyTimeout + ")", "auto_vacuum(INCREMENTAL)", "journal_mode(WAL)", "temp_store(MEMORY)"}, pragmas...) {
+	for _, p := range append([]string{"busy_timeout(" + busyTimeout + ")", "auto_vacuum(INCREMENTAL)", "journal_mode(WAL)", "temp_store(MEMORY)", "secure_delete(FAST)"}, pragmas...) {
 		q.Add("_pragma", p)
 	}
 	d, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+q.Encode())

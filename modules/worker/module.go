@@ -14,6 +14,7 @@ import (
 	"github.com/miq/pixel/modules/attribution"
 	"github.com/miq/pixel/modules/consent"
 	"github.com/miq/pixel/modules/enrich"
+	"github.com/miq/pixel/modules/erasure"
 	"github.com/miq/pixel/modules/geo"
 	"github.com/miq/pixel/modules/identity"
 	"github.com/miq/pixel/modules/partner"
@@ -48,6 +49,12 @@ type Params struct {
 	Settings   *settings.Store
 	Decider    *consent.Decider
 	Adapters   []partner.Adapter `group:"adapters"`
+	Erasures   *erasure.Book
+	Finder     erasure.Finder
+	Eraser     analytics.Eraser
+	Expirer    analytics.Expirer `optional:"true"`
+	Upkeep     archive.Upkeep
+	Scrub      []erasure.Scrubber `group:"scrub,soft"`
 	Log        *slog.Logger
 	Registerer prometheus.Registerer
 	Tracer     trace.TracerProvider
@@ -66,6 +73,7 @@ func run(p Params) error {
 	if err != nil {
 		return err
 	}
+	sweeper := &purge.Sweeper{Queues: p.Queues, Keys: p.Keys, Syncs: p.Writer, Now: time.Now}
 	w, err := New(Deps{
 		Config: p.Config, Limits: p.Limits, Queue: p.Queue, Keys: p.Keys, Archive: p.Archive, Writer: p.Writer,
 		Receipts: p.Receipts, Credits: p.Credits, People: p.People, Book: p.Book,
@@ -73,7 +81,7 @@ func run(p Params) error {
 			Job: attribution.Job{Reader: p.Given, Writer: p.Credits}, Keys: p.Keys, Pixels: pixels(p.Settings),
 			Log: p.Log.With("component", "attribution"), Now: time.Now,
 		},
-		Sweeper:  &purge.Sweeper{Queues: p.Queues, Keys: p.Keys, Syncs: p.Writer, Now: time.Now},
+		Sweeper:  sweeper,
 		Settings: p.Settings, Decider: p.Decider, Adapters: p.Adapters, Enricher: enricher,
 		Log: p.Log.With("component", "worker"), Metrics: m, Tracer: p.Tracer.Tracer("worker"),
 	})
@@ -82,6 +90,15 @@ func run(p Params) error {
 	}
 	p.Lifecycle.Append(fx.StartStopHook(files.Start, files.Stop))
 	p.Lifecycle.Append(fx.StartStopHook(w.Start, w.Stop))
+	eraser := erasure.NewRunner(p.Erasures, erasure.Stores{
+		Queues: sweeper, Keys: p.Keys, Consent: p.Book, Receipts: p.Receipts, Forget: memories(p.People, p.Keys),
+		Archive: p.Upkeep, Finder: p.Finder, Erase: p.Eraser, Scrub: p.Scrub,
+	}, p.Log.With("component", "erasure"))
+	p.Lifecycle.Append(fx.StartStopHook(eraser.Start, eraser.Stop))
+	if p.Expirer != nil {
+		r := &erasure.Retention{Expirer: p.Expirer, Keys: p.Keys, Pixels: p.Settings.Pixels, Log: p.Log.With("component", "retention"), Now: time.Now}
+		p.Lifecycle.Append(fx.StartStopHook(r.Start, r.Stop))
+	}
 	return nil
 }
 

@@ -142,8 +142,14 @@ func (w *Worker) consent(ctx context.Context, b *batch) error {
 	if err := w.receipts.WriteReceipts(ctx, receipts...); err != nil {
 		return err
 	}
+	erased, err := w.erased(ctx, b)
+	if err != nil {
+		return err
+	}
+	i := -1
 	b.sort(func(it *item) string {
-		if it.newest.Drops(&it.event) {
+		i++
+		if erased[i] || it.newest.Drops(&it.event) {
 			return revoked
 		}
 		e := &it.event

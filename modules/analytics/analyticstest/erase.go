@@ -2,6 +2,7 @@ package analyticstest
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -13,7 +14,6 @@ import (
 type Eraser interface {
 	analytics.Store
 	analytics.Eraser
-	analytics.Expirer
 }
 
 // Erase checks that what is erased is gone with all that was said of it, that the rest
@@ -21,6 +21,9 @@ type Eraser interface {
 func Erase(t *testing.T, s Eraser) {
 	at := time.Date(2026, 3, 10, 12, 0, 0, 0, time.UTC)
 	const visitors = 40
+	var events []event.Event
+	var syncs []event.Sync
+	var matches []event.Match
 	for v := range visitors {
 		for i := range 30 {
 			e := event.Event{
@@ -31,11 +34,16 @@ func Erase(t *testing.T, s Eraser) {
 			e.Time = e.ReceivedAt
 			other := e
 			other.PixelID = "py"
-			must(t, s.WriteEvents(t.Context(), e, other))
-			must(t, s.WriteSyncs(t.Context(), event.Sync{EventID: e.ID, PixelID: "px", Partner: "ttd", At: e.ReceivedAt, Outcome: event.Accepted}))
-			must(t, s.WriteMatches(t.Context(), event.Match{EventID: e.ID, PixelID: "px", Partner: "ttd", ReceivedAt: e.ReceivedAt, Name: "purchase", Grade: event.HighMatch}))
+			events = append(events, e, other)
+			syncs = append(syncs, event.Sync{EventID: e.ID, PixelID: "px", Partner: "ttd", At: e.ReceivedAt, Outcome: event.Accepted})
+			matches = append(matches, event.Match{EventID: e.ID, PixelID: "px", Partner: "ttd", ReceivedAt: e.ReceivedAt, Name: "purchase", Grade: event.HighMatch})
 		}
 	}
+	for some := range slices.Chunk(events, 200) {
+		must(t, s.WriteEvents(t.Context(), some...))
+	}
+	must(t, s.WriteSyncs(t.Context(), syncs...))
+	must(t, s.WriteMatches(t.Context(), matches...))
 	must(t, s.WriteIdentities(t.Context(), analytics.Identity{PixelID: "px", VisitorID: "v-3", ProfileID: "p", Version: 1}))
 	what := analytics.Erasure{PixelID: "px", Visitors: []string{"v-3", "v-7", "nobody"}, Events: []string{"e-9-1"}}
 	want := analytics.Erased{Events: 61, Syncs: 61, Matches: 61, Identities: 1}
@@ -75,12 +83,47 @@ func Erase(t *testing.T, s Eraser) {
 	if _, err := s.Event(t.Context(), "px", "e-3-0"); err == nil {
 		t.Error("an erased event is there")
 	}
-	gone, err = s.Expire(t.Context(), "px", at.Add(10*30*time.Second), at.Add(time.Minute))
-	same("expired", gone, err, analytics.Erased{Events: 10*30 - 61, Matches: 10*30 - 61, Syncs: 60})
-	series, err := s.Series(t.Context(), analytics.SeriesQuery{Metric: analytics.MetricEvents, PixelID: "px", Since: at.Truncate(24 * time.Hour), Until: at.Truncate(24 * time.Hour).Add(24 * time.Hour), Step: analytics.Day})
+}
+
+// Expire checks that whole days go, with what is counted of them.
+func Expire(t *testing.T, s interface {
+	analytics.Store
+	analytics.Expirer
+}) {
+	day := time.Date(2026, 3, 10, 0, 0, 0, 0, time.UTC)
+	var events []event.Event
+	var syncs []event.Sync
+	for d := range 4 {
+		for i := range 50 {
+			e := event.Event{
+				ID: fmt.Sprintf("e-%d-%d", d, i), PixelID: "px", Name: "purchase", ReceivedAt: day.AddDate(0, 0, d).Add(time.Duration(i) * 28 * time.Minute),
+				Subject: event.Subject{VisitorID: fmt.Sprintf("v-%d", i)}, Verdict: event.Verdict{State: event.Full}, Order: event.Order{Value: "10", Currency: "EUR"},
+			}
+			other := e
+			other.PixelID = "py"
+			events = append(events, e, other)
+			syncs = append(syncs, event.Sync{EventID: e.ID, PixelID: "px", Partner: "ttd", At: e.ReceivedAt, Outcome: event.Accepted})
+		}
+	}
+	for some := range slices.Chunk(events, 100) {
+		must(t, s.WriteEvents(t.Context(), some...))
+	}
+	must(t, s.WriteSyncs(t.Context(), syncs...))
+	gone, err := s.Expire(t.Context(), "px", day.AddDate(0, 0, 2), day.AddDate(0, 0, 1))
 	must(t, err)
-	if got := series[0].Points[0].Value; got != visitors*30-61 {
-		t.Errorf("a day's sum after its events expired: %v", got)
+	if want := (analytics.Erased{Events: 100, Syncs: 50}); gone != want {
+		t.Errorf("expired %+v instead of %+v", gone, want)
+	}
+	for pixel, want := range map[string][4]float64{"px": {0, 0, 50, 50}, "py": {50, 50, 50, 50}} {
+		for _, m := range []analytics.Metric{analytics.MetricEvents, analytics.MetricVisitors} {
+			series, err := s.Series(t.Context(), analytics.SeriesQuery{Metric: m, PixelID: pixel, Since: day, Until: day.AddDate(0, 0, 4), Step: analytics.Day})
+			must(t, err)
+			for d, p := range series[0].Points {
+				if p.Value != want[d] {
+					t.Errorf("%s of %s on day %d: %v instead of %v", m, pixel, d, p.Value, want[d])
+				}
+			}
+		}
 	}
 }
 

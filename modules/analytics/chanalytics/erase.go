@@ -80,30 +80,30 @@ func (s *Store) Kept(ctx context.Context, e analytics.Erasure) (n analytics.Eras
 	return n, nil
 }
 
-// Expire deletes what was kept long enough. Series are counted before, and stay.
+// Expire deletes what was kept long enough, and what was counted of it. The tables
+// expire by themselves too, by what the pixel said when a row was written.
 func (s *Store) Expire(ctx context.Context, pixelID string, events, syncs time.Time) (done analytics.Erased, err error) {
-	for _, source := range []string{sourceEvents, sourceSyncs} {
-		for made := 1; made > 0; {
-			if made, err = s.Count(ctx, source); err != nil {
-				return done, err
-			}
-		}
-	}
-	if !events.IsZero() {
+	before := func(at string, t time.Time) where {
 		w := where{}
 		w.add("pixel_id = ?", pixelID)
-		w.between("received_at", time.Time{}, events)
-		if done, err = s.eraseEvents(ctx, pixelID, w, false); err != nil {
+		w.between(at, time.Time{}, t)
+		return w
+	}
+	if !events.IsZero() {
+		if done, err = s.eraseEvents(ctx, pixelID, before("received_at", events), false); err != nil {
+			return done, err
+		}
+		if _, err := s.remove(ctx, "series_events", before("bucket", events)); err != nil {
 			return done, err
 		}
 	}
 	if !syncs.IsZero() {
-		w := where{}
-		w.add("pixel_id = ?", pixelID)
-		w.between("at", time.Time{}, syncs)
-		n, err := s.remove(ctx, "syncs", w)
+		n, err := s.remove(ctx, "syncs", before("at", syncs))
 		done.Syncs += n
 		if err != nil {
+			return done, err
+		}
+		if _, err := s.remove(ctx, "series_syncs", before("bucket", syncs)); err != nil {
 			return done, err
 		}
 	}

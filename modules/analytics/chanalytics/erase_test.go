@@ -98,14 +98,4 @@ func TestWhatIsErasedIsGoneFromRowsSeriesAndParts(t *testing.T) {
 	if err != nil || left != 0 {
 		t.Errorf("%d rows are only masked, %v", left, err)
 	}
-
-	// Those of five visitors, of whom one was erased.
-	gone, err := s.Expire(t.Context(), "px", at.Add(50*time.Minute), time.Time{})
-	if err != nil || gone.Events != 40 || gone.Matches != 40 || gone.Syncs != 0 {
-		t.Errorf("expired: %+v, %v", gone, err)
-	}
-	series, err := s.Series(t.Context(), analytics.SeriesQuery{Metric: analytics.MetricEvents, PixelID: "px", Since: at.Truncate(24 * time.Hour), Until: at.Truncate(24 * time.Hour).Add(24 * time.Hour), Step: analytics.Day})
-	if err != nil || series[0].Points[0].Value != 99 {
-		t.Errorf("a day's sum after its events expired: %+v, %v", series, err)
-	}
 }

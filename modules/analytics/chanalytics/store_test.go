@@ -43,6 +43,15 @@ func opened(t testing.TB, c config.ClickHouse) *Store {
 	return s
 }
 
+func TestWhatIsErasedIsGoneWithAllThatWasSaidOfIt(t *testing.T) {
+	s := opened(t, migrated(t, clickhousetest.DSN(t)))
+	analyticstest.Erase(t, s)
+}
+
+func TestWholeDaysExpire(t *testing.T) {
+	analyticstest.Expire(t, opened(t, migrated(t, clickhousetest.DSN(t))))
+}
+
 func TestContract(t *testing.T) {
 	analyticstest.Run(t, func(t *testing.T) analytics.Store { return opened(t, migrated(t, clickhousetest.DSN(t))) })
 }

@@ -91,11 +91,6 @@ func (s *Store) Kept(ctx context.Context, e analytics.Erasure) (n analytics.Eras
 
 // Expire deletes what was kept long enough.
 func (s *Store) Expire(ctx context.Context, pixelID string, events, syncs time.Time) (done analytics.Erased, err error) {
-	// What is gone is known by the roll-ups alone.
-	err = s.write(ctx, "roll up", 1, func(tx *sql.Tx) error { return s.rollUpOf(ctx, tx, 1) })
-	if err != nil {
-		return done, err
-	}
 	for !events.IsZero() {
 		w := where{}
 		w.equal("pixel_id", pixelID)
@@ -107,6 +102,11 @@ func (s *Store) Expire(ctx context.Context, pixelID string, events, syncs time.T
 		}
 		if n.Events < eraseChunk {
 			break
+		}
+	}
+	if !events.IsZero() {
+		if err := s.expireSums(ctx, pixelID, events); err != nil {
+			return done, err
 		}
 	}
 	for !syncs.IsZero() {
@@ -126,6 +126,23 @@ func (s *Store) Expire(ctx context.Context, pixelID string, events, syncs time.T
 		}
 	}
 	return done, nil
+}
+
+// expireSums deletes what was counted of the days before a midnight.
+func (s *Store) expireSums(ctx context.Context, pixelID string, before time.Time) error {
+	return s.write(ctx, "expire sums", 1, func(tx *sql.Tx) error {
+		for _, table := range [...]string{"rollups", "visitor_sets"} {
+			for _, level := range [...]int64{minute, anHour, aDay} {
+				w := where{}
+				w.equal("pixel_id", pixelID)
+				w.add("level = ? AND bucket < ?", level, floor(before.UnixMicro(), level*micros))
+				if _, err := remove(ctx, tx, table, w); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
 }
 
 // chosen are the conditions on events, each with few enough arguments.

@@ -35,6 +35,8 @@ type Result struct {
 	Identities    analytics.IdentityWriter
 	CreditWriter  analytics.CreditWriter
 	CreditReader  analytics.CreditReader
+	Eraser        analytics.Eraser
+	Expirer       analytics.Expirer
 	Health        health.Check `group:"health"`
 }
 
@@ -57,5 +59,5 @@ func provide(p Params) (Result, error) {
 		stop()
 		<-done
 	}))
-	return Result{Store: s, Writer: s, Reader: s, ReceiptWriter: s, ReceiptReader: s, Identities: s, CreditWriter: s, CreditReader: s, Health: health.Check{Name: "analytics", Check: s.Check}}, nil
+	return Result{Store: s, Writer: s, Reader: s, ReceiptWriter: s, ReceiptReader: s, Identities: s, CreditWriter: s, CreditReader: s, Eraser: s, Expirer: s, Health: health.Check{Name: "analytics", Check: s.Check}}, nil
 }

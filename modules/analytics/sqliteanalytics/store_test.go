@@ -325,13 +325,18 @@ func TestAQuestionThatIsUnderWayEndsWithItsContext(t *testing.T) {
 	}
 }
 
-func TestWhatIsErasedIsGoneWithAllThatWasSaidOfIt(t *testing.T) {
+func TestWhatIsErasedOrExpiredIsGoneWithAllThatWasSaidOfIt(t *testing.T) {
 	for name, every := range map[string]int64{"counted one by one": 1 << 20, "rolled up": 100} {
-		t.Run(name, func(t *testing.T) {
-			s := openAt(t, filepath.Join(t.TempDir(), "analytics.db"))
-			s.rollEvery = every
-			analyticstest.Erase(t, s)
-		})
+		for what, check := range map[string]func(*testing.T, *Store){
+			"erase":  func(t *testing.T, s *Store) { analyticstest.Erase(t, s) },
+			"expire": func(t *testing.T, s *Store) { analyticstest.Expire(t, s) },
+		} {
+			t.Run(what+" "+name, func(t *testing.T) {
+				s := openAt(t, filepath.Join(t.TempDir(), "analytics.db"))
+				s.rollEvery = every
+				check(t, s)
+			})
+		}
 	}
 }
 

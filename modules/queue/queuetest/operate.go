@@ -206,3 +206,50 @@ func findDead(t *testing.T, b Backend) {
 		t.Errorf("found %q", got)
 	}
 }
+
+// wipe leaves of one push a message in every state, and looks whether each is still
+// what it was.
+func wipe(t *testing.T, b Backend) {
+	counted(t, b, name, account("px_a"), "acked", "held", "later", "buried", "dropped", "back", "waits", "waits too")
+	msgs := pull(t, b, name, 6)
+	ok(t, b.Ack(t.Context(), name, msgs[0].ID))
+	ok(t, b.Retry(t.Context(), name, time.Now().Add(time.Hour), msgs[2].ID))
+	ok(t, b.Bury(t.Context(), name, "bad", msgs[3].ID))
+	ok(t, b.Release(t.Context(), name, msgs[4].ID, msgs[5].ID))
+	if n, err := b.Skip(t.Context(), name, "goes", msgs[4].ID); n != 1 || err != nil {
+		t.Fatal(n, err)
+	}
+	letters, _, err := b.Dead(t.Context(), "dlq:acme", "", 10)
+	ok(t, err)
+	for _, l := range letters {
+		if l.Reason == "goes" {
+			_, err := b.Drop(t.Context(), "dlq:acme", l.ID)
+			ok(t, err)
+		}
+	}
+	for range 2 {
+		ok(t, b.Wipe(t.Context()))
+	}
+	got := peeked(t, b, name, 10)
+	slices.Sort(got)
+	if want := []string{"back ready", "held in_flight", "later delayed", "waits ready", "waits too ready"}; !slices.Equal(got, want) {
+		t.Errorf("after it there are %q, want %q", got, want)
+	}
+	letters, _, err = b.Dead(t.Context(), "dlq:acme", "", 10)
+	ok(t, err)
+	if len(letters) != 1 || string(letters[0].Body) != "buried" {
+		t.Errorf("dead are %+v", letters)
+	}
+	again := b.Reopen(t)
+	var bodies []string
+	for _, m := range pull(t, again, name, 3) {
+		bodies = append(bodies, string(m.Body))
+		if m.Account != account("px_a") {
+			t.Errorf("%s lost its account", m.Body)
+		}
+	}
+	slices.Sort(bodies)
+	if !slices.Contains(bodies, "waits") && !slices.Contains(bodies, "back") {
+		t.Errorf("reopened it gives %q", bodies)
+	}
+}

@@ -76,6 +76,7 @@ func Run(t *testing.T, open Open) {
 		{"a revived message has its old id and account", patient, reviveSame},
 		{"a search of the dead letters pages through those that match", patient, findDead},
 		{"peek shows what waits, is delayed and is held, and claims nothing", patient, peek},
+		{"what is wiped leaves the rest as it is", patient, wipe},
 		{"peek pages through a long queue", patient, peekPages},
 		{"skip moves waiting messages to the dead letters and leaves held ones", patient, skip},
 		{"drain moves or drops all that waits, some at a time", patient, drainQueue},

@@ -30,6 +30,8 @@ var (
 	exhumeLua string
 	//go:embed lua/stats.lua
 	statsLua string
+	//go:embed lua/wipe.lua
+	wipeLua string
 
 	pushScript   = redis.NewScript(lib + pushLua)
 	claimScript  = redis.NewScript(emptying + lib + claimLua)
@@ -38,6 +40,7 @@ var (
 	buryScript   = redis.NewScript(emptying + lib + buryLua)
 	exhumeScript = redis.NewScript(emptying + lib + exhumeLua)
 	statsScript  = redis.NewScript(lib + statsLua)
+	wipeScript   = redis.NewScript(emptying + wipeLua)
 )
 
 // emptying lets a script run on a server whose memory is full: what takes messages

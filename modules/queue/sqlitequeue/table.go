@@ -34,6 +34,7 @@ type table struct {
 	wake   chan struct{}
 
 	insert, next, before, contents, drop, mark, unmark *sql.Stmt
+	wipe                                               *sql.Stmt
 	putBack, due, nextDue, again, giveBack, get, take  *sql.Stmt
 	remove, oldest, oldestBack, delayed                *sql.Stmt
 }
@@ -116,6 +117,7 @@ func (t *table) prepare(ctx context.Context, db *sqlitedb.Writer) error {
 		{&t.before, `SELECT COALESCE(MAX(first), 0) FROM s%[1]d WHERE first <= ?`},
 		{&t.contents, `SELECT n, pushed_at, body FROM s%[1]d WHERE first = ?`},
 		{&t.drop, `DELETE FROM s%[1]d WHERE first = ?`},
+		{&t.wipe, `UPDATE s%[1]d SET body = ? WHERE first = ?`},
 		{&t.mark, `INSERT INTO d%[1]d (first, done) VALUES (?, ?) ON CONFLICT (first) DO UPDATE SET done = excluded.done`},
 		{&t.unmark, `DELETE FROM d%[1]d WHERE first = ?`},
 		{&t.putBack, `INSERT INTO r%[1]d (id, pushed_at, deliveries, died, due, pixel, hour, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`},
