@@ -1,6 +1,6 @@
 -- Time series. They are counts of whole hours and days, each made at one go from the
 -- rows of its hour or day: a pass. A pass that is not in series_passes is not
--- believed, so one that broke off, or ran beside another, does no harm. Decision 6
+-- believed, so one that broke off, or ran beside another, does no harm. Decision 7
 -- says why they are exact.
 
 -- Which hours were written to, and when last. A writer says so before it writes.

@@ -19,7 +19,7 @@ import (
 // send inserts rows as one block.
 func send[T any](s *Store, ctx context.Context, t table[T], types schema, rows []T) error {
 	set := clickhouse.Settings{
-		"async_insert":       0, // decision 6
+		"async_insert":       0, // decision 7
 		"max_execution_time": int(max(s.config.WriteTimeout/time.Second, 1)),
 		// A block is at most this long, so that one insert is one part.
 		"max_insert_block_size": 1 << 20,
