@@ -18,6 +18,7 @@ import (
 	"github.com/miq/pixel/config"
 	"github.com/miq/pixel/modules/analytics/sqliteanalytics"
 	"github.com/miq/pixel/modules/consent"
+	"github.com/miq/pixel/modules/erasure"
 	"github.com/miq/pixel/modules/identity"
 	"github.com/miq/pixel/modules/ledger"
 	"github.com/miq/pixel/modules/partner"
@@ -77,6 +78,8 @@ func open(t *testing.T, change ...func(*Options)) *bench {
 		Adapters: []partner.Adapter{ttd.New(), amazon.New()},
 		Log:      log, Out: b.out,
 	}
+	o.Erasures, o.Eraser = erasure.NewBook(b.state, box, time.Now), b.store
+	o.Finder = erasure.Finder{Whose: o.People, Events: b.store, Pixels: func() []string { return []string{"px_shop"} }}
 	for _, f := range change {
 		f(&o)
 	}

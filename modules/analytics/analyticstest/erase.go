@@ -45,7 +45,7 @@ func Erase(t *testing.T, s Eraser) {
 	must(t, s.WriteSyncs(t.Context(), syncs...))
 	must(t, s.WriteMatches(t.Context(), matches...))
 	must(t, s.WriteIdentities(t.Context(), analytics.Identity{PixelID: "px", VisitorID: "v-3", ProfileID: "p", Version: 1}))
-	what := analytics.Erasure{PixelID: "px", Visitors: []string{"v-3", "v-7", "nobody"}, Events: []string{"e-9-1"}}
+	what := analytics.Erasure{PixelID: "px", Visitors: []string{"v-3", "v-7", "nobody"}, Events: []string{"e-9-1", "e-3-2"}}
 	want := analytics.Erased{Events: 61, Syncs: 61, Matches: 61, Identities: 1}
 	same := func(what string, got analytics.Erased, err error, want analytics.Erased) {
 		t.Helper()

@@ -111,16 +111,20 @@ func (s *Store) Expire(ctx context.Context, pixelID string, events, syncs time.T
 }
 
 // chosen are the conditions on events.
-func chosen(e analytics.Erasure) (list []where) {
+func chosen(e analytics.Erasure) (out []where) {
 	for _, by := range []struct {
 		column string
 		values []string
 	}{{"visitor_id", e.Visitors}, {"id", e.Events}} {
 		for values := range slices.Chunk(by.values, eraseChunk) {
-			list = append(list, ofPixel(e.PixelID, by.column, values, "received_at", e.Until))
+			w := ofPixel(e.PixelID, by.column, values, "received_at", e.Until)
+			if by.column == "id" && len(e.Visitors) > 0 { // so that none is counted twice
+				w.add("visitor_id NOT IN (" + list(e.Visitors) + ")")
+			}
+			out = append(out, w)
 		}
 	}
-	return list
+	return out
 }
 
 func ofPixel(pixelID, column string, values []string, at string, until time.Time) where {

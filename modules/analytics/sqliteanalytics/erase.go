@@ -155,6 +155,9 @@ func chosen(e analytics.Erasure) (list []where) {
 			w := where{}
 			w.equal("pixel_id", e.PixelID)
 			w.in(by.column, values)
+			if by.column == "id" && len(e.Visitors) > 0 { // so that none is counted twice
+				w.add("visitor_id NOT IN (?"+strings.Repeat(", ?", len(e.Visitors)-1)+")", anys(e.Visitors)...)
+			}
 			if !e.Until.IsZero() {
 				w.add("received_at < ?", e.Until.UnixMicro())
 			}
@@ -165,11 +168,15 @@ func chosen(e analytics.Erasure) (list []where) {
 }
 
 func (w *where) in(column string, values []string) {
-	args := make([]any, len(values))
+	w.add(column+" IN (?"+strings.Repeat(", ?", len(values)-1)+")", anys(values)...)
+}
+
+func anys(values []string) []any {
+	out := make([]any, len(values))
 	for i, v := range values {
-		args[i] = v
+		out[i] = v
 	}
-	w.add(column+" IN (?"+strings.Repeat(", ?", len(args)-1)+")", args...)
+	return out
 }
 
 // deleteSome deletes up to eraseChunk of the events that match, in one transaction; to
