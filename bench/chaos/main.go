@@ -43,6 +43,7 @@ type result struct {
 	acknowledged, stored, delivered int // events
 	lost, extra, duplicates         int
 	resent                          int // to partners, under the same key
+	unknown                         int // dead letters, since nobody knows whether the partner took them
 	imbalance                       int
 	outage                          time.Duration // the longest time without a 202
 	took                            time.Duration
@@ -158,7 +159,7 @@ func tell(out io.Writer, f fault, r result, err error) {
 
 func print(out io.Writer, results []result) {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "\nfault\trequests\trefused\tlongest gap\tacknowledged\tstored\tdelivered\tsent again\tlost\textra\tduplicates\timbalance\t")
+	fmt.Fprintln(w, "\nfault\trequests\trefused\tlongest gap\tacknowledged\tstored\tdelivered\tsent again\tunknown\tlost\textra\tduplicates\timbalance\t")
 	sum := struct {
 		Faults     int `json:"faults"`
 		Lost       int `json:"lost"`
@@ -166,7 +167,7 @@ func print(out io.Writer, results []result) {
 		Imbalance  int `json:"imbalance"`
 	}{Faults: len(results)}
 	for _, r := range results {
-		fmt.Fprintf(w, "%s\t%d\t%d\t%.1f s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t\n", r.fault, r.sent, r.refused, r.outage.Seconds(), r.acknowledged, r.stored, r.delivered, r.resent, r.lost, r.extra, r.duplicates, r.imbalance)
+		fmt.Fprintf(w, "%s\t%d\t%d\t%.1f s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t\n", r.fault, r.sent, r.refused, r.outage.Seconds(), r.acknowledged, r.stored, r.delivered, r.resent, r.unknown, r.lost, r.extra, r.duplicates, r.imbalance)
 		sum.Lost += r.lost + r.extra
 		sum.Duplicates += r.duplicates
 		sum.Imbalance += r.imbalance

@@ -188,8 +188,13 @@ func (s *stand) verify(ctx context.Context, l *load) (result, error) {
 	for _, partner := range []string{"ttd", "amazon"} {
 		got := s.heard.got[partner]
 		r.delivered += len(got)
+		unknown, err := s.unknown(ctx, partner)
+		if err != nil {
+			return r, err
+		}
+		r.unknown += len(unknown)
 		for id, buy := range l.acknowledged {
-			if buy && got[id] == 0 {
+			if buy && got[id] == 0 && !(s.plan.resends && unknown[id]) {
 				r.lost++
 				note("%s never got %s", partner, id)
 			}
@@ -211,6 +216,30 @@ func (s *stand) verify(ctx context.Context, l *load) (result, error) {
 		r.notes = append(r.notes[:12], fmt.Sprintf("and %d more", len(r.notes)-12))
 	}
 	return r, nil
+}
+
+// unknown are the events among a partner's dead letters of which nobody knows whether
+// it took them: its dispatcher died over them, and they have no key to tell a repeat by.
+func (s *stand) unknown(ctx context.Context, partner string) (map[string]bool, error) {
+	all := map[string]bool{}
+	for cursor := ""; ; {
+		var page struct {
+			Items []struct {
+				Reason string
+				Body   struct{ Event struct{ ID string } }
+			}
+			Next string
+		}
+		if err := s.call(ctx, http.MethodGet, "/dlq/"+partner+"?limit=1000&contains=unknown_outcome&cursor="+cursor, nil, &page); err != nil {
+			return nil, err
+		}
+		for _, l := range page.Items {
+			all[l.Body.Event.ID] = true
+		}
+		if cursor = page.Next; cursor == "" {
+			return all, nil
+		}
+	}
 }
 
 // stored counts the events in the analytics store by id.
