@@ -36,6 +36,9 @@ type Lease struct {
 	ttl  time.Duration
 }
 
+// free is what a lease says that was given back.
+var free = []byte("free")
+
 // New returns a lease of a name.
 func New(keys state.Keys, name string) Lease { return Lease{keys, "lease:" + name, TTL} }
 
@@ -45,6 +48,9 @@ func (l Lease) Do(ctx context.Context, work func(context.Context) error) error {
 	me := []byte(uuid.NewString())
 	entry := state.Entry{Key: l.name, Value: me, TTL: l.ttl}
 	got, err := l.keys.Swap(ctx, nil, entry)
+	if err == nil && !got {
+		got, err = l.keys.Swap(ctx, free, entry)
+	}
 	if err != nil {
 		return fmt.Errorf("take the lease: %w", err)
 	}
@@ -81,10 +87,10 @@ func (l Lease) Do(ctx context.Context, work func(context.Context) error) error {
 	<-ended
 	if !lost {
 		// Handed over at once where that can be; else it expires. Nobody else's is
-		// touched: it is swapped for one that ends now.
-		free, stop := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		// touched: ours is swapped for the word that it is free.
+		freeing, stop := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 		defer stop()
-		_, _ = l.keys.Swap(free, me, state.Entry{Key: l.name, Value: me, TTL: time.Millisecond})
+		_, _ = l.keys.Swap(freeing, me, state.Entry{Key: l.name, Value: free, TTL: l.ttl})
 	}
 	if lost && (err == nil || errors.Is(err, context.Canceled)) {
 		return ErrLost
