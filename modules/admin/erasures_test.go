@@ -31,6 +31,35 @@ func (b *bench) erase() {
 	must(b.t, r.Look(b.t.Context()))
 }
 
+// seedErasures erases somebody, and leaves another to wait.
+func seedErasures(t *testing.T, b *bench) {
+	t.Helper()
+	for _, id := range []erasure.Identifier{{Kind: "visitor_id", Value: "somebody-else"}, {Kind: "order_id", Value: "A-10001"}} {
+		_, err := b.o.Erasures.Ask(t.Context(), "px_shop", "privacy@fell-fleet.example", "DSR-2026-117", id)
+		must(t, err)
+		if id.Kind == "order_id" {
+			b.erase()
+		}
+	}
+	_, err := b.o.Erasures.Ask(t.Context(), "", "privacy@fell-fleet.example", "", erasure.Identifier{Kind: "email", Value: "a@example.com"})
+	must(t, err)
+}
+
+// at is a path with the newest erasure that ended filled in.
+func (b *bench) at(path string) string {
+	if !strings.Contains(path, "{newest}") {
+		return path
+	}
+	all, err := b.o.Erasures.List(b.t.Context())
+	must(b.t, err)
+	for _, r := range all {
+		if r.Certificate != nil {
+			return strings.ReplaceAll(path, "{newest}", r.ID)
+		}
+	}
+	return path
+}
+
 func TestAPersonIsErasedByFormAndByCall(t *testing.T) {
 	b := open(t)
 	now := time.Now().Add(-time.Hour)

@@ -12,6 +12,7 @@ func TestEveryPageAnswers(t *testing.T) {
 	seed(t, b, time.Now())
 	seedProof(t, b, time.Now())
 	seedBackfills(t, b, time.Now())
+	seedErasures(t, b)
 	w := b.as(Administrator)
 	for _, p := range everyPage {
 		t.Run(p.name, func(t *testing.T) {
@@ -19,7 +20,7 @@ func TestEveryPageAnswers(t *testing.T) {
 			if p.name == "missing" {
 				want = http.StatusNotFound
 			}
-			got := w.get(p.path)
+			got := w.get(b.at(p.path))
 			if got.status != want {
 				t.Fatalf("%s: %d, not %d", p.path, got.status, want)
 			}
