@@ -246,6 +246,9 @@ func (a *Admin) erasurePage(c *echo.Context) error {
 	}
 	for _, store := range slices.Sorted(maps.Keys(counts)) {
 		for _, what := range slices.Sorted(maps.Keys(counts[store])) {
+			if counts[store][what] == 0 {
+				continue
+			}
 			row := erasureRow{Store: store, What: what, N: counts[store][what]}
 			if r.Certificate != nil {
 				row.Left = r.Certificate.Left[store]

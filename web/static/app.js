@@ -50,6 +50,7 @@
   document.addEventListener("click", (e) => {
     const dismiss = e.target.closest("[data-dismiss]");
     if (dismiss) dismiss.parentElement.remove();
+    if (e.target.closest("[data-print]")) window.print();
     const copy = e.target.closest("[data-copy]");
     if (copy) {
       const text = document.getElementById(copy.dataset.copy).textContent;
