@@ -229,6 +229,7 @@ func faulty(t *testing.T, at, name string, lasts time.Duration, set func(*sandbo
 		other, adapters = "amazon", []partner.Adapter{hasty{ttd.New(), 400 * time.Millisecond}, amazon.New()}
 	}
 	box := sandbox.New(adapters)
+	box.Remember(1 << 20)
 	w := setup(t)
 	base := w.serve(box)
 	f := newFront(t, base)

@@ -31,10 +31,11 @@ type Server struct {
 	received []Entry // oldest first
 	last     int64
 	taken    map[string]figures
+	keep     int
 }
 
-// Keep is how many exchanges a Server remembers, and keepBytes how much of each
-// body and answer.
+// Keep is how many exchanges a Server remembers unless told otherwise, and keepBytes how
+// much of each body and answer.
 const (
 	Keep      = 1000
 	keepBytes = 64 << 10
@@ -50,7 +51,7 @@ type Entry struct {
 
 // New serves the sandboxes of adapters.
 func New(adapters []partner.Adapter) *Server {
-	s := &Server{mux: http.NewServeMux(), adapters: adapters, taken: map[string]figures{}}
+	s := &Server{mux: http.NewServeMux(), adapters: adapters, taken: map[string]figures{}, keep: Keep}
 	for _, a := range adapters {
 		spec := a.Spec()
 		i := &imitation{spec: spec, tokens: map[string]bool{}, revoked: map[string]bool{}}
@@ -152,6 +153,13 @@ func (s *Server) count(e Entry) {
 	s.taken[e.Partner] = f
 }
 
+// Remember sets how many exchanges are kept, for whoever must see all of many.
+func (s *Server) Remember(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.keep = n
+}
+
 // Forget drops what arrived.
 func (s *Server) Forget() {
 	s.mu.Lock()
@@ -172,9 +180,9 @@ func (s *Server) add(e Entry) {
 	s.last++
 	e.Seq = s.last
 	s.count(e)
-	if len(s.received) == Keep {
+	if len(s.received) >= s.keep {
 		copy(s.received, s.received[1:])
-		s.received[Keep-1] = e
+		s.received[len(s.received)-1] = e
 		return
 	}
 	s.received = append(s.received, e)
