@@ -24,11 +24,15 @@ func (shelf) Rewrite(context.Context, archive.Filter, func(*event.Event) bool) (
 // erase carries out what was asked for.
 func (b *bench) erase() {
 	b.t.Helper()
+	must(b.t, b.look())
+}
+
+func (b *bench) look() error {
 	r := erasure.NewRunner(b.o.Erasures, erasure.Stores{
 		Queues: &purge.Sweeper{Queues: b.queue, Keys: b.state, Syncs: b.store, Now: time.Now}, Keys: b.state, Consent: b.o.Book, Receipts: b.store,
 		Archive: shelf{}, Finder: b.o.Finder, Erase: b.store,
 	}, b.o.Log)
-	must(b.t, r.Look(b.t.Context()))
+	return r.Look(b.t.Context())
 }
 
 // seedErasures erases somebody, and leaves another to wait.
@@ -58,6 +62,29 @@ func (b *bench) at(path string) string {
 		}
 	}
 	return path
+}
+
+// TestAnErasureThatCannotBeBegunKeepsNobodyElseWaiting, such as one that was sealed with
+// a key that is gone.
+func TestAnErasureThatCannotBeBegunKeepsNobodyElseWaiting(t *testing.T) {
+	b := open(t)
+	broken, err := b.o.Erasures.Ask(t.Context(), "px_shop", "ada", "", erasure.Identifier{Kind: "user_id", Value: "one"})
+	must(t, err)
+	docs, _, err := b.state.List(t.Context(), "erasures")
+	must(t, err)
+	docs[0].Body = []byte(strings.Replace(string(docs[0].Body), `"sealed":"`, `"sealed":"AAAA`, 1))
+	_, err = b.state.Put(t.Context(), "erasures", docs[0])
+	must(t, err)
+	whole, err := b.o.Erasures.Ask(t.Context(), "px_shop", "ada", "", erasure.Identifier{Kind: "user_id", Value: "two"})
+	must(t, err)
+	if err := b.look(); err == nil || !strings.Contains(err.Error(), broken.ID) {
+		t.Errorf("the runner says %v", err)
+	}
+	for id, want := range map[string]erasure.State{broken.ID: erasure.Waiting, whole.ID: erasure.Done} {
+		if r, err := b.o.Erasures.Get(t.Context(), id); err != nil || r.State != want {
+			t.Errorf("%s: %+v, %v", want, r, err)
+		}
+	}
 }
 
 func TestAPersonIsErasedByFormAndByCall(t *testing.T) {

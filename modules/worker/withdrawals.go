@@ -3,7 +3,6 @@ package worker
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"strconv"
 	"time"
@@ -11,7 +10,6 @@ import (
 	"github.com/miq/pixel/modules/consent"
 	"github.com/miq/pixel/modules/event"
 	"github.com/miq/pixel/modules/queue"
-	"github.com/miq/pixel/modules/session"
 	"github.com/miq/pixel/modules/state"
 )
 
@@ -146,14 +144,12 @@ func (w *Worker) forgetAll(ctx context.Context, leave []gone) (forgotten []strin
 // forget removes what the state knows of a visitor beside the consent itself, which
 // stays as a tombstone. Stored events are erased by a request for erasure, not here.
 func (w *Worker) forget(ctx context.Context, v consent.Visitor) error {
-	if err := forgetPath(ctx, w.keys, v); err != nil {
-		return err
+	for _, of := range memories(w.people, w.keys) {
+		if _, err := of.Forget(ctx, v.PixelID, v.ID); err != nil {
+			return err
+		}
 	}
-	if err := w.keys.Delete(ctx, session.Key(v.PixelID, v.ID)); err != nil {
-		return fmt.Errorf("forget a visitor's sessions: %w", err)
-	}
-	_, err := w.people.Forget(ctx, v.PixelID, v.ID)
-	return err
+	return nil
 }
 
 // When a sweep was last asked for, and when the last whole one began: in the state, so
