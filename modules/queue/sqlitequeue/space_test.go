@@ -16,10 +16,11 @@ import (
 	"github.com/miq/pixel/modules/queue/sqlitequeue"
 )
 
-// until waits for a condition.
+// until waits for a condition: for longer than the log may stand uncut while
+// pushes go on, which is a minute.
 func until(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for giveUp := time.Now().Add(time.Minute); !ok(); {
+	for giveUp := time.Now().Add(3 * time.Minute); !ok(); {
 		if time.Now().After(giveUp) {
 			t.Fatalf("it never came that %s", what)
 		}
