@@ -1,165 +1,224 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
 	"net/url"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // constantRate is an open loop: a request is due at its time, whether the one
 // before was answered or not, and its latency counts from then. So it sees the
-// wait for a target that is too slow, which wrk's closed loop hides. It writes and
-// reads HTTP by itself, since it shares the machine with what it measures, and a
-// client of comfort costs more than that.
+// wait for a target that is too slow, which wrk's closed loop hides.
+//
+// It shares two cores with what it measures, so it is one thread that sleeps in
+// epoll until an answer comes or the next request is due, and costs as little as
+// wrk does. What it cost a request is printed, and how late it was itself, as lag:
+// where that is as large as the latencies, they are the machine's.
 func constantRate(target, format, header string, rate, batch, conns int, d time.Duration) error {
 	u, err := url.Parse(target)
 	if err != nil {
 		return err
 	}
+	if rate < 1 || conns < 1 || d <= 0 {
+		return errors.New("-rate, -conns and -secs must be at least 1")
+	}
+	p := &pace{
+		host: u.Host, pages: pages(u, format, header, batch),
+		every: float64(time.Second) / float64(rate), total: int(d.Seconds() * float64(rate)),
+	}
+	p.latencies, p.lags = make([]time.Duration, 0, p.total), make([]time.Duration, 0, p.total)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	took, err := p.run(conns)
+	if err != nil {
+		return err
+	}
+	slices.Sort(p.latencies)
+	slices.Sort(p.lags)
+	us := func(sorted []time.Duration, q float64) int64 {
+		if len(sorted) == 0 {
+			return 0
+		}
+		return sorted[min(len(sorted)-1, int(q*float64(len(sorted))))].Microseconds()
+	}
+	var own unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &own); err != nil {
+		return err
+	}
+	fmt.Printf("RESULT requests=%d dur_us=%d errs=%d bad=%d p50_us=%d p99_us=%d p999_us=%d max_us=%d lag_p99_us=%d own_cpu_us=%d offered=%d\n",
+		p.total, took.Microseconds(), p.refused, p.broken,
+		us(p.latencies, .5), us(p.latencies, .99), us(p.latencies, .999), us(p.latencies, 1), us(p.lags, .99),
+		(own.Utime.Nano()+own.Stime.Nano())/int64(max(1, p.total))/1000, rate)
+	return nil
+}
+
+// pace is what is due, and what was seen.
+type pace struct {
+	host  string
+	pages []page
+	every float64 // nanoseconds between two requests
+	total int
+
+	start           time.Time
+	sent, answered  int
+	lines           []*line
+	free            []*line // those that have no request under way
+	made            uint64  // events
+	latencies, lags []time.Duration
+	refused, broken int
+}
+
+// lastAnswer is how long after the last request its answer is waited for.
+const lastAnswer = 30 * time.Second
+
+func (p *pace) due(n int) time.Duration { return time.Duration(float64(n) * p.every) }
+
+// run sends all requests, and returns once all are answered.
+func (p *pace) run(conns int) (time.Duration, error) {
+	poll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return 0, err
+	}
+	defer unix.Close(poll)
+	timer, err := unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_NONBLOCK|unix.TFD_CLOEXEC)
+	if err != nil {
+		return 0, err
+	}
+	defer unix.Close(timer)
+	if err := unix.EpollCtl(poll, unix.EPOLL_CTL_ADD, timer, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: -1}); err != nil {
+		return 0, err
+	}
+	for i := range conns {
+		l := &line{number: int32(i), fd: -1, poll: poll}
+		defer l.close()
+		if err := l.dial(p.host); err != nil {
+			return 0, err
+		}
+		p.lines, p.free = append(p.lines, l), append(p.free, l)
+	}
+	events := make([]unix.EpollEvent, conns+1)
+	p.start = time.Now()
+	for armed := -1; p.answered < p.total; {
+		for p.sent < p.total && len(p.free) > 0 && time.Since(p.start) >= p.due(p.sent) {
+			p.send()
+		}
+		now := time.Since(p.start)
+		if now > p.due(p.total)+lastAnswer {
+			p.broken += p.total - p.answered
+			break
+		}
+		// Where no line is free, or nothing more is due, only an answer helps; but
+		// one that never comes must not keep us.
+		next, at := p.sent, p.due(p.sent)
+		if p.sent == p.total || len(p.free) == 0 {
+			next, at = p.total+1, p.due(p.total)+lastAnswer+time.Second
+		}
+		if next != armed {
+			in := unix.NsecToTimespec(max(1, int64(at-now)))
+			if err := unix.TimerfdSettime(timer, 0, &unix.ItimerSpec{Value: in}, nil); err != nil {
+				return 0, err
+			}
+			armed = next
+		}
+		n, err := unix.EpollWait(poll, events, -1)
+		if err != nil && err != unix.EINTR {
+			return 0, err
+		}
+		for _, e := range events[:max(0, n)] {
+			if e.Fd < 0 {
+				armed = -1 // setting it anew clears it
+				continue
+			}
+			p.receive(p.lines[e.Fd])
+		}
+	}
+	return time.Since(p.start), nil
+}
+
+// send sends the request that is due.
+func (p *pace) send() {
+	l := p.free[len(p.free)-1]
+	p.free = p.free[:len(p.free)-1]
+	l.due = p.start.Add(p.due(p.sent))
+	g := &p.pages[p.sent%len(p.pages)]
+	p.sent++
+	for _, at := range g.holes {
+		p.made++
+		strconv.AppendUint(g.request[at:at], 1<<44|p.made, 16) // twelve digits, as the hole has
+	}
+	if len(p.free) > 0 { // else it may be late since the target is
+		p.lags = append(p.lags, time.Since(l.due))
+	}
+	if err := l.write(g.request, p.host); err != nil {
+		p.done(l, 0, err)
+	}
+}
+
+// receive reads what came of an answer.
+func (p *pace) receive(l *line) {
+	status, whole, err := l.read()
+	if l.due.IsZero() { // nothing was asked: the target closes the line
+		l.close()
+		return
+	}
+	if whole || err != nil {
+		p.done(l, status, err)
+	}
+}
+
+func (p *pace) done(l *line, status int, err error) {
+	switch {
+	case err != nil:
+		p.broken++
+		l.close()
+	case status < 200 || status > 299:
+		p.refused++
+	}
+	p.latencies = append(p.latencies, time.Since(l.due))
+	p.answered++
+	l.due = time.Time{}
+	p.free = append(p.free, l)
+}
+
+// page is a request with holes for the numbers of its events.
+type page struct {
+	request []byte
+	holes   []int
+}
+
+// pages are the requests of the 64 pages of a shop.
+func pages(u *url.URL, format, header string, batch int) []page {
 	head := " HTTP/1.1\r\nHost: " + u.Host + "\r\nUser-Agent: " + userAgent + "\r\n"
 	for _, line := range strings.Split(header, "|") {
 		if line != "" {
 			head += line + "\r\n"
 		}
 	}
-	var n atomic.Uint64
 	run := uint64(time.Now().UnixNano())
-	request := func(to *bytes.Buffer) {
-		to.Reset()
+	out := make([]page, 64)
+	for i := range out {
 		if format == "pixel" {
-			to.WriteString("GET " + u.Path + query(run, n.Add(1)) + head + "\r\n")
-			return
+			out[i].request = []byte("GET " + u.Path + query(run, i) + head + "\r\n")
+		} else {
+			b := body(run, i, batch)
+			out[i].request = []byte("POST " + u.Path + head + "Content-Type: application/json\r\nContent-Length: " + strconv.Itoa(len(b)) + "\r\n\r\n" + b)
 		}
-		b := body(run, n.Add(uint64(batch)), batch)
-		to.WriteString("POST " + u.Path + head + "Content-Type: application/json\r\nContent-Length: " + strconv.Itoa(len(b)) + "\r\n\r\n")
-		to.Write(b)
-	}
-
-	total := int(d.Seconds() * float64(rate))
-	due := make(chan time.Time, total)
-	start := time.Now()
-	go func() {
-		defer close(due)
-		for i := range total {
-			at := start.Add(time.Duration(float64(i) / float64(rate) * float64(time.Second)))
-			if wait := time.Until(at); wait > 0 {
-				time.Sleep(wait)
+		for from := 0; ; {
+			at := bytes.Index(out[i].request[from:], []byte(hole))
+			if at < 0 {
+				break
 			}
-			// Up to two milliseconds are how coarse an idle process sleeps, and not
-			// the target's; more is a machine that is too busy to ask in time.
-			if now := time.Now(); now.Sub(at) < 2*time.Millisecond {
-				at = now
-			}
-			due <- at
-		}
-	}()
-	lines := make([]line, conns)
-	var all sync.WaitGroup
-	for i := range lines {
-		all.Go(func() { lines[i].serve(u.Host, due, request) })
-	}
-	all.Wait()
-	took := time.Since(start)
-
-	var sum line
-	for i := range lines {
-		sum.latencies = append(sum.latencies, lines[i].latencies...)
-		sum.refused, sum.broken = sum.refused+lines[i].refused, sum.broken+lines[i].broken
-	}
-	slices.Sort(sum.latencies)
-	us := func(q float64) int64 {
-		if len(sum.latencies) == 0 {
-			return 0
-		}
-		return sum.latencies[min(len(sum.latencies)-1, int(q*float64(len(sum.latencies))))].Microseconds()
-	}
-	fmt.Printf("RESULT requests=%d dur_us=%d errs=%d bad=%d p50_us=%d p99_us=%d p999_us=%d max_us=%d offered=%d\n",
-		total, took.Microseconds(), sum.refused, sum.broken, us(.5), us(.99), us(.999), us(1), rate)
-	return nil
-}
-
-// line is one connection and what it saw.
-type line struct {
-	conn            net.Conn
-	read            *bufio.Reader
-	latencies       []time.Duration
-	refused, broken int
-}
-
-// serve sends what is due until nothing is any more.
-func (l *line) serve(host string, due <-chan time.Time, request func(*bytes.Buffer)) {
-	var out bytes.Buffer
-	for at := range due {
-		request(&out)
-		status, err := l.ask(host, out.Bytes())
-		switch {
-		case err != nil:
-			l.broken++
-			if l.conn != nil {
-				l.conn.Close()
-				l.conn = nil
-			}
-		case status < 200 || status > 299:
-			l.refused++
-		}
-		l.latencies = append(l.latencies, time.Since(at))
-	}
-	if l.conn != nil {
-		l.conn.Close()
-	}
-}
-
-// ask sends a request and reads its answer.
-func (l *line) ask(host string, request []byte) (status int, err error) {
-	if l.conn == nil {
-		if l.conn, err = net.DialTimeout("tcp", host, 5*time.Second); err != nil {
-			return 0, err
-		}
-		l.read = bufio.NewReader(l.conn)
-	}
-	if _, err := l.conn.Write(request); err != nil {
-		return 0, err
-	}
-	first, err := l.read.ReadSlice('\n')
-	if err != nil {
-		return 0, err
-	}
-	if len(first) < len("HTTP/1.1 200") {
-		return 0, errors.New("no HTTP")
-	}
-	if status, err = strconv.Atoi(string(first[9:12])); err != nil {
-		return 0, err
-	}
-	length := -1
-	for {
-		header, err := l.read.ReadSlice('\n')
-		if err != nil {
-			return 0, err
-		}
-		header = bytes.TrimRight(header, "\r\n")
-		if len(header) == 0 {
-			break
-		}
-		if name, value, ok := bytes.Cut(header, []byte(":")); ok && http.CanonicalHeaderKey(string(name)) == "Content-Length" {
-			if length, err = strconv.Atoi(string(bytes.TrimSpace(value))); err != nil {
-				return 0, err
-			}
+			out[i].holes = append(out[i].holes, from+at)
+			from += at + len(hole)
 		}
 	}
-	if length < 0 {
-		return 0, errors.New("an answer without a length")
-	}
-	_, err = io.CopyN(io.Discard, l.read, int64(length))
-	return status, err
+	return out
 }

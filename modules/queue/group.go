@@ -22,19 +22,17 @@ type Pusher interface {
 
 // Group lets concurrent pushers share commits. While one commit is under way
 // the next gathers, so that the batches grow with the load, and a lone pusher
-// waits for nobody. Behind a commit of many the next one waits a moment longer,
-// until about as many are there again: see linger. Each is answered after its
-// own commit. Where the store
-// refuses a commit, those who shared it are tried in smaller groups, so that in
-// the end an error is only his whose items caused it.
+// waits for nobody. While many push a commit waits a moment for more: see linger.
+// Each is answered after its own commit. Where the store refuses a commit, those
+// who shared it are tried in smaller groups, so that in the end an error is only
+// his whose items caused it.
 type Group struct {
 	// MaxWaiting bounds the bytes of bodies that wait, those being committed
 	// included; beyond, Push returns ErrBusy. Timeout bounds a commit. Set both
 	// before the first Push.
 	MaxWaiting int64
 	Timeout    time.Duration
-	// MaxLinger bounds how long a commit waits for more pushers, and is reached
-	// only behind a commit of manyPushers; 0: it never waits.
+	// MaxLinger bounds how long a commit waits for more pushers; 0: it never does.
 	MaxLinger time.Duration
 	// Committed, if set, is told of each commit: of how many pushers it was, how
 	// long it took, and how it ended.
@@ -49,8 +47,7 @@ type Group struct {
 	bytes      int64   // of all bodies not yet answered
 	committing bool
 	stuck      bool // the commit under way was given up
-	load       int  // pushers of a commit lately: the most, but less with each that had fewer
-	loadAt     time.Time
+	pace       pace
 	want       int // pushers that end the linger; 0: nobody lingers
 	enough     chan struct{}
 	closed     bool
@@ -69,7 +66,7 @@ type push struct {
 // stay together even if they are more.
 func NewGroup(q Pusher, maxItems int) *Group {
 	g := &Group{
-		MaxWaiting: 64 << 20, Timeout: 10 * time.Second, MaxLinger: 2 * time.Millisecond,
+		MaxWaiting: 64 << 20, Timeout: 10 * time.Second, MaxLinger: time.Millisecond,
 		q: q, maxItems: maxItems, enough: make(chan struct{}, 1),
 	}
 	g.idle.L = &g.mu
@@ -136,33 +133,22 @@ func (g *Group) enqueue(p *push) error {
 	return nil
 }
 
-// lately is how long a load is remembered that nothing was heard of since.
-const lately = 10 * time.Millisecond
-
-const (
-	// fewPushers is what it is not worth to wait for, and manyPushers what is
-	// waited for as long as may be.
-	fewPushers, manyPushers = 4, 64
-)
-
-// linger lets a commit grow that follows those of many pushers, since what it
-// costs the store is shared by all who are in it. How long depends on how many
-// there were: where there were few it is no time at all, so that a slow site has
-// no slower answers; and no longer than until as many wait again.
+// linger lets a commit grow while many push, since what it costs the store is
+// shared by all who are in it. Where few do it is no time at all, so that a slow
+// site has no slower answers; and it ends as soon as as many wait as there were
+// lately, or as come in MaxLinger.
 func (g *Group) linger() {
 	g.mu.Lock()
-	if time.Since(g.loadAt) > lately {
-		g.load = 0
-	}
-	n := g.load
-	wait := g.MaxLinger * time.Duration(min(n, manyPushers)) / manyPushers
-	if n < fewPushers || wait == 0 || len(g.waiting) >= n || g.closed {
+	most, rate := g.pace.lately(time.Now())
+	coming := int(rate * g.MaxLinger.Seconds())
+	want := max(most, coming)
+	if min(most, coming) < fewPushers || len(g.waiting) >= want || g.closed {
 		g.mu.Unlock()
 		return
 	}
-	g.want = n
+	g.want = want
 	g.mu.Unlock()
-	timer := time.NewTimer(wait)
+	timer := time.NewTimer(g.MaxLinger)
 	defer timer.Stop()
 	select {
 	case <-g.enough:
@@ -283,7 +269,7 @@ func (g *Group) next() []*push {
 		total += len(g.waiting[n].items)
 		n++
 	}
-	g.load, g.loadAt = max(n, g.load*3/4), time.Now()
+	g.pace.note(n, time.Now())
 	batch, rest := g.waiting[:n], g.waiting[n:]
 	g.waiting, g.spare = append(g.spare[:0], rest...), batch
 	return batch

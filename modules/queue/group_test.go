@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"testing"
@@ -339,6 +340,47 @@ func TestALonePusherWaitsForNobodyAndManyWaitForEachOther(t *testing.T) {
 		start := time.Now()
 		if g.Push(t.Context(), item("x")); time.Since(start) != 100*time.Microsecond {
 			t.Errorf("alone again it took %s", time.Since(start))
+		}
+	})
+}
+
+func TestPushersThatComeByThemselvesShareCommitsOnceThereAreMany(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, c := range []struct{ perSecond, least, most int }{
+			// How many commits a thousand pushes may be.
+			{100, 980, 1000},
+			{1_000, 850, 1000},
+			{10_000, 50, 180},
+			{50_000, 5, 60},
+		} {
+			q := &quick{}
+			g := queue.NewGroup(q, 1000)
+			random := rand.New(rand.NewPCG(1, 2))
+			var all sync.WaitGroup
+			const pushes = 4000
+			worst := make([]time.Duration, pushes)
+			for i := range pushes {
+				time.Sleep(time.Duration(random.ExpFloat64() * float64(time.Second) / float64(c.perSecond)))
+				all.Go(func() {
+					start := time.Now()
+					if err := g.Push(t.Context(), item("x")); err != nil {
+						t.Error(err)
+					}
+					worst[i] = time.Since(start)
+				})
+			}
+			all.Wait()
+			if err := g.Close(t.Context()); err != nil {
+				t.Error(err)
+			}
+			n := len(q.commits) * 1000 / pushes
+			t.Logf("at %d a second a thousand pushes are %d commits, and one takes %s at most", c.perSecond, n, slices.Max(worst))
+			if n < c.least || n > c.most {
+				t.Errorf("at %d a second a thousand pushes were %d commits, not %d to %d", c.perSecond, n, c.least, c.most)
+			}
+			if limit := g.MaxLinger + 200*time.Microsecond; slices.Max(worst) > limit {
+				t.Errorf("at %d a second somebody waited for %s, more than %s", c.perSecond, slices.Max(worst), limit)
+			}
 		}
 	})
 }
