@@ -51,8 +51,16 @@ func main() {
 	case "insert":
 		rounds := flags.Int("rounds", 3, "rounds, at least 3 for figures to believe")
 		run = func(ctx context.Context) error { return benchInsert(ctx, *rounds) }
+	case "worker":
+		visitors := flags.Int("visitors", 10_000, "visitors that are known")
+		events := flags.Int("events", 100_000, "events in a round")
+		rounds := flags.Int("rounds", 3, "rounds, at least 3 for figures to believe")
+		profile := flags.String("profile", "", "write a profile of the processor's time to a file")
+		run = func(ctx context.Context) error {
+			return benchWorker(ctx, workerOf{visitors: *visitors, events: *events, rounds: max(1, *rounds), profile: *profile})
+		}
 	default:
-		fmt.Fprintln(os.Stderr, "usage: run reports [-n events] [-clickhouse events] [-rounds n] | run collect [-rounds n] [-seconds n] [-soak 10m] | run queue [-rounds n] [-events n] | run dispatch [-rounds n] [-seconds n] | run state [-visitors n] [-events n] | run insert [-rounds n]")
+		fmt.Fprintln(os.Stderr, "usage: run worker [-visitors n] [-events n] [-rounds n] | run reports [-n events] [-clickhouse events] [-rounds n] | run collect [-rounds n] [-seconds n] [-soak 10m] | run queue [-rounds n] [-events n] | run dispatch [-rounds n] [-seconds n] | run state [-visitors n] [-events n] | run insert [-rounds n]")
 		os.Exit(2)
 	}
 	if err := flags.Parse(os.Args[2:]); err != nil {

@@ -41,6 +41,10 @@ type Touch struct {
 	Own bool
 }
 
+// Begins is the beginning of the half hour that a touchpoint is named for. What tells of
+// the same one by a later page may change what was known of it since then.
+func (t *Touch) Begins() time.Time { return t.At.Truncate(visitGap) }
+
 // network is what a click id says of where the click was.
 type network struct {
 	source, channel, partner string
@@ -201,13 +205,14 @@ func remembered(e *event.Event, m *event.Touch) (Touch, bool) {
 func touch(e *event.Event, t event.Touchpoint, at time.Time) Touch {
 	t.Source, t.Campaign, t.Partner, t.Channel = text(strings.ToLower(t.Source)), text(t.Campaign), text(strings.ToLower(t.Partner)), text(strings.ToLower(t.Channel))
 	t.PixelID, t.VisitorID, t.EventID, t.At = e.PixelID, e.Subject.VisitorID, e.ID, at.UTC().Truncate(time.Millisecond)
+	out := Touch{t, e.Verdict.State != event.Full}
 	h := fnv.New128a()
-	for _, s := range [...]string{e.Subject.VisitorID, string(t.Kind), t.Channel, t.Source, t.Campaign, t.Partner, t.At.Truncate(visitGap).Format(time.RFC3339)} {
+	for _, s := range [...]string{e.Subject.VisitorID, string(t.Kind), t.Channel, t.Source, t.Campaign, t.Partner, out.Begins().Format(time.RFC3339)} {
 		h.Write([]byte(s))
 		h.Write([]byte{0})
 	}
-	t.ID = hex.EncodeToString(h.Sum(nil)[:10])
-	return Touch{t, e.Verdict.State != event.Full}
+	out.ID = hex.EncodeToString(h.Sum(nil)[:10])
+	return out
 }
 
 // paid are the channels that somebody pays for by the contact.

@@ -60,7 +60,10 @@ const (
 // sight of a visitor and no more. It costs one round trip where nothing changed, and
 // two for new visitors. A visitor of whom nothing is known and who allows nothing
 // leaves no trace; one who is known and allows nothing has withdrawn.
-func (b *Book) Record(ctx context.Context, changes ...Change) ([]event.ConsentReceipt, error) {
+//
+// It returns too what was known of each change's visitor before, nil where that is
+// nothing.
+func (b *Book) Record(ctx context.Context, changes ...Change) ([]*Newest, []event.ConsentReceipt, error) {
 	return b.record(ctx, seen, changes)
 }
 
@@ -86,13 +89,14 @@ func (b *Book) Withdraw(ctx context.Context, c Change) (receipts []event.Consent
 	if c.Verdict.State.Allows(known.Verdict.State) {
 		return nil, false, nil
 	}
-	receipts, err = b.record(ctx, acquainted, []Change{c})
+	_, receipts, err = b.record(ctx, acquainted, []Change{c})
 	return receipts, !c.Verdict.State.Allows(event.Partial), err
 }
 
 // Decide keeps what a visitor chose, known or not.
 func (b *Book) Decide(ctx context.Context, c Change) ([]event.ConsentReceipt, error) {
-	return b.record(ctx, decided, []Change{c})
+	_, receipts, err := b.record(ctx, decided, []Change{c})
+	return receipts, err
 }
 
 // Revoked is the verdict of a visitor who withdrew everything.
@@ -102,45 +106,51 @@ func Revoked() event.Verdict {
 
 // record writes what changed. A visitor's events often share a batch: they make one
 // write.
-func (b *Book) record(ctx context.Context, m mode, changes []Change) ([]event.ConsentReceipt, error) {
-	var todo []*entry
-	of := map[Visitor]*entry{}
-	for _, c := range changes {
+func (b *Book) record(ctx context.Context, m mode, changes []Change) (known []*Newest, receipts []event.ConsentReceipt, err error) {
+	todo := make([]*entry, 0, len(changes))
+	visitors := make([]Visitor, 0, len(changes))
+	at := make([]*entry, len(changes))
+	of := make(map[Visitor]*entry, len(changes))
+	for i, c := range changes {
 		if c.Visitor.ID == "" {
 			continue
 		}
 		e := of[c.Visitor]
 		if e == nil {
 			e = &entry{visitor: c.Visitor, mode: m}
-			of[c.Visitor], todo = e, append(todo, e)
+			of[c.Visitor], todo, visitors = e, append(todo, e), append(visitors, c.Visitor)
 		}
 		for _, signal := range [...]*string{&c.Signals.TCF, &c.Signals.GPP, &c.Signals.USPrivacy, &c.Signals.AddtlConsent} {
 			*signal = strings.ToValidUTF8(*signal, "\uFFFD") // as it will be read again
 		}
 		e.changes = append(e.changes, c)
-	}
-	visitors := make([]Visitor, len(todo))
-	for i, e := range todo {
-		visitors[i] = e.visitor
+		at[i] = e
 	}
 	raw, err := load(ctx, b.keys, visitors)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for i, e := range todo {
-		e.old = raw[i]
+		if err := e.stands(raw[i]); err != nil {
+			return nil, nil, err
+		}
+	}
+	known = make([]*Newest, len(changes))
+	for i, e := range at {
+		if e != nil {
+			known[i] = e.known
+		}
 	}
 	if err := b.claim(ctx, todo); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := b.swapAll(ctx, todo); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var receipts []event.ConsentReceipt
 	for _, e := range todo {
 		receipts = append(receipts, e.receipts...)
 	}
-	return receipts, nil
+	return known, receipts, nil
 }
 
 // entry is one visitor's part of a write.
@@ -149,20 +159,24 @@ type entry struct {
 	mode     mode
 	changes  []Change
 	old      []byte
+	known    *Newest // what old says; nil: nothing is known
 	done     bool
 	receipts []event.ConsentReceipt
 }
 
+// stands takes what is in the state.
+func (e *entry) stands(raw []byte) (err error) {
+	e.old, e.known = raw, nil
+	if raw != nil {
+		e.known, err = decodeNewest(e.visitor, raw)
+	}
+	return err
+}
+
 // next is the visitor's record after the changes, or nil where nothing changes; and
 // the receipts that have to be stored.
-func (b *Book) next(e *entry) (*Newest, []event.ConsentReceipt, error) {
-	var n *Newest
-	if e.old != nil {
-		var err error
-		if n, err = decodeNewest(e.visitor, e.old); err != nil {
-			return nil, nil, err
-		}
-	}
+func (b *Book) next(e *entry) (*Newest, []event.ConsentReceipt) {
+	n := e.known
 	var receipts []event.ConsentReceipt
 	if n != nil && n.Last != nil && e.mode == decided {
 		receipts = append(receipts, *n.Last) // it may be this very request, sent again
@@ -192,18 +206,17 @@ func (b *Book) next(e *entry) (*Newest, []event.ConsentReceipt, error) {
 		n = &next
 	}
 	if !changed {
-		return nil, receipts, nil
+		return nil, receipts
 	}
-	return n, receipts, nil
+	return n, receipts
 }
 
-func (n *Newest) entry(v Visitor) (state.Entry, error) {
+func (n *Newest) entry(v Visitor) state.Entry {
 	ttl := keepConsent
 	if !n.Revoked.IsZero() {
 		ttl = keepRevoked
 	}
-	body, err := n.encode()
-	return state.Entry{Key: key(v), Value: body, TTL: ttl}, err
+	return state.Entry{Key: key(v), Value: n.encode(), TTL: ttl}
 }
 
 // claim writes the new visitors of a batch at once; those whom another replica was
@@ -215,20 +228,13 @@ func (b *Book) claim(ctx context.Context, todo []*entry) error {
 		if e.old != nil {
 			continue
 		}
-		n, receipts, err := b.next(e)
-		if err != nil {
-			return err
-		}
+		n, receipts := b.next(e)
 		if n == nil {
 			e.done = true
 			continue
 		}
-		put, err := n.entry(e.visitor)
-		if err != nil {
-			return err
-		}
 		e.receipts = receipts
-		fresh, entries = append(fresh, e), append(entries, put)
+		fresh, entries = append(fresh, e), append(entries, n.entry(e.visitor))
 	}
 	if len(entries) == 0 {
 		return nil
@@ -238,8 +244,12 @@ func (b *Book) claim(ctx context.Context, todo []*entry) error {
 		return fmt.Errorf("write the newest consent: %w", err)
 	}
 	for i, e := range fresh {
-		if e.done = string(standing[i]) == string(entries[i].Value); !e.done {
-			e.old, e.receipts = standing[i], nil
+		if e.done = string(standing[i]) == string(entries[i].Value); e.done {
+			continue
+		}
+		e.receipts = nil
+		if err := e.stands(standing[i]); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -253,10 +263,7 @@ func (b *Book) swapAll(ctx context.Context, todo []*entry) error {
 		if e.done {
 			continue
 		}
-		n, receipts, err := b.next(e)
-		if err != nil {
-			return err
-		}
+		n, receipts := b.next(e)
 		if e.receipts = receipts; n == nil {
 			continue
 		}
@@ -273,10 +280,7 @@ func (b *Book) swapAll(ctx context.Context, todo []*entry) error {
 // swap writes so that of two replicas neither undoes what the other learned.
 func (b *Book) swap(ctx context.Context, e *entry, n *Newest) error {
 	for range 8 {
-		put, err := n.entry(e.visitor)
-		if err != nil {
-			return err
-		}
+		put := n.entry(e.visitor)
 		done, err := b.keys.Swap(ctx, e.old, put)
 		if err != nil {
 			return fmt.Errorf("write the newest consent: %w", err)
@@ -288,9 +292,11 @@ func (b *Book) swap(ctx context.Context, e *entry, n *Newest) error {
 		if err != nil {
 			return fmt.Errorf("read the newest consent again: %w", err)
 		}
-		e.old = got[0]
-		if n, e.receipts, err = b.next(e); err != nil || n == nil {
+		if err := e.stands(got[0]); err != nil {
 			return err
+		}
+		if n, e.receipts = b.next(e); n == nil {
+			return nil
 		}
 	}
 	return ErrBusy

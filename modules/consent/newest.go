@@ -6,9 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
-
 	"github.com/miq/pixel/modules/event"
 	"github.com/miq/pixel/modules/partner"
 	"github.com/miq/pixel/modules/state"
@@ -41,7 +38,6 @@ type Newest struct {
 	Revoked time.Time `json:"revoked,omitzero"`
 	// Last is the end of the visitor's chain of receipts. It is kept here, as it is
 	// swapped together with the rest, so that two replicas never make the chain fork.
-	// What it shares with the rest is stored once; see encode.
 	Last *event.ConsentReceipt `json:"last,omitzero"`
 }
 
@@ -93,43 +89,6 @@ func load(ctx context.Context, keys state.Keys, visitors []Visitor) ([][]byte, e
 		return nil, fmt.Errorf("read the newest consent: %w", err)
 	}
 	return raw, nil
-}
-
-func decodeNewest(v Visitor, b []byte) (*Newest, error) {
-	n := new(Newest)
-	if err := json.Unmarshal(b, n, jsontext.AllowInvalidUTF8(true)); err != nil {
-		return nil, fmt.Errorf("decode the newest consent: %w", err)
-	}
-	if r := n.Last; r != nil {
-		r.PixelID, r.Subject = v.PixelID, Subject(v)
-		if r.Verdict == (event.Verdict{}) {
-			r.Verdict = n.Verdict
-		}
-		if r.Verdict.State.Allows(event.Partial) && alike(r.Signals, event.Consent{}) && r.SignalsSHA256 == digest(n.Signals) {
-			r.Signals = n.Signals
-		}
-	}
-	return n, nil
-}
-
-func (n *Newest) encode() ([]byte, error) {
-	packed := *n
-	if n.Last != nil {
-		r := *n.Last
-		r.PixelID, r.Subject = "", ""
-		if r.Verdict == n.Verdict {
-			r.Verdict = event.Verdict{}
-		}
-		if alike(r.Signals, n.Signals) {
-			r.Signals = event.Consent{}
-		}
-		packed.Last = &r
-	}
-	b, err := json.Marshal(packed, jsontext.AllowInvalidUTF8(true))
-	if err != nil {
-		return nil, fmt.Errorf("encode the newest consent: %w", err)
-	}
-	return b, nil
 }
 
 // alike tells whether two sets of signals say the same.

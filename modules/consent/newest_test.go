@@ -87,7 +87,7 @@ func change(s event.State, minutes int) Change {
 func bookOf(m *memory) *Book { return NewBook(m, New(Options{}), []byte("seal")) }
 
 func enter(ctx context.Context, m *memory, changes ...Change) error {
-	_, err := bookOf(m).Record(ctx, changes...)
+	_, _, err := bookOf(m).Record(ctx, changes...)
 	return err
 }
 

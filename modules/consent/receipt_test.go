@@ -24,7 +24,7 @@ func chain(t *testing.T, m *memory, changes ...Change) []event.ConsentReceipt {
 	t.Helper()
 	var out []event.ConsentReceipt
 	for _, c := range changes {
-		got, err := bookOf(m).Record(t.Context(), c)
+		_, got, err := bookOf(m).Record(t.Context(), c)
 		require.NoError(t, err)
 		out = store(out, got)
 	}
@@ -133,19 +133,19 @@ func TestNoReceiptIsLostByACrash(t *testing.T) {
 	stored := chain(t, m, by("e1", change(event.Full, 1)))
 
 	// The message comes again.
-	lost, err := bookOf(m).Record(ctx, by("e2", change(event.Partial, 2)))
+	_, lost, err := bookOf(m).Record(ctx, by("e2", change(event.Partial, 2)))
 	require.NoError(t, err)
 	require.Len(t, lost, 2)
-	again, err := bookOf(m).Record(ctx, by("e2", change(event.Partial, 2)))
+	_, again, err := bookOf(m).Record(ctx, by("e2", change(event.Partial, 2)))
 	require.NoError(t, err)
 	stored = store(stored, again)
 	problems, _ := bookOf(m).Check(stored, newest(t, m))
 	assert.Empty(t, problems)
 
 	// Somebody else goes on first.
-	_, err = bookOf(m).Record(ctx, by("e3", change(event.Full, 3)))
+	_, _, err = bookOf(m).Record(ctx, by("e3", change(event.Full, 3)))
 	require.NoError(t, err)
-	next, err := bookOf(m).Record(ctx, by("e4", change(event.None, 4)))
+	_, next, err := bookOf(m).Record(ctx, by("e4", change(event.None, 4)))
 	require.NoError(t, err)
 	stored = store(stored, next)
 	problems, _ = bookOf(m).Check(stored, newest(t, m))
@@ -165,11 +165,11 @@ func TestTwoReplicasMakeOneChain(t *testing.T) {
 	m := new(memory)
 	stored := chain(t, m, by("e1", change(event.Full, 1)))
 	m.intrude = func() {
-		got, err := bookOf(m).Record(t.Context(), by("e3", change(event.Partial, 3)))
+		_, got, err := bookOf(m).Record(t.Context(), by("e3", change(event.Partial, 3)))
 		require.NoError(t, err)
 		stored = store(stored, got)
 	}
-	got, err := bookOf(m).Record(t.Context(), by("e4", change(event.None, 4)))
+	_, got, err := bookOf(m).Record(t.Context(), by("e4", change(event.None, 4)))
 	require.NoError(t, err)
 	stored = store(stored, got)
 	problems, chains := bookOf(m).Check(stored, newest(t, m))

@@ -346,7 +346,7 @@ func concerns(t *told, c *attribution.Conversion) bool {
 	if len(t.touches) == 0 {
 		return t.conversion == nil && t.refund == nil // visitors became one person
 	}
-	return slices.ContainsFunc(t.touches, func(x attribution.Touch) bool { return !x.At.After(c.At) })
+	return slices.ContainsFunc(t.touches, func(x attribution.Touch) bool { return !x.Begins().After(c.At) })
 }
 
 // person are the histories of a visitor and of those who are the same person, in the

@@ -118,26 +118,23 @@ func mark(message string) []byte {
 // not: by the visitor's newest consent, and by the signals read again under what
 // is set now.
 func (w *Worker) consent(ctx context.Context, b *batch) error {
-	visitors := make([]consent.Visitor, len(b.items))
-	for i, it := range b.items {
-		visitors[i] = consent.Visitor{PixelID: it.event.PixelID, ID: it.event.Subject.AnonymousID}
-	}
-	newest, err := consent.Load(ctx, w.keys, visitors...)
-	if err != nil {
-		return err
-	}
 	now := w.now()
 	changes := make([]consent.Change, len(b.items))
 	for i, it := range b.items {
-		it.newest = newest[i]
 		e := &it.event
-		changes[i] = consent.Change{Visitor: visitors[i], Verdict: e.Verdict, Signals: e.Consent, At: e.ReceivedAt, Source: e.Source, ID: e.ID}
+		changes[i] = consent.Change{
+			Visitor: consent.Visitor{PixelID: e.PixelID, ID: e.Subject.AnonymousID},
+			Verdict: e.Verdict, Signals: e.Consent, At: e.ReceivedAt, Source: e.Source, ID: e.ID,
+		}
 	}
 	// Before anything goes on, so that what this batch says holds for what already
 	// waits at the partners.
-	receipts, err := w.book.Record(ctx, changes...)
+	newest, receipts, err := w.book.Record(ctx, changes...)
 	if err != nil {
 		return err
+	}
+	for i, it := range b.items {
+		it.newest = newest[i]
 	}
 	if err := w.receipts.WriteReceipts(ctx, receipts...); err != nil {
 		return err
