@@ -18,6 +18,7 @@ import (
 	"github.com/miq/pixel/config"
 	"github.com/miq/pixel/modules/analytics/sqliteanalytics"
 	"github.com/miq/pixel/modules/consent"
+	"github.com/miq/pixel/modules/contracttest"
 	"github.com/miq/pixel/modules/erasure"
 	"github.com/miq/pixel/modules/identity"
 	"github.com/miq/pixel/modules/ledger"
@@ -85,7 +86,7 @@ func open(t *testing.T, change ...func(*Options)) *bench {
 	}
 	b.Admin, err = New(o)
 	must(t, err)
-	b.server = httptest.NewServer(b.Handler())
+	b.server = httptest.NewServer(contracttest.Read(t, openapi).Handler(b.Handler()))
 	t.Cleanup(b.server.Close)
 	return b
 }
