@@ -82,6 +82,9 @@ func (c Config) check(bad *Invalid) {
 			bad.add(key, "must be longer than nothing, such as 30s")
 		}
 	}
+	if c.DrainDelay < 0 || c.DrainDelay > c.ShutdownTimeout/2 {
+		bad.add("drain_delay", "must be at most half of shutdown_timeout (%s), or what is under way is cut off", shortDuration(c.ShutdownTimeout))
+	}
 	c.Spill.check(bad)
 	c.Currency.check(bad)
 	checkFiles(bad, "geo.city_db", c.Geo.CityDB)

@@ -14,6 +14,9 @@ type Config struct {
 	DataDir         string        `koanf:"data_dir"`
 	ShutdownTimeout time.Duration `koanf:"shutdown_timeout"`
 	SecretKey       string        `koanf:"secret_key" secret:"true"`
+	// DrainDelay is the part of ShutdownTimeout in which the process serves on, and says
+	// that it is going.
+	DrainDelay time.Duration `koanf:"drain_delay"`
 	// SecretKeyOld are keys that SecretKey replaced, with commas between.
 	SecretKeyOld string `koanf:"secret_key_old" secret:"true"`
 

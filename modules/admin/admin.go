@@ -37,7 +37,7 @@ import (
 	"github.com/miq/pixel/modules/state"
 )
 
-// Options are what the console needs. All but Tracer, Metrics, Checks and Now
+// Options are what the console needs. All but Tracer, Metrics, Checks, Leaving and Now
 // are required.
 type Options struct {
 	Config    config.Admin
@@ -66,6 +66,9 @@ type Options struct {
 	// Out is where the first start's link is printed.
 	Out     io.Writer
 	Checks  []health.Check
+	Leaving *health.Leaving // nil: never
+	// Build is the console's own: its version and commit.
+	Build   string
 	Tracer  trace.Tracer
 	Metrics prometheus.Registerer
 	Now     func() time.Time
@@ -153,7 +156,7 @@ func New(o Options) (*Admin, error) {
 		}
 	}
 	a.echo = httpserver.New(httpserver.Options{
-		Name: "admin", Log: o.Log, Checks: o.Checks, Tracer: o.Tracer, Metrics: o.Metrics,
+		Name: "admin", Log: o.Log, Checks: o.Checks, Leaving: o.Leaving, Tracer: o.Tracer, Metrics: o.Metrics,
 	})
 	a.echo.Use(a.shell)
 	for _, r := range a.routes() {

@@ -48,6 +48,7 @@ admin    POST   /partners/:name/settings
 admin    POST   /partners/:name/credentials
 admin    POST   /partners/:name/test
 viewer   GET    /queues
+viewer   GET    /processes
 viewer   GET    /ledger
 viewer   GET    /attribution
 marketer POST   /attribution/run
@@ -103,6 +104,7 @@ admin    GET    /api/v1/erasures
 admin    POST   /api/v1/erasures
 admin    GET    /api/v1/erasures/:id
 admin    GET    /api/v1/erasures/:id/certificate
+viewer   GET    /api/v1/processes
 viewer   GET    /api/v1/queues
 viewer   GET    /api/v1/queues/:queue/messages
 admin    POST   /api/v1/queues/:queue/skip

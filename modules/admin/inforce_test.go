@@ -12,7 +12,7 @@ import (
 func (b *bench) announce(instances ...string) {
 	b.t.Helper()
 	for _, name := range instances {
-		p := b.o.Settings.Announcer(b.state, name, "dispatcher", slog.New(slog.DiscardHandler))
+		p := b.o.Settings.Announcer(b.state, settings.Process{Instance: name, Roles: "dispatcher"}, slog.New(slog.DiscardHandler))
 		p.Start()
 		b.t.Cleanup(func() { p.Stop(b.t.Context()) })
 	}

@@ -50,6 +50,8 @@ type Params struct {
 	Ledger    *ledger.Keeper
 	Adapters  []partner.Adapter `group:"adapters"`
 	Checks    []health.Check    `group:"health,soft"`
+	Leaving   *health.Leaving
+	Process   settings.Process
 	Tracing   trace.TracerProvider
 	Metrics   prometheus.Registerer
 	Log       *slog.Logger
@@ -61,7 +63,7 @@ func provide(p Params) (*Admin, error) {
 	a, err := New(Options{
 		Config: p.Config, Collector: p.Collector, Partners: p.Partners,
 		Settings: p.Settings, Vault: p.Vault, State: p.State, Events: p.Events, Receipts: p.Receipts, Credits: p.Credits, People: p.People, Book: p.Book, Erasures: p.Erasures, Finder: p.Finder, Eraser: p.Eraser, Decider: p.Decider, Queues: p.Queues, Push: p.Queue.Push, Ledger: p.Ledger, Adapters: p.Adapters,
-		Checks: p.Checks, Tracer: p.Tracing.Tracer("admin"), Metrics: p.Metrics, Log: p.Log,
+		Checks: p.Checks, Leaving: p.Leaving, Build: p.Process.Version + " " + p.Process.Commit, Tracer: p.Tracing.Tracer("admin"), Metrics: p.Metrics, Log: p.Log,
 		Out: p.Out,
 	})
 	if err != nil {

@@ -79,6 +79,7 @@ func (a *Admin) pages() []route {
 		{post, "/partners/:name/test", Administrator, a.partnerTestForm},
 
 		{get, "/queues", Viewer, a.queuesPage},
+		{get, "/processes", Viewer, a.processesPage},
 		{get, "/ledger", Viewer, a.ledgerPage},
 		{get, "/attribution", Viewer, a.attributionPage},
 		{post, "/attribution/run", Marketer, a.runAttributionForm},
@@ -145,6 +146,7 @@ func (a *Admin) api() []route {
 		{get, base + "/events/:id", Viewer, a.getEvent},
 		{get, base + "/syncs", Viewer, a.listSyncs},
 
+		{get, base + "/processes", Viewer, a.listProcesses},
 		{get, base + "/queues", Viewer, a.listQueues},
 		{get, base + "/queues/:queue/messages", Viewer, a.peekQueue},
 		{post, base + "/queues/:queue/skip", Administrator, a.skipMessages},

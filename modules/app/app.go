@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"time"
 
 	"go.uber.org/fx"
 	"go.uber.org/fx/fxevent"
@@ -17,11 +18,13 @@ import (
 	"github.com/miq/pixel/modules/admin"
 	"github.com/miq/pixel/modules/archive/keeper"
 	"github.com/miq/pixel/modules/backfill"
+	"github.com/miq/pixel/modules/build"
 	"github.com/miq/pixel/modules/collector"
 	"github.com/miq/pixel/modules/consent"
 	"github.com/miq/pixel/modules/delivery"
 	"github.com/miq/pixel/modules/dispatcher"
 	"github.com/miq/pixel/modules/erasure"
+	"github.com/miq/pixel/modules/health"
 	"github.com/miq/pixel/modules/identity"
 	"github.com/miq/pixel/modules/ledger"
 	"github.com/miq/pixel/modules/ops"
@@ -56,7 +59,7 @@ func options(c config.Config, log *slog.Logger, out io.Writer) fx.Option {
 		wanted[name] = true
 	}
 	all := []fx.Option{
-		fx.Supply(log),
+		fx.Supply(log, &health.Leaving{}),
 		fx.Provide(fx.Annotate(func() io.Writer { return out }, fx.ResultTags(`name:"stdout"`))),
 		fx.WithLogger(func() fxevent.Logger {
 			l := &fxevent.SlogLogger{Logger: log.With("component", "fx")}
@@ -85,7 +88,7 @@ func options(c config.Config, log *slog.Logger, out io.Writer) fx.Option {
 		}
 	}
 	// These ask for the health of whatever was built, so they come last.
-	return fx.Options(append(all, watch.Module, ops.Module)...)
+	return fx.Options(append(all, watch.Module, ops.Module, leaving(c))...)
 }
 
 // sections gives each module its own part of the configuration.
@@ -98,6 +101,9 @@ func sections(c config.Config) fx.Option {
 	if err != nil {
 		host = "pixel"
 	}
-	process := settings.Process{Instance: host + "-" + strings.ToLower(rand.Text()[:6]), Roles: strings.Join(c.Roles(), ",")}
+	process := settings.Process{
+		Instance: host + "-" + strings.ToLower(rand.Text()[:6]), Roles: strings.Join(c.Roles(), ","),
+		Version: build.Version, Commit: build.Commit(), Since: time.Now().UTC().Truncate(time.Second),
+	}
 	return fx.Supply(process, c.Collector, c.Worker, c.Identity, c.Dispatcher, c.Admin, c.Ops, c.Queue, c.Consent, c.Archive, c.Geo, c.Currency, partners)
 }

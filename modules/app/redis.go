@@ -17,6 +17,7 @@ import (
 	"github.com/miq/pixel/modules/health"
 	"github.com/miq/pixel/modules/queue/redisqueue"
 	"github.com/miq/pixel/modules/redisclient"
+	"github.com/miq/pixel/modules/settings"
 )
 
 // redisModule provides the client, and watches how the servers keep what they
@@ -38,17 +39,23 @@ func redisModule(c config.Redis) fx.Option {
 				return redisResult{}, err
 			}
 			w := newRiskWatch(client, c.WaitReplicas, log, metrics)
+			clock := newClockWatch(client, log, metrics)
 			lc.Append(fx.StartStopHook(func(ctx context.Context) error {
 				if err := redisclient.Ping(ctx, client); err != nil {
 					return err
 				}
 				w.start()
+				clock.start()
 				return nil
 			}, func() error {
 				w.stop()
+				clock.stop()
 				return client.Close()
 			}))
-			return redisResult{Client: client, Scrub: redisScrub{client}, Health: health.Check{Name: "redis", Check: w.check}}, nil
+			return redisResult{
+				Client: client, Scrub: redisScrub{client}, Ahead: clock.ahead,
+				Health: health.Check{Name: "redis", Check: w.check}, Clock: health.Check{Name: "clock", Check: clock.check},
+			}, nil
 		}),
 	)
 }
@@ -57,7 +64,9 @@ type redisResult struct {
 	fx.Out
 
 	Client redis.UniversalClient
+	Ahead  settings.Ahead
 	Health health.Check     `group:"health"`
+	Clock  health.Check     `group:"health"`
 	Scrub  erasure.Scrubber `group:"scrub"`
 }
 

@@ -60,6 +60,7 @@ type Options struct {
 	Metrics prometheus.Registerer // nil: nothing is counted
 	Tracer  trace.Tracer          // nil: nothing is traced
 	Checks  []health.Check
+	Leaving *health.Leaving // nil: never
 	// Pressure says which priorities may come in now; nil: all.
 	Pressure *pressure.Gauge
 }
@@ -136,7 +137,7 @@ func New(o Options) (*Collector, error) {
 	c.metrics = newMetrics(o.Metrics, &c.room)
 	c.group.Committed = c.metrics.committed
 	c.echo = httpserver.New(httpserver.Options{
-		Name: "collector", Log: o.Log, Checks: o.Checks, TrustedProxies: proxies,
+		Name: "collector", Log: o.Log, Checks: o.Checks, Leaving: o.Leaving, TrustedProxies: proxies,
 		Tracer: o.Tracer, Metrics: o.Metrics,
 		// Bodies are bounded where they are read, so that a refusal can name the
 		// pixel; this is the bound for what no handler reads.

@@ -39,6 +39,7 @@ type Params struct {
 	Traces    trace.TracerProvider
 	Pressure  *pressure.Gauge
 	Checks    []health.Check `group:"health,soft"`
+	Leaving   *health.Leaving
 }
 
 func provide(p Params) (*Collector, error) {
@@ -49,7 +50,7 @@ func provide(p Params) (*Collector, error) {
 		Tag:  Tag{Version: sdk.Version, Script: sdk.Script(), Module: sdk.Module(), Types: sdk.Types(), Parts: sdk.Parts()},
 		Log:  p.Log.With("component", "collector"), Metrics: p.Metrics,
 		Tracer: p.Traces.Tracer("github.com/miq/pixel/modules/collector"),
-		Checks: p.Checks, Pressure: p.Pressure,
+		Checks: p.Checks, Leaving: p.Leaving, Pressure: p.Pressure,
 	})
 	if err != nil {
 		return nil, err

@@ -1,7 +1,10 @@
 // Package health says what must work before a process is ready.
 package health
 
-import "context"
+import (
+	"context"
+	"sync/atomic"
+)
 
 // Check is one thing that a role depends on. Check returns nil while it works,
 // and otherwise an error that an operator can act on.
@@ -33,3 +36,13 @@ func (s Spared) Check(c Check) Check {
 		return Warning(err.Error())
 	}}
 }
+
+// Leaving says that the process will stop soon and serves until then, so that
+// whoever spreads the load has time to send nothing more. A nil one never leaves.
+type Leaving struct{ begun atomic.Bool }
+
+// Begin begins to leave.
+func (l *Leaving) Begin() { l.begun.Store(true) }
+
+// Begun reports whether it has.
+func (l *Leaving) Begun() bool { return l != nil && l.begun.Load() }

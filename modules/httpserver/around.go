@@ -34,6 +34,10 @@ func around(o Options) echo.MiddlewareFunc {
 		return func(c *echo.Context) error {
 			start := time.Now()
 			span := traced(c, o.Tracer)
+			if o.Leaving.Begun() {
+				// A connection that is kept would be cut while its next request is on its way.
+				c.Response().Header().Set("Connection", "close")
+			}
 			err := bounded(c, next, o.MaxBody)
 			_, status := echo.ResolveResponseStatus(c.Response(), err)
 			if _, ok := errors.AsType[*http.MaxBytesError](err); ok {

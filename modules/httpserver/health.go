@@ -26,6 +26,7 @@ type readiness struct {
 	log      *slog.Logger
 	server   string
 	checks   []health.Check
+	leaving  *health.Leaving
 	detailed bool
 
 	mu      sync.Mutex
@@ -35,7 +36,7 @@ type readiness struct {
 }
 
 func newHealth(o Options) *readiness {
-	return &readiness{log: o.Log, server: o.Name, checks: o.Checks, detailed: o.Detailed}
+	return &readiness{log: o.Log, server: o.Name, checks: o.Checks, leaving: o.Leaving, detailed: o.Detailed}
 }
 
 // alive answers while the process can answer at all.
@@ -50,8 +51,12 @@ type readyAnswer struct {
 }
 
 // ready answers 200 while every check passes, if with a warning, else 503 with the name of each
-// that does not.
+// that does not; and 503 at once when the process leaves.
 func (h *readiness) ready(c *echo.Context) error {
+	if h.leaving.Begun() {
+		c.Response().Header().Set("Cache-Control", "no-store")
+		return c.JSON(http.StatusServiceUnavailable, readyAnswer{"leaving", map[string]string{}})
+	}
 	results, failing := h.run(context.WithoutCancel(c.Request().Context()))
 	c.Response().Header().Set("Cache-Control", "no-store")
 	if failing {

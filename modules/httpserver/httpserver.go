@@ -34,6 +34,8 @@ type Options struct {
 	Log  *slog.Logger
 	// Checks decide /readyz.
 	Checks []health.Check
+	// Leaving makes /readyz say so, and asks connections to end; nil: never.
+	Leaving *health.Leaving
 	// Detailed puts the checks' errors into the answer of /readyz. They may name
 	// addresses, so only for a port that the public cannot reach.
 	Detailed bool

@@ -397,3 +397,38 @@ func TestAClientThatHungUpIsNoFailureOfOurs(t *testing.T) {
 		})
 	}
 }
+
+func TestAProcessThatLeavesServesOnAndSaysSo(t *testing.T) {
+	leaving := &health.Leaving{}
+	e := httpserver.New(httpserver.Options{Name: "test", Leaving: leaving, Checks: []health.Check{{Name: "store", Check: func(context.Context) error { return nil }}}})
+	e.GET("/work", func(c *echo.Context) error { return c.String(200, "done") })
+	s := httptest.NewServer(e)
+	defer s.Close()
+	ask := func(path string) (int, string, bool) {
+		t.Helper()
+		resp, err := s.Client().Get(s.URL + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.StatusCode, string(body), resp.Close
+	}
+	if code, _, closes := ask("/readyz"); code != 200 || closes {
+		t.Fatalf("before: %d, closes %v", code, closes)
+	}
+	leaving.Begin()
+	// At once, whatever was answered a moment ago.
+	if code, body, _ := ask("/readyz"); code != 503 || !strings.Contains(body, `"status":"leaving"`) {
+		t.Errorf("/readyz: %d %s", code, body)
+	}
+	if code, _, _ := ask("/healthz"); code != 200 {
+		t.Errorf("/healthz: %d", code)
+	}
+	if code, body, closes := ask("/work"); code != 200 || body != "done" || !closes {
+		t.Errorf("/work: %d %s, the connection closes: %v", code, body, closes)
+	}
+}

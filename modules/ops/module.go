@@ -25,13 +25,14 @@ type Params struct {
 	Lifecycle fx.Lifecycle
 	Config    config.Ops
 	Checks    []health.Check `group:"health,soft"`
+	Leaving   *health.Leaving
 	Log       *slog.Logger
 	Metrics   prometheus.Gatherer
 	Level     *slog.LevelVar `optional:"true"`
 }
 
 func provide(p Params) *Ops {
-	e := httpserver.New(httpserver.Options{Name: "ops", Log: p.Log, Checks: p.Checks, Detailed: true})
+	e := httpserver.New(httpserver.Options{Name: "ops", Log: p.Log, Checks: p.Checks, Leaving: p.Leaving, Detailed: true})
 	Routes(e, p.Metrics)
 	if p.Level != nil {
 		l := newLevel(p.Level, p.Log)

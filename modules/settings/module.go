@@ -2,6 +2,7 @@ package settings
 
 import (
 	"log/slog"
+	"time"
 
 	"go.uber.org/fx"
 
@@ -14,12 +15,35 @@ import (
 var Module = fx.Module("settings", fx.Provide(provide))
 
 // Process is how this one is named in receipts.
-type Process struct{ Instance, Roles string }
+type Process struct {
+	Instance, Roles string
+	Version, Commit string
+	Since           time.Time // when it started
+	// Ahead tells of its clock; nil: there is none to compare it with.
+	Ahead Ahead
+}
 
-func provide(lc fx.Lifecycle, docs state.Documents, keys state.Keys, box *secret.Box, p Process, log *slog.Logger) *Store {
-	s := New(docs, box, log)
-	a := s.Announcer(keys, p.Instance, p.Roles, log)
-	lc.Append(fx.StartStopHook(s.Start, s.Stop))
-	lc.Append(fx.StartStopHook(a.Start, a.Stop))
+// Ahead is by how much a clock is ahead of the one that all processes share, once
+// that is known.
+type Ahead func() (offset time.Duration, known bool)
+
+type params struct {
+	fx.In
+
+	Lifecycle fx.Lifecycle
+	Docs      state.Documents
+	Keys      state.Keys
+	Box       *secret.Box
+	Process   Process
+	Ahead     Ahead `optional:"true"`
+	Log       *slog.Logger
+}
+
+func provide(p params) *Store {
+	s := New(p.Docs, p.Box, p.Log)
+	p.Process.Ahead = p.Ahead
+	a := s.Announcer(p.Keys, p.Process, p.Log)
+	p.Lifecycle.Append(fx.StartStopHook(s.Start, s.Stop))
+	p.Lifecycle.Append(fx.StartStopHook(a.Start, a.Stop))
 	return s
 }

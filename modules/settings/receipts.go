@@ -21,6 +21,13 @@ type Receipt struct {
 	Instance string    `json:"instance"`
 	Roles    string    `json:"roles"`
 	At       time.Time `json:"at"` // of this receipt
+	// Which build runs there, and since when. Processes of an older version do not say.
+	Version string    `json:"version,omitempty"`
+	Commit  string    `json:"commit,omitempty"`
+	Since   time.Time `json:"since,omitzero"`
+	// Ahead is by how much its clock is ahead of the one that all share, in
+	// milliseconds; nil: it is not known.
+	Ahead *int64 `json:"ahead_ms,omitempty"`
 	// Partners are the partners that somebody changed, by name.
 	Partners map[string]Applied `json:"partners"`
 	// Pixels is the version of all pixels and their routes together.
@@ -59,12 +66,19 @@ func (r *receipts) applied(s *snapshot, at time.Time) {
 }
 
 // Announcer tells the other processes what this one has in force.
-func (s *Store) Announcer(keys state.Keys, instance, roles string, log *slog.Logger) *slots.Publisher {
+func (s *Store) Announcer(keys state.Keys, p Process, log *slog.Logger) *slots.Publisher {
 	return slots.New(keys, receiptPrefix, func() ([]byte, error) {
 		s.receipts.mu.Lock()
 		defer s.receipts.mu.Unlock()
 		r := s.receipts.now
-		r.Instance, r.Roles, r.At = instance, roles, time.Now().UTC()
+		r.Instance, r.Roles, r.At = p.Instance, p.Roles, time.Now().UTC()
+		r.Version, r.Commit, r.Since = p.Version, p.Commit, p.Since
+		if p.Ahead != nil {
+			if offset, known := p.Ahead(); known {
+				ms := offset.Milliseconds()
+				r.Ahead = &ms
+			}
+		}
 		return json.Marshal(r)
 	}, log)
 }

@@ -212,7 +212,7 @@ func TestAChangeHasAReceiptFromEveryReplica(t *testing.T) {
 	keys := docs.(state.Keys)
 	here, there := replica(t, docs), replica(t, docs)
 	for name, s := range map[string]*Store{"here": here, "there": there} {
-		a := s.Announcer(keys, name, "all", slog.New(slog.DiscardHandler))
+		a := s.Announcer(keys, Process{Instance: name, Roles: "all"}, slog.New(slog.DiscardHandler))
 		a.Start()
 		t.Cleanup(func() { a.Stop(context.Background()) })
 	}

@@ -1,0 +1,78 @@
+package admin
+
+import (
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/miq/pixel/modules/settings"
+)
+
+// fleet are processes that tell of themselves until the test ends: two as they should
+// be, one with a wrong clock, one of another build.
+func (b *bench) fleet() {
+	b.t.Helper()
+	for i, name := range []string{"collector-1-x4k2p9", "collector-2-b7m3q1", "worker-1-n2v8d5", "worker-2-j6c0r4"} {
+		p := settings.Process{Instance: name, Roles: "worker,dispatcher", Version: "1.2.0", Commit: "4f1c2a9be077", Since: time.Now().Add(-time.Hour)}
+		off := 4 * time.Millisecond
+		switch i {
+		case 0, 1:
+			p.Roles = "collector"
+		case 2:
+			off = 94 * time.Second
+		case 3:
+			p.Commit = "0b91de5577aa"
+		}
+		p.Ahead = func() (time.Duration, bool) { return off, true }
+		a := b.o.Settings.Announcer(b.state, p, slog.New(slog.DiscardHandler))
+		a.Start()
+		b.t.Cleanup(func() { a.Stop(b.t.Context()) })
+	}
+}
+
+func TestAProcessOfAnotherBuildOrWithAWrongClockIsShown(t *testing.T) {
+	b := open(t)
+	tell := func(p settings.Process) {
+		a := b.o.Settings.Announcer(b.state, p, slog.New(slog.DiscardHandler))
+		must(t, a.Publish(t.Context()))
+		t.Cleanup(func() { a.Start(); a.Stop(t.Context()) })
+	}
+	clock := func(d time.Duration) settings.Ahead { return func() (time.Duration, bool) { return d, true } }
+	usual := settings.Process{Roles: "worker", Version: "1.2.0", Commit: "abc", Since: time.Now().Add(-time.Hour)}
+	for _, name := range []string{"a", "b"} {
+		p := usual
+		p.Instance, p.Ahead = name, clock(3*time.Millisecond)
+		tell(p)
+	}
+	p := usual
+	p.Instance, p.Ahead = "fast", clock(90*time.Second)
+	tell(p)
+	p = usual
+	p.Instance, p.Commit = "next", "def"
+	tell(p)
+	tell(settings.Process{Instance: "ancient", Roles: "collector"})
+
+	got := b.call(adminToken, get, base+"/processes", nil)
+	if got.status != 200 {
+		t.Fatal(got.status, got.body)
+	}
+	list, err := b.processViews(t.Context())
+	must(t, err)
+	want := map[string]string{"a": "", "b": "", "fast": "clock", "next": "another_build", "ancient": "another_build"}
+	for _, v := range list {
+		warned := ""
+		for _, w := range v.Warnings {
+			warned += w
+		}
+		if w, ok := want[v.Instance]; !ok || w != warned {
+			t.Errorf("%s: %q, want %q", v.Instance, warned, w)
+		}
+		delete(want, v.Instance)
+	}
+	if len(want) > 0 {
+		t.Errorf("not told of: %v", want)
+	}
+	w := b.as(Viewer)
+	contains(t, w.get("/processes").body, "1.2.0", "def", "older", "1m30s ahead", "newest")
+	contains(t, w.get("/queues").body, `href="/processes"`)
+}
