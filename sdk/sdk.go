@@ -83,17 +83,13 @@ func fill(page, origin, pixelID string) string {
 	image := origin + "/pixel.gif?" + "pid=" + url.QueryEscape(pixelID) + "&e=page_view"
 	return strings.NewReplacer(
 		"{src}", quote(origin+"/sdk.js"),
+		"{mjs}", quote(origin+"/sdk.mjs"),
+		"{origin}", quote(origin),
 		"{version}", html.EscapeString(origin+"/sdk/"+Version+".js"),
 		"{integrity}", Integrity(),
 		"{id}", quote(pixelID),
 		"{img}", html.EscapeString(image),
 	).Replace(page)
-}
-
-// CSP are the sources that a Content-Security-Policy has to allow.
-func CSP(origin string) string {
-	origin = strings.TrimRight(origin, "/")
-	return "script-src " + origin + "; connect-src " + origin + "; img-src " + origin
 }
 
 const snippet = `<script>

@@ -29,6 +29,7 @@ viewer   GET    /pixels
 marketer GET    /pixels/new
 marketer POST   /pixels
 viewer   GET    /pixels/:id
+viewer   GET    /pixels/:id/check
 marketer POST   /pixels/:id
 marketer POST   /pixels/:id/delete
 marketer GET    /pixels/:id/routes/new
@@ -80,6 +81,7 @@ viewer   GET    /api/v1/pixels/:id
 marketer PATCH  /api/v1/pixels/:id
 marketer DELETE /api/v1/pixels/:id
 viewer   GET    /api/v1/pixels/:id/snippet
+viewer   GET    /api/v1/pixels/:id/installation
 viewer   GET    /api/v1/pixels/:id/tag-manager.tpl
 marketer PUT    /api/v1/pixels/:id/routes
 viewer   GET    /api/v1/pixels/:id/schemas

@@ -29,6 +29,10 @@ type tag struct {
 	Integrity string `json:"integrity"`
 	Image     string `json:"image"`
 	CSP       string `json:"csp"`
+	// For shops and apps.
+	Shopify     string `json:"shopify"`
+	WooCommerce string `json:"woocommerce"`
+	Module      string `json:"module"`
 }
 
 // tag is made for the collector as browsers reach it: as configured, or else on
@@ -49,8 +53,9 @@ func (a *Admin) tag(c *echo.Context, pixelID string) tag {
 	return tag{
 		Origin: origin, HTML: sdk.Snippet(origin, pixelID),
 		Pinned: sdk.Pinned(origin, pixelID), Version: sdk.Version, Integrity: sdk.Integrity(),
-		Image: `<img src="` + strings.ReplaceAll(image, "&", "&amp;") + `" width="1" height="1" alt="">`,
-		CSP:   sdk.CSP(origin),
+		Image:   `<img src="` + strings.ReplaceAll(image, "&", "&amp;") + `" width="1" height="1" alt="">`,
+		CSP:     sdk.CSP(origin, pixelID),
+		Shopify: sdk.Shopify(origin, pixelID), WooCommerce: sdk.WooCommerce(origin, pixelID), Module: sdk.ESModule(origin, pixelID),
 	}
 }
 
@@ -78,12 +83,9 @@ func (a *Admin) health(ctx context.Context, id string, day int) (pixelHealth, er
 		if i == 0 {
 			h.Last = e.ReceivedAt
 		}
-		if u, err := url.Parse(e.Context.Page.URL); err == nil && u.Host != "" && len(h.Domains) < 5 && !slices.Contains(h.Domains, u.Hostname()) {
-			h.Domains = append(h.Domains, u.Hostname())
-		}
-		s := e.Consent
-		h.Consent = h.Consent || s.TCF != "" || s.GPP != "" || s.USPrivacy != "" || s.State != "" || s.GCM.AdStorage != ""
+		h.Consent = h.Consent || signalled(e.Consent)
 	}
+	h.Domains = hostsOf(p.Events)
 	return h, nil
 }
 
@@ -181,6 +183,9 @@ func pixelFrom(c *echo.Context, p settings.Pixel) (settings.Pixel, error) {
 	if f.Get("processing") != "" { // a form with this part in it
 		processingFrom(f, &p, me(c).Name)
 	}
+	if err := keepsFrom(f, &p.Retention); err != nil {
+		return p, err
+	}
 	p.PrivacyURL, p.Country = strings.TrimSpace(f.Get("privacy_url")), strings.ToUpper(strings.TrimSpace(f.Get("country")))
 	return p, nil
 }
@@ -201,7 +206,7 @@ func (a *Admin) createPixelForm(c *echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return a.done(c, "/pixels/"+saved.ID, "The pixel is made. Put the tag on the site, and watch the first event come in.")
+	return a.done(c, "/pixels/"+saved.ID+"#install", "The pixel is made. Put the tag on the site, then check the installation: it waits for the first event.")
 }
 
 // formOf is the form of a pixel with what is wrong in it. The errors of single

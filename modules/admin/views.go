@@ -232,6 +232,12 @@ func (v *views) funcs() template.FuncMap {
 		"bar": func(n, of int) string {
 			return strconv.FormatFloat(100*float64(n)/float64(max(of, 1)), 'f', 2, 64)
 		},
+		"checkIcon": func(status string) string {
+			return map[string]string{good: "check", careful: "info", wrong: "alert", pending: "wait"}[status]
+		},
+		"checkWord": func(status string) string {
+			return map[string]string{good: "fine", careful: "worth a look", wrong: "wrong", pending: "waiting"}[status]
+		},
 		"spans": func() [][2]string {
 			return [][2]string{{"1h", "Last hour"}, {"24h", "Last 24 hours"}, {"7d", "Last 7 days"}, {"30d", "Last 30 days"}}
 		},

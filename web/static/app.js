@@ -177,6 +177,18 @@
     for (const f of all("[data-chart]")) draw(f);
   }
 
+  // Whether this browser reaches the collector: what a blocker hides is not seen from there.
+  const reach = document.getElementById("reach");
+  if (reach) {
+    const said = one("p", reach), use = one("use", reach);
+    const tell = (status) => {
+      reach.className = status;
+      said.textContent = said.dataset[status];
+      use.setAttribute("href", use.getAttribute("href").replace(/#.*/, status === "ok" ? "#check" : "#alert"));
+    };
+    fetch(reach.dataset.reach + "/sdk.js", { mode: "no-cors", cache: "no-store", credentials: "omit" }).then(() => tell("ok"), () => tell("bad"));
+  }
+
   // Live events.
   const live = document.getElementById("live");
   if (live) {

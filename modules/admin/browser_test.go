@@ -1,0 +1,56 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+)
+
+// What the journeys in a browser are written in. Each waits for a condition, however
+// long a busy machine takes.
+
+// enter signs a browser in as a new user with a role.
+func (b *bench) enter(ctx context.Context, role Role) {
+	b.t.Helper()
+	u, err := b.people.add(b.t.Context(), fmt.Sprintf("%s-%p@example.com", role, ctx), role, "")
+	must(b.t, err)
+	secret, err := b.links.make(b.t.Context(), signIn, u.ID)
+	must(b.t, err)
+	drive(b.t, ctx, chromedp.EmulateViewport(1440, 900), chromedp.Navigate(b.server.URL+"/welcome?token="+secret))
+}
+
+// until waits for a condition on the page that is open, or on the next: one that cannot
+// be asked yet does not hold.
+func until(t *testing.T, ctx context.Context, js string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
+	defer cancel()
+	asked := fmt.Sprintf(`(() => { try { return !!(%s); } catch { return false; } })()`, js)
+	for {
+		err := chromedp.Do(ctx, chromedp.Poll[chromedp.Void](asked))
+		if err == nil {
+			return
+		}
+		if ctx.Err() != nil {
+			t.Fatalf("never became true: %s", js)
+		}
+		// The page that was looked at made way for the next; look at that.
+	}
+}
+
+// press clicks what a selector names, once it is there.
+func press(t *testing.T, ctx context.Context, selector string) {
+	t.Helper()
+	until(t, ctx, fmt.Sprintf(`document.querySelector(%q) != null`, selector))
+	eval[bool](t, ctx, fmt.Sprintf(`document.querySelector(%q).click(), true`, selector))
+}
+
+// fill types into a field, as far as the page can tell.
+func fill(t *testing.T, ctx context.Context, selector, text string) {
+	t.Helper()
+	until(t, ctx, fmt.Sprintf(`document.querySelector(%q) != null`, selector))
+	eval[bool](t, ctx, fmt.Sprintf(`(() => { const f = document.querySelector(%q); f.value = %q; f.dispatchEvent(new Event("input", {bubbles: true})); f.dispatchEvent(new Event("change", {bubbles: true})); return true; })()`, selector, text))
+}
