@@ -3,6 +3,7 @@ package collector
 import (
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -35,9 +36,17 @@ func (c *Collector) keepCookie(ec *echo.Context, v event.Verdict, id string) {
 		return
 	}
 	k := cookie(ec)
+	if k.Domain == "" {
+		// By hand, since it is written so often: the id holds nothing to be quoted.
+		ec.Response().Header().Add("Set-Cookie", cookieName+"="+id+keptFor)
+		return
+	}
 	k.Value, k.MaxAge = id, int(cookieAge.Seconds())
 	ec.SetCookie(k)
 }
+
+// keptFor is how cookie is spelt.
+var keptFor = "; Path=/; Max-Age=" + strconv.Itoa(int(cookieAge.Seconds())) + "; Secure; SameSite=Lax"
 
 // dropCookie takes the id back from a browser that brought one.
 func dropCookie(ec *echo.Context) {

@@ -136,12 +136,12 @@ func (g *Group) enqueue(p *push) error {
 // linger lets a commit grow while many push, since what it costs the store is
 // shared by all who are in it. Where few do it is no time at all, so that a slow
 // site has no slower answers; and it ends as soon as as many wait as there were
-// lately, or as come in MaxLinger.
+// lately, or as come in MaxLinger, or as are enough.
 func (g *Group) linger() {
 	g.mu.Lock()
 	most, rate := g.pace.lately(time.Now())
 	coming := int(rate * g.MaxLinger.Seconds())
-	want := max(most, coming)
+	want := min(max(most, coming), enoughPushers)
 	if min(most, coming) < fewPushers || len(g.waiting) >= want || g.closed {
 		g.mu.Unlock()
 		return

@@ -5,8 +5,10 @@ import "time"
 const (
 	// memory is how long a Group remembers how much was pushed.
 	memory = 10 * time.Millisecond
-	// fewPushers is what it is not worth to wait for.
-	fewPushers = 4
+	// fewPushers is what it is not worth to wait for. With enoughPushers a commit
+	// is so cheap for each that more are better left to the next: where clients wait
+	// for their answers, somebody has work to do while it is under way.
+	fewPushers, enoughPushers = 4, 32
 )
 
 // pace is how much was pushed lately.
