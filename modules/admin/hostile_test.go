@@ -36,7 +36,7 @@ func attack(t *testing.T, b *bench) []string {
 	var ids []string
 	for i, h := range hostile {
 		e := someEvent(fmt.Sprintf("h%d-%s", i, cut(h, 80)), now)
-		e.Name, e.Source, e.PixelID = "custom"+cut(h, 40), cut(h, 40), "px_1"
+		e.Name, e.Source, e.PixelID = "custom"+cut(h, 40), cut(h, 40), "px_shop"
 		e.Context.Page = event.Page{URL: "https://shop.example.com/" + h, Title: h, Referrer: h}
 		e.Context.Locale, e.Context.Timezone, e.Context.UserAgent, e.Context.IP = h, h, h, h
 		e.Context.SDK = event.SDK{Name: h, Version: h}
@@ -73,13 +73,25 @@ func cut(s string, n int) string {
 // are full of attacks: no script runs, the policy has nothing to block, and
 // nothing breaks out of its place.
 func TestHostileEventsAreInert(t *testing.T) {
-	b := open(t)
+	b := open(t, allPartners)
+	seed(t, b, time.Now())
+	seedProof(t, b, time.Now())
+	seedBackfills(t, b, time.Now())
+	seedErasures(t, b)
 	ids := attack(t, b)
 	link, err := b.LoginLink(t.Context())
 	must(t, err)
 	ctx := chromium(t)
 	drive(t, ctx, chromedp.EmulateViewport(1440, 900), chromedp.Navigate(b.server.URL+link[len(b.URL()):]))
-	paths := []string{"/", "/live", "/events", "/pixels", "/pixels/px_1", "/partners", "/partners/ttd", "/queues", "/ledger", "/dead/validation", "/people", "/audit", "/account"}
+	paths := []string{"/pixels/px_1", "/pixels/px_1/check", "/pixels/px_1/routes/0"}
+	for _, p := range everyPage {
+		if p.name != "missing" {
+			paths = append(paths, b.at(p.path))
+		}
+	}
+	for _, group := range []string{"utm_source", "utm_campaign", "referrer_host", "page_path", "browser", "name", "source"} {
+		paths = append(paths, "/reports?group_by="+group+"&dimension="+group)
+	}
 	w := b.browser()
 	second, err := b.LoginLink(t.Context())
 	must(t, err)
@@ -100,7 +112,7 @@ func TestHostileEventsAreInert(t *testing.T) {
 			t.Errorf("%s: %d", where, got.status)
 			continue
 		}
-		drive(t, ctx, chromedp.Navigate(b.server.URL+path), chromedp.Sleep(50*time.Millisecond))
+		drive(t, ctx, chromedp.Navigate(b.server.URL+path), chromedp.Poll[chromedp.Void](`document.readyState == "complete"`))
 		eval[bool](t, ctx, `document.querySelectorAll("details").forEach((d) => d.open = true), true`)
 		healthy(t, ctx, where)
 		if eval[bool](t, ctx, `"owned" in window`) {

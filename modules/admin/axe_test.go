@@ -1,0 +1,65 @@
+package admin
+
+import (
+	"context"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	cdppage "github.com/chromedp/cdproto/page"
+	"github.com/chromedp/chromedp"
+)
+
+// axeRules are what axe looks for: WCAG 2.2 AA and what is held to be good practice.
+const axeRules = `{type: "tag", values: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}`
+
+// axeColours are those of them that a theme decides on.
+const axeColours = `{type: "rule", values: ["color-contrast", "link-in-text-block"]}`
+
+// findings runs axe on the page that is open and says what it holds against it.
+func findings(t *testing.T, ctx context.Context, only string) []string {
+	t.Helper()
+	return eval[[]string](t, ctx, `axe.run({runOnly: `+only+`, resultTypes: ["violations"], preload: false}).then((r) => r.violations.flatMap((v) => v.nodes.map((n) => v.impact + " " + v.id + " " + n.target.flat() + ": " + n.failureSummary.replace(/\s+/g, " "))))`)
+}
+
+// TestEveryPageIsAccessibleAndStandsStill opens every page in both themes: axe finds
+// nothing on it, with all that is folded opened, and nothing moves while it loads.
+func TestEveryPageIsAccessibleAndStandsStill(t *testing.T) {
+	axe, err := os.ReadFile("../../sdk/node_modules/axe-core/axe.min.js")
+	if err != nil {
+		t.Skip("SKIPPED: axe is not installed (npm ci --prefix sdk), so the pages' accessibility is not looked at")
+	}
+	b := open(t, allPartners)
+	seed(t, b, time.Now())
+	seedProof(t, b, time.Now())
+	seedBackfills(t, b, time.Now())
+	seedErasures(t, b)
+	ctx := chromium(t)
+	drive(t, ctx, func(ctx context.Context, tab *chromedp.Target) (chromedp.Void, error) {
+		_, err := cdp.Call(ctx, tab, cdppage.AddScriptToEvaluateOnNewDocument, cdppage.AddScriptToEvaluateOnNewDocumentParams{Source: `
+			window.moved = 0;
+			new PerformanceObserver((list) => { for (const e of list.getEntries()) if (!e.hadRecentInput) moved += e.value; }).observe({type: "layout-shift", buffered: true});
+		`})
+		return chromedp.Void{}, err
+	})
+	b.enter(ctx, Administrator)
+	for _, p := range append(everyPage, struct{ name, path string }{"login", "/login"}) {
+		drive(t, ctx, chromedp.Navigate(b.server.URL+b.at(p.path)))
+		until(t, ctx, `document.readyState == "complete" && [...document.querySelectorAll("[data-chart]")].every((f) => f.plotted)`)
+		if moved := eval[float64](t, ctx, `new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(moved))))`); moved > 0.01 {
+			t.Errorf("%s moves while it loads: %.3f", p.path, moved)
+		}
+		healthy(t, ctx, p.path)
+		eval[bool](t, ctx, `document.querySelectorAll("main details").forEach((d) => d.open = true), true`)
+		eval[bool](t, ctx, string(axe)+"; true")
+		eval[bool](t, ctx, `document.documentElement.dataset.theme = "light", true`)
+		for _, f := range findings(t, ctx, axeRules) {
+			t.Errorf("%s: %s", p.path, f)
+		}
+		eval[bool](t, ctx, `document.documentElement.dataset.theme = "dark", true`)
+		for _, f := range findings(t, ctx, axeColours) {
+			t.Errorf("%s, dark: %s", p.path, f)
+		}
+	}
+}
