@@ -1,5 +1,5 @@
 # One command a line; README.md says when to use which.
-.PHONY: build test generate reference dashboards lint sbom reproduce alerts faults chaos
+.PHONY: build test generate reference dashboards lint sbom reproduce alerts faults chaos rolling
 
 build: ## the binary, static
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o pixel .
@@ -35,6 +35,9 @@ alerts: ## breaks things for real, and watches the alerts fire and clear
 
 chaos: ## the fault suite: break it under load, and count what was lost
 	go run ./bench/chaos
+
+rolling: ## a fleet behind HAProxy is upgraded and rolled back under load, and nothing may fail
+	PIXEL_LONG=1 go test -count=1 -timeout 30m -v -run TestRollingRestart ./bench/chaos
 
 identity: ## the profiles of a million identifiers against an offline union-find, and what a visitor takes
 	PIXEL_IDENTITY_IDS=1000000 go test ./modules/identity -run 'TestAPopulation|TestWhatAVisitor' -v -timeout 30m

@@ -38,6 +38,7 @@ type load struct {
 	open         []envelope      // not answered with 202 yet
 	last         time.Time       // of a 202
 	gap          time.Duration
+	failures     []string // the first few, in words
 }
 
 type envelope struct {
@@ -114,11 +115,14 @@ func (l *load) stop() {
 // send sends an envelope once.
 func (l *load) send(e envelope) bool {
 	l.sent.Add(1)
-	ok := l.post(e.body, len(e.ids))
+	err := l.post(e.body, len(e.ids))
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !ok {
+	if err != nil {
 		l.refused.Add(1)
+		if len(l.failures) < 5 {
+			l.failures = append(l.failures, err.Error())
+		}
 		l.open = append(l.open, e)
 		return false
 	}
@@ -131,21 +135,27 @@ func (l *load) send(e envelope) bool {
 	return true
 }
 
-func (l *load) post(body string, events int) bool {
+func (l *load) post(body string, events int) error {
 	url := l.urls[rand.IntN(len(l.urls))]
 	resp, err := l.client.Post(url+"/collect", "application/json", strings.NewReader(body))
 	if err != nil {
-		return false
+		return err
 	}
 	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode != http.StatusAccepted {
-		return false
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode != http.StatusAccepted {
+		return fmt.Errorf("%d %.200s", resp.StatusCode, b)
 	}
 	var a struct {
 		Accepted int `json:"accepted"`
 	}
-	return json.Unmarshal(b, &a) == nil && a.Accepted == events
+	if err := json.Unmarshal(b, &a); err != nil || a.Accepted != events {
+		return fmt.Errorf("%d events were sent, and the answer is %.200s (%v)", events, b, err)
+	}
+	return nil
 }
 
 // finish sends what is open until all of it is answered.
