@@ -92,6 +92,7 @@ type Admin struct {
 	senders     map[string]*delivery.Sender // for test events
 	views       *views
 	risk        risk
+	lossKept    lossMemory
 	riskMetrics *riskMetrics // nil: nobody counts
 	crossing    *http.CrossOriginProtection
 	logins      *prometheus.CounterVec

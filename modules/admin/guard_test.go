@@ -137,6 +137,7 @@ viewer   GET    /api/v1/reports/match-readiness
 viewer   GET    /api/v1/reports/reconciliation
 viewer   GET    /api/v1/reports/funnel
 viewer   GET    /api/v1/reports/latency
+viewer   GET    /api/v1/reports/loss
 viewer   GET    /api/v1/reports/duplicates
 viewer   GET    /api/v1/reports/ledger
 viewer   GET    /api/v1/reports/reconciliation
@@ -149,6 +150,7 @@ viewer   GET    /reports/consent
 viewer   GET    /reports/reconciliation
 viewer   GET    /reports/duplicates
 viewer   GET    /reports/latency
+viewer   GET    /reports/loss
 admin    GET    /api/v1/audit
 admin    GET    /api/v1/users
 admin    POST   /api/v1/users

@@ -5,11 +5,13 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/labstack/echo/v5"
 
 	"github.com/miq/pixel/modules/analytics"
+	"github.com/miq/pixel/modules/atrisk"
 	"github.com/miq/pixel/modules/event"
 	"github.com/miq/pixel/modules/settings"
 )
@@ -49,11 +51,20 @@ type overviewData struct {
 	PerMin   float64 // in the last five minutes
 	Revenue  []analytics.TopRow
 	Orders   float64
+	Earned   *float64 // the first currency's change against the period before
 	Consent  []share
-	Until    time.Time
-	Steps    []overviewStep
-	Names    []analytics.TopRow
-	Most     float64 // of the most frequent name
+	Agreed   *float64 // by how much the share of full consent grew
+	Loss     lossReading
+	Risk     []riskSum // money at risk by currency, the most first
+	Success  *float64  // of all partners, within 24 hours
+	// Books says what the books found, and Unaccounted how many are missing.
+	Unaccounted int64
+	Checked     time.Time
+	File        string // the chart's numbers as a file, but for the format
+	Until       time.Time
+	Steps       []overviewStep
+	Names       []analytics.TopRow
+	Most        float64 // of the most frequent name
 
 	Oldest   float64 // of the ingest queues
 	Waiting  int
@@ -82,6 +93,7 @@ func (a *Admin) overviewPage(c *echo.Context) error {
 	if _, ok := a.o.Settings.Pixel(d.Pixel); !ok {
 		d.Pixel = ""
 	}
+	d.File = base + "/reports/timeseries" + asQuery("metric", "events", "step", string(d.Range.Step), "since", d.Range.Key, "pixel_id", d.Pixel)
 	if err := a.overview(ctx, &d); err != nil {
 		return err
 	}
@@ -133,6 +145,12 @@ func (a *Admin) overview(ctx context.Context, d *overviewData) error {
 	if d.Consent, err = a.consentShares(ctx, d.Pixel, since, until); err != nil {
 		return err
 	}
+	if err := a.compare(ctx, d, since.Add(-d.Range.Span), since); err != nil {
+		return err
+	}
+	if d.Loss, err = a.lossLately(ctx, d.Pixel); err != nil {
+		return err
+	}
 	if d.Partners, err = a.partnerViews(ctx); err != nil {
 		return err
 	}
@@ -145,8 +163,92 @@ func (a *Admin) overview(ctx context.Context, d *overviewData) error {
 			d.Oldest, d.Waiting = max(d.Oldest, q.Oldest), d.Waiting+q.Depth
 		}
 	}
-	d.Needs, err = a.needs(ctx, d, queues)
+	taken, refused := 0, 0
+	for _, p := range d.Partners {
+		taken, refused = taken+p.Accepted(), refused+p.Rejected()
+	}
+	if n := taken + refused; n > 0 {
+		rate := float64(taken) / float64(n)
+		d.Success = &rate
+	}
+	if last, err := a.o.Ledger.Last(); err == nil {
+		d.Checked = last.At
+		for _, f := range last.Differences {
+			d.Unaccounted += max(f.N, -f.N)
+		}
+	}
+	risk, err := a.atRiskNow(ctx)
+	if err != nil {
+		return err
+	}
+	d.Risk = riskSums(risk)
+	d.Needs, err = a.needs(ctx, d, queues, risk)
 	return err
+}
+
+// compare says how money and consent stand against the period before.
+func (a *Admin) compare(ctx context.Context, d *overviewData, since, until time.Time) error {
+	if len(d.Revenue) > 0 {
+		was, err := a.o.Events.Top(ctx, analytics.TopQuery{Metric: analytics.MetricRevenue, Dimension: "currency", PixelID: d.Pixel, Since: since, Until: until, Limit: 10})
+		if err != nil {
+			return err
+		}
+		for _, r := range was {
+			if r.Group == d.Revenue[0].Group && r.Value > 0 {
+				change := d.Revenue[0].Value/r.Value - 1
+				d.Earned = &change
+			}
+		}
+	}
+	was, err := a.consentShares(ctx, d.Pixel, since, until)
+	if err != nil {
+		return err
+	}
+	full := func(list []share) (float64, bool) {
+		for _, s := range list {
+			if s.State == string(event.Full) {
+				return s.Share, s.Events > 0
+			}
+		}
+		return 0, false
+	}
+	if before, ok := full(was); ok {
+		now, _ := full(d.Consent)
+		grown := now - before
+		d.Agreed = &grown
+	}
+	return nil
+}
+
+// riskSum is what is at risk in one currency.
+type riskSum struct {
+	Currency string
+	Value    float64
+	Count    int
+	First    time.Time // when the first of it expires; zero: nobody knows, or it has
+}
+
+func riskSums(r atrisk.Report) []riskSum {
+	var out []riskSum
+	for _, s := range r.Sums {
+		value, err := strconv.ParseFloat(s.Value, 64)
+		if err != nil {
+			continue
+		}
+		at := slices.IndexFunc(out, func(x riskSum) bool { return x.Currency == s.Currency })
+		if at < 0 {
+			out, at = append(out, riskSum{Currency: s.Currency}), len(out)
+		}
+		x := &out[at]
+		x.Value, x.Count = x.Value+value, x.Count+s.Count
+		if !s.First.IsZero() && (x.First.IsZero() || s.First.Before(x.First)) {
+			x.First = s.First
+		}
+	}
+	slices.SortFunc(out, func(x, y riskSum) int {
+		return cmp.Or(cmp.Compare(y.Value, x.Value), cmp.Compare(x.Currency, y.Currency))
+	})
+	return out
 }
 
 func total(list ...analytics.Series) float64 {
@@ -182,7 +284,7 @@ const (
 )
 
 // needs says what is wrong, in sentences, the worst first.
-func (a *Admin) needs(ctx context.Context, d *overviewData, queues []queueView) ([]need, error) {
+func (a *Admin) needs(ctx context.Context, d *overviewData, queues []queueView, risk atrisk.Report) ([]need, error) {
 	var out []need
 	add := func(level, text, link, do string) { out = append(out, need{level, text, link, do}) }
 	if n, wrong := a.ledgerNeed(); wrong {
@@ -227,10 +329,6 @@ func (a *Admin) needs(ctx context.Context, d *overviewData, queues []queueView) 
 		} else {
 			add("warn", a.partners.title(q.Partner)+" will not take "+count(q.Depth, "delivery")+"; "+they(q.Depth)+" in the dead letters.", "/dead/"+q.Short, "See why")
 		}
-	}
-	risk, err := a.atRiskNow(ctx)
-	if err != nil {
-		return nil, err
 	}
 	for _, s := range risk.Sums {
 		if left := s.First.Sub(a.now()); s.State == "dead" && !s.First.IsZero() && left < expiring {

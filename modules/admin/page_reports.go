@@ -19,7 +19,7 @@ import (
 type reportTab struct{ Path, Title string }
 
 var reportTabs = []reportTab{
-	{"/reports", "Over time"}, {"/reports/funnel", "Funnel"}, {"/reports/consent", "Consent"}, {"/reports/reconciliation", "Reconciliation"}, {"/reports/duplicates", "Duplicates"}, {"/reports/latency", "Latency"},
+	{"/reports", "Over time"}, {"/reports/funnel", "Funnel"}, {"/reports/consent", "Consent"}, {"/reports/reconciliation", "Reconciliation"}, {"/reports/duplicates", "Duplicates"}, {"/reports/loss", "Loss"}, {"/reports/latency", "Latency"},
 }
 
 // reportView is what all of them have: the same pixel, time and zone, which links

@@ -53,6 +53,7 @@ func (a *Admin) pages() []route {
 		{get, "/reports/reconciliation", Viewer, a.reconciliationPage},
 		{get, "/reports/duplicates", Viewer, a.duplicatesPage},
 		{get, "/reports/latency", Viewer, a.latencyPage},
+		{get, "/reports/loss", Viewer, a.lossPage},
 
 		{get, "/pixels", Viewer, a.pixelsPage},
 		{get, "/pixels/new", Marketer, a.newPixelPage},
@@ -175,6 +176,7 @@ func (a *Admin) api() []route {
 		{get, base + "/reports/ledger", Viewer, a.ledgerReport},
 		{get, base + "/reports/reconciliation", Viewer, a.reconciliationReport},
 		{get, base + "/reports/funnel", Viewer, a.funnelReport},
+		{get, base + "/reports/loss", Viewer, a.lossReport},
 		{get, base + "/reports/latency", Viewer, a.latencyReport},
 		{get, base + "/reports/duplicates", Viewer, a.duplicatesReport},
 

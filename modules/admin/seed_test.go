@@ -70,6 +70,7 @@ func seed(t *testing.T, b *bench, now time.Time) {
 	pages := []string{"/", "/shoes", "/shoes/trail-slate", "/socks", "/checkout", "/journal/winter-fells"}
 	classes := []string{"mobile", "mobile", "mobile", "desktop", "desktop", "tablet"}
 	var events []event.Event
+	seen := 0
 	var syncs []event.Sync
 	flush := func() {
 		must(t, b.store.WriteEvents(ctx, events...))
@@ -104,6 +105,10 @@ func seed(t *testing.T, b *bench, now time.Time) {
 			for _, p := range []string{"ttd", "amazon"} {
 				syncs = append(syncs, someSync(r, e, p))
 			}
+		}
+		e.Context.Tab, e.Seq = fmt.Sprint("tab-", seen/12), 1+seen%12
+		if seen++; seen%40 == 5 {
+			continue // lost on its way
 		}
 		events = append(events, e)
 		if len(events) == 500 {
