@@ -306,14 +306,6 @@ func TestConversionsAreOwedToWhatCameBeforeAndCorrectedByWhatComesLate(t *testin
 			map[string]string{"linear": "email 100"}, 0,
 		},
 		{
-			"a page after the sale tells of a visit before it that full consent was given",
-			[]*item{
-				happened("1", "v", "visit email", begin.Add(-time.Minute), partialConsent), happened("sale", "v", "purchase", begin, linked("v", "w")),
-				happened("2", "w", "visit ads", begin, partialConsent), happened("3", "w", "visit ads", begin.Add(time.Minute), linked("v", "w")),
-			},
-			map[string]string{"linear": "email 50 paid_search 50"}, 0,
-		},
-		{
 			"a machine neither visits nor buys",
 			[]*item{happened("1", "v", "visit email", begin, func(it *item) { it.event.Enrichment.Bot = "crawler" }), happened("sale", "v", "purchase", begin.Add(day))},
 			map[string]string{"linear": "unattributed 100"}, 0,
@@ -363,6 +355,21 @@ func TestConversionsAreOwedToWhatCameBeforeAndCorrectedByWhatComesLate(t *testin
 				t.Errorf("in one batch:\n%s\none by one:\n%s", got, want)
 			}
 		})
+	}
+}
+
+func TestAPageAfterTheSaleTellsOfAVisitBeforeItThatFullConsentWasGiven(t *testing.T) {
+	a := newAttributed(newMemory())
+	for _, it := range []*item{
+		happened("1", "v", "visit email", begin.Add(-time.Minute), partialConsent), happened("sale", "v", "purchase", begin, linked("v", "w")),
+		happened("2", "w", "visit ads", begin, partialConsent), happened("3", "w", "visit ads", begin.Add(time.Minute), linked("v", "w")),
+	} {
+		if err := a.take(it); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, want := a.percent("sale", "linear"), "email 50 paid_search 50"; got != want {
+		t.Errorf("it is owed to %s, want %s", got, want)
 	}
 }
 
