@@ -11,15 +11,15 @@ import (
 	"github.com/miq/pixel/modules/settings"
 )
 
-// traffic makes events as the collector accepts them from visitors who come to a shop,
-// look around and now and then buy: many visits at once, their events mixed. A visitor
-// has the same browser, consent and customer id at each visit. The same seed makes the
-// same events.
+// traffic makes events as the collector accepts them from visitors who come to a shop
+// about once a day, look around and now and then buy: many visits at once, their events
+// mixed. A visitor has the same browser, consent and customer id at each visit. The same
+// seed makes the same events.
 type traffic struct {
 	r        *rand.Rand
 	visitors int
 	began    time.Time
-	now      time.Time
+	now      time.Time // when the next visit begins
 	visits   []visit
 	made     uint64
 	agents   []string
@@ -28,17 +28,24 @@ type traffic struct {
 // visit is one that goes on.
 type visit struct {
 	visitor int
+	at      time.Time // of the last event
 	left    int
 	page    int
 	landing bool
 	buys    bool
 }
 
-// atOnce is how many visits go on at any time.
-const atOnce = 2000
+const (
+	// atOnce is how many visits go on at any time.
+	atOnce = 1000
+	// perVisit is how many events a visit has about.
+	perVisit = 6
+)
 
-// busy is how many events a second the shop has by its own clock.
-const busy = 500
+// span is about how long so many events take, and the first ones of all visitors.
+func span(visitors, events int) time.Duration {
+	return time.Duration(float64(visitors+events/perVisit+2*atOnce) / float64(visitors) * float64(24*time.Hour))
+}
 
 func newTraffic(visitors int, from time.Time) *traffic {
 	t := &traffic{r: rand.New(rand.NewPCG(3, 4)), visitors: visitors, began: from, now: from}
@@ -81,7 +88,7 @@ func nameOf(visitor int) string {
 
 // first makes the first event that is known of the visitor: one page.
 func (t *traffic) first(visitor int) queue.Item {
-	return t.event(&visit{visitor: visitor, landing: true}, "page_view")
+	return t.event(&visit{visitor: visitor, at: t.arrival(), landing: true}, "page_view")
 }
 
 // next makes the next event of whichever visit it is.
@@ -117,19 +124,25 @@ func (t *traffic) next() queue.Item {
 	return out
 }
 
+// arrival is when the next visitor comes.
+func (t *traffic) arrival() time.Time {
+	t.now = t.now.Add(24 * time.Hour / time.Duration(t.visitors))
+	return t.now
+}
+
 func (t *traffic) come() visit {
-	v := visit{visitor: t.r.IntN(t.visitors), left: 1 + t.r.IntN(5) + t.r.IntN(8), landing: true, page: t.r.IntN(500)}
+	v := visit{at: t.arrival(), visitor: t.r.IntN(t.visitors), left: 1 + t.r.IntN(5) + t.r.IntN(8), landing: true, page: t.r.IntN(500)}
 	v.buys = v.left > 5 && t.r.IntN(6) == 0
 	return v
 }
 
 func (t *traffic) event(v *visit, name string) queue.Item {
 	t.made++
-	t.now = t.now.Add(time.Second / busy)
+	v.at = v.at.Add(time.Duration(5+t.r.IntN(50)) * time.Second)
 	r, id := t.r, v.visitor
 	known := number(id, 3)%4 == 0 // a customer who is logged in
 	european := number(id, 4)%3 > 0
-	at := t.now.Truncate(time.Microsecond)
+	at := v.at.Truncate(time.Microsecond)
 	unique := func() string {
 		return fmt.Sprintf("%012x-7%03x-8%03x-%012x", at.UnixMilli(), r.Uint32()&0xfff, r.Uint32()&0xfff, r.Uint64()&0xffffffffffff)
 	}

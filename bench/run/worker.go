@@ -38,6 +38,7 @@ import (
 // workerOf is what bench/worker is asked.
 type workerOf struct {
 	visitors, events, rounds int
+	backlog                  int // 0: the real stores are left out
 	profile                  string
 }
 
@@ -48,6 +49,11 @@ func benchWorker(ctx context.Context, of workerOf) error {
 	line := map[string]any{}
 	if err := perCore(ctx, of, line); err != nil {
 		return err
+	}
+	if of.backlog > 0 {
+		if err := throughput(ctx, of, line); err != nil {
+			return err
+		}
 	}
 	out, err := json.Marshal(line, json.Deterministic(true))
 	if err != nil {
@@ -61,7 +67,7 @@ func benchWorker(ctx context.Context, of workerOf) error {
 // form to the partners' queues: the visitors are known to the state, which is in
 // memory, and what is stored goes nowhere.
 func perCore(ctx context.Context, of workerOf, line map[string]any) error {
-	t := newTraffic(of.visitors, time.Now().Add(-time.Duration(2*of.visitors+of.events)*time.Second/busy-time.Hour))
+	t := newTraffic(of.visitors, time.Now().Add(-span(of.visitors, 3*of.visitors+of.rounds*of.events)))
 	keys := &memory{keys: map[string][]byte{}}
 	feed := newFeed()
 	w, metrics, err := startWorker(ctx, feed, keys, nothing{}, nothing{}, 1)

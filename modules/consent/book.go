@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/miq/pixel/modules/event"
@@ -24,8 +23,6 @@ const (
 	// repeatable is how long after a withdrawal its repeat is taken for a client's that
 	// was not told that the first one holds.
 	repeatable = 10 * time.Minute
-	// swappers is how many visitors' records are written at once.
-	swappers = 16
 )
 
 // ErrBusy says that a visitor's record kept changing while it was written.
@@ -255,47 +252,41 @@ func (b *Book) claim(ctx context.Context, todo []*entry) error {
 	return nil
 }
 
+// swapAll writes what changed so that of two replicas neither undoes what the other
+// learned.
 func (b *Book) swapAll(ctx context.Context, todo []*entry) error {
-	var wg sync.WaitGroup
-	room := make(chan struct{}, swappers)
-	failed := make([]error, len(todo))
-	for i, e := range todo {
-		if e.done {
-			continue
-		}
-		n, receipts := b.next(e)
-		if e.receipts = receipts; n == nil {
-			continue
-		}
-		room <- struct{}{}
-		wg.Go(func() {
-			failed[i] = b.swap(ctx, e, n)
-			<-room
-		})
-	}
-	wg.Wait()
-	return errors.Join(failed...)
-}
-
-// swap writes so that of two replicas neither undoes what the other learned.
-func (b *Book) swap(ctx context.Context, e *entry, n *Newest) error {
 	for range 8 {
-		put := n.entry(e.visitor)
-		done, err := b.keys.Swap(ctx, e.old, put)
+		var changed []*entry
+		var changes []state.Change
+		for _, e := range todo {
+			if e.done {
+				continue
+			}
+			n, receipts := b.next(e)
+			if e.receipts = receipts; n == nil {
+				e.done = true
+				continue
+			}
+			changed, changes = append(changed, e), append(changes, state.Change{Old: e.old, Entry: n.entry(e.visitor)})
+		}
+		if len(changes) == 0 {
+			return nil
+		}
+		standing, err := b.keys.SwapAll(ctx, changes...)
 		if err != nil {
 			return fmt.Errorf("write the newest consent: %w", err)
 		}
-		if done {
-			return nil
+		lost := false
+		for i, e := range changed {
+			if e.done = string(standing[i]) == string(changes[i].Value); e.done {
+				continue
+			}
+			if err := e.stands(standing[i]); err != nil {
+				return err
+			}
+			lost = true
 		}
-		got, err := b.keys.Get(ctx, put.Key)
-		if err != nil {
-			return fmt.Errorf("read the newest consent again: %w", err)
-		}
-		if err := e.stands(got[0]); err != nil {
-			return err
-		}
-		if n, e.receipts = b.next(e); n == nil {
+		if !lost {
 			return nil
 		}
 	}

@@ -55,7 +55,7 @@ func (m *memory) Claim(_ context.Context, entries ...state.Entry) ([][]byte, err
 	return out, m.fail
 }
 
-func (m *memory) Swap(_ context.Context, old []byte, e state.Entry) (bool, error) {
+func (m *memory) SwapAll(_ context.Context, changes ...state.Change) ([][]byte, error) {
 	if f := m.intrude; f != nil {
 		m.intrude = nil
 		f()
@@ -63,14 +63,17 @@ func (m *memory) Swap(_ context.Context, old []byte, e state.Entry) (bool, error
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.trips++
-	if !bytes.Equal(old, m.keys[e.Key].Value) || m.fail != nil {
-		return false, m.fail
-	}
 	if m.keys == nil {
 		m.keys = map[string]state.Entry{}
 	}
-	m.keys[e.Key] = e
-	return true, nil
+	out := make([][]byte, len(changes))
+	for i, c := range changes {
+		if bytes.Equal(c.Old, m.keys[c.Key].Value) && m.fail == nil {
+			m.keys[c.Key] = c.Entry
+		}
+		out[i] = m.keys[c.Key].Value
+	}
+	return out, m.fail
 }
 
 var ann = Visitor{PixelID: "px_demo", ID: "ann"}

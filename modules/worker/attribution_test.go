@@ -585,23 +585,3 @@ func TestTheWorkerAttributesWhatItStores(t *testing.T) {
 		t.Errorf("%+v, %v", paths, err)
 	}
 }
-
-func BenchmarkAttribution(b *testing.B) {
-	keys := nothing{}
-	w := &Worker{keys: keys, credits: keys}
-	batch := &batch{}
-	for i := range 256 {
-		what := []string{"visit email", "scroll", "scroll", "scroll"}[i%4]
-		if i%64 == 0 {
-			what = "purchase"
-		}
-		batch.items = append(batch.items, happened(fmt.Sprint(i), fmt.Sprint("visitor-", i), what, begin, order(fmt.Sprint(i), "10")))
-	}
-	b.ReportAllocs()
-	for b.Loop() {
-		if err := w.attribution(context.Background(), batch); err != nil {
-			b.Fatal(err)
-		}
-	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/256, "ns/event")
-}
