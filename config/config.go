@@ -207,7 +207,7 @@ func Default() Config {
 				Low:  []string{"scroll", "heartbeat", "user_engagement", "video_progress"},
 			},
 		},
-		Worker:   Worker{Concurrency: 2, Batch: 256, DedupeTTL: 7 * 24 * time.Hour, OrderTTL: 30 * 24 * time.Hour},
+		Worker:   Worker{Concurrency: 4, Batch: 512, DedupeTTL: 7 * 24 * time.Hour, OrderTTL: 30 * 24 * time.Hour},
 		Identity: Identity{MaxCustomers: 3, MaxContacts: 5, MaxBrowsers: 100, MaxProfile: 200},
 		Dispatcher: Dispatcher{
 			Concurrency: 16,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -153,11 +154,33 @@ func (w *Worker) process(name string, messages []queue.Message, deadline time.Ti
 
 // run takes a batch through the steps.
 func (w *Worker) run(ctx context.Context, b *batch) *failure {
-	for _, s := range w.steps {
-		if len(b.items) == 0 {
-			return nil
+	for rest := w.steps; len(rest) > 0 && len(b.items) > 0; {
+		n := 1
+		for n < len(rest) && rest[n].beside {
+			n++
 		}
-		if f := w.step(ctx, s, b); f != nil {
+		if f := w.together(ctx, rest[:n], b); f != nil {
+			return f
+		}
+		rest = rest[n:]
+	}
+	return nil
+}
+
+// together does steps at the same time, and returns the first one's failure.
+func (w *Worker) together(ctx context.Context, steps []step, b *batch) *failure {
+	failures := make([]*failure, len(steps))
+	var others sync.WaitGroup
+	if len(steps) > 1 {
+		b.kept() // made once, and not by each
+		for i, s := range steps[1:] {
+			others.Go(func() { failures[i+1] = w.step(ctx, s, b) })
+		}
+	}
+	failures[0] = w.step(ctx, steps[0], b)
+	others.Wait()
+	for _, f := range failures {
+		if f != nil {
 			return f
 		}
 	}

@@ -23,23 +23,26 @@ import (
 type step struct {
 	name string
 	do   func(context.Context, *batch) error
+	// beside is set where it is done at the same time as the step before: neither changes
+	// the batch, and both wait for a disk or a server most of the time.
+	beside bool
 }
 
 // list is what happens to an event between the collector and the partners, in
 // this order. None knows its neighbours.
 func (w *Worker) list() []step {
 	return []step{
-		{"decode", w.decode},
-		{"dedupe", w.dedupe},
-		{"consent", w.consent},
-		{"enrich", w.enrich}, // before identity: what visits by itself links nobody
-		{"identity", w.identity},
-		{"orders", w.orders},
-		{"session", w.session},
-		{"attribution", w.attribution},
-		{"archive", w.archive},
-		{"analytics", w.analytics},
-		{"routes", w.routes},
+		{name: "decode", do: w.decode},
+		{name: "dedupe", do: w.dedupe},
+		{name: "consent", do: w.consent},
+		{name: "enrich", do: w.enrich}, // before identity: what visits by itself links nobody
+		{name: "identity", do: w.identity},
+		{name: "orders", do: w.orders},
+		{name: "session", do: w.session},
+		{name: "attribution", do: w.attribution},
+		{name: "archive", do: w.archive},
+		{name: "analytics", do: w.analytics, beside: true},
+		{name: "routes", do: w.routes},
 	}
 }
 

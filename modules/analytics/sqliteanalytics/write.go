@@ -51,8 +51,11 @@ func (s *Store) WriteEvents(ctx context.Context, events ...event.Event) error {
 	}
 	return s.write(ctx, "write events", len(rows), func(tx *sql.Tx) error {
 		putEvent, putBody := tx.StmtContext(ctx, s.putEvent), tx.StmtContext(ctx, s.putBody)
+		// The driver has a goroutine watch each statement that could be cancelled. These take
+		// microseconds; the transaction is rolled back when ctx ends, and then the next fails.
+		still := context.WithoutCancel(ctx)
 		for i, row := range rows {
-			r, err := putEvent.ExecContext(ctx, row...)
+			r, err := putEvent.ExecContext(still, row...)
 			if err != nil {
 				return err
 			}
@@ -65,11 +68,11 @@ func (s *Store) WriteEvents(ctx context.Context, events ...event.Event) error {
 			if err != nil {
 				return err
 			}
-			if _, err := putBody.ExecContext(ctx, seq, codecS2, bodies[i]); err != nil {
+			if _, err := putBody.ExecContext(still, seq, codecS2, bodies[i]); err != nil {
 				return err
 			}
 		}
-		return s.rollUp(ctx, tx)
+		return s.rollUp(still, tx)
 	})
 }
 
