@@ -2,6 +2,7 @@ package config
 
 import (
 	"encoding/base64"
+	"math"
 	"net"
 	"net/netip"
 	"net/url"
@@ -63,6 +64,16 @@ func (c Config) check(bad *Invalid) {
 			bad.add("collector.trusted_proxies", "must be networks such as 10.0.0.0/8, not %q", network)
 		}
 	}
+	for _, network := range c.Collector.Rate.Free {
+		if _, err := netip.ParsePrefix(network); err != nil {
+			bad.add("collector.rate.free", "must be networks such as 10.0.0.0/8, not %q", network)
+		}
+	}
+	for key, n := range map[string]float64{"collector.rate.pixel": c.Collector.Rate.Pixel, "collector.rate.address": c.Collector.Rate.Address} {
+		if n < 0 || math.IsNaN(n) || math.IsInf(n, 0) {
+			bad.add(key, "must be so many a second, such as 50; 0 is no limit")
+		}
+	}
 	for key, n := range map[string]int64{
 		"collector.max_body": c.Collector.MaxBody, "collector.max_events": int64(c.Collector.MaxEvents), "collector.max_waiting": c.Collector.MaxWaiting,
 		"worker.concurrency": int64(c.Worker.Concurrency), "worker.batch": int64(c.Worker.Batch),
@@ -75,7 +86,7 @@ func (c Config) check(bad *Invalid) {
 		}
 	}
 	for key, d := range map[string]time.Duration{
-		"shutdown_timeout": c.ShutdownTimeout, "collector.edge_window": c.Collector.EdgeWindow, "worker.dedupe_ttl": c.Worker.DedupeTTL, "worker.order_ttl": c.Worker.OrderTTL, "queue.lease": c.Queue.Lease, "queue.keep_books": c.Queue.KeepBooks,
+		"collector.rate.burst": c.Collector.Rate.Burst, "shutdown_timeout": c.ShutdownTimeout, "collector.edge_window": c.Collector.EdgeWindow, "worker.dedupe_ttl": c.Worker.DedupeTTL, "worker.order_ttl": c.Worker.OrderTTL, "queue.lease": c.Queue.Lease, "queue.keep_books": c.Queue.KeepBooks,
 		"dispatcher.breaker.delay": c.Dispatcher.Breaker.Delay, "dispatcher.retry.min": c.Dispatcher.Retry.Min, "dispatcher.retry.max": c.Dispatcher.Retry.Max,
 	} {
 		if d <= 0 {

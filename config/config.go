@@ -67,6 +67,8 @@ type Collector struct {
 	EdgeWindow time.Duration `koanf:"edge_window"`
 	// Overload is from where on events are turned away with 503.
 	Overload Overload `koanf:"overload"`
+	// Rate bounds what one pixel and one address may send.
+	Rate RateLimit `koanf:"rate"`
 }
 
 // Overload are limits of what waits behind the collector; 0: no limit. Low
@@ -75,6 +77,14 @@ type Overload struct {
 	Depth  int           `koanf:"depth"`  // events that wait to be processed
 	Age    time.Duration `koanf:"age"`    // of the oldest of them
 	Memory float64       `koanf:"memory"` // the share used of the room that their store has
+}
+
+// RateLimit is what may come a second, over all replicas; 0: no limit.
+type RateLimit struct {
+	Pixel   float64       `koanf:"pixel"`   // events
+	Address float64       `koanf:"address"` // requests
+	Burst   time.Duration `koanf:"burst"`   // how long's worth may come at once
+	Free    []string      `koanf:"free"`    // networks whose addresses have no limit
 }
 
 // Priorities lists the event names of the high and low queues.
@@ -202,6 +212,7 @@ func Default() Config {
 			MaxWaiting: 64 << 20,
 			EdgeWindow: 5 * time.Minute,
 			Overload:   Overload{Depth: 2_000_000, Age: 6 * time.Hour, Memory: 0.9},
+			Rate:       RateLimit{Burst: 10 * time.Second},
 			Priorities: Priorities{
 				High: []string{"purchase", "refund", "generate_lead", "sign_up", "subscribe"},
 				Low:  []string{"scroll", "heartbeat", "user_engagement", "video_progress"},

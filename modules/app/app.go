@@ -29,6 +29,7 @@ import (
 	"github.com/miq/pixel/modules/ledger"
 	"github.com/miq/pixel/modules/ops"
 	"github.com/miq/pixel/modules/pressure"
+	"github.com/miq/pixel/modules/ratelimit"
 	"github.com/miq/pixel/modules/settings"
 	"github.com/miq/pixel/modules/watch"
 	"github.com/miq/pixel/modules/worker"
@@ -81,6 +82,7 @@ func options(c config.Config, log *slog.Logger, out io.Writer) fx.Option {
 		identity.Module,
 		ledger.Module,
 		pressure.Module,
+		ratelimit.Module,
 	}
 	for _, r := range roles {
 		if wanted[r.name] {

@@ -16,6 +16,7 @@ import (
 	"github.com/miq/pixel/modules/erasure"
 	"github.com/miq/pixel/modules/health"
 	"github.com/miq/pixel/modules/queue/redisqueue"
+	"github.com/miq/pixel/modules/ratelimit/redislimit"
 	"github.com/miq/pixel/modules/redisclient"
 	"github.com/miq/pixel/modules/settings"
 )
@@ -27,6 +28,7 @@ func redisModule(c config.Redis) fx.Option {
 		return fx.Options()
 	}
 	return fx.Options(
+		redislimit.Module,
 		fx.Supply(redisqueue.Settings{Partitions: c.Parts(), Replicas: c.WaitReplicas, Timeout: c.Timeout}),
 		fx.Provide(func(lc fx.Lifecycle, log *slog.Logger, metrics prometheus.Registerer) (redisResult, error) {
 			log = log.With("component", "redis")

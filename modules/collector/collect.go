@@ -50,6 +50,9 @@ func (c *Collector) collect(ec *echo.Context) error {
 		c.refuse(ec, p.ID, web, f)
 		return httpserver.NewProblem(http.StatusForbidden, f.Code, "this pixel may not be used on that site")
 	}
+	if err := c.pace(&p, len(events)); err != nil {
+		return err
+	}
 	if env.Identity.AnonymousID == "" {
 		// The browser may have lost what its storage held, and still have this.
 		env.Identity.AnonymousID = cookieID(ec)

@@ -34,6 +34,7 @@ import (
 	"github.com/miq/pixel/modules/httpserver"
 	"github.com/miq/pixel/modules/pressure"
 	"github.com/miq/pixel/modules/queue"
+	"github.com/miq/pixel/modules/ratelimit"
 	"github.com/miq/pixel/modules/schema"
 	"github.com/miq/pixel/modules/settings"
 )
@@ -63,6 +64,8 @@ type Options struct {
 	Leaving *health.Leaving // nil: never
 	// Pressure says which priorities may come in now; nil: all.
 	Pressure *pressure.Gauge
+	// Rate bounds what one pixel and one address send; nil: nothing does.
+	Rate *ratelimit.Doors
 }
 
 // The collector's own bounds.
@@ -96,6 +99,7 @@ type Collector struct {
 	intakes  sync.Pool // of *intake
 	batches  sync.Pool // of *batch
 	pressure *pressure.Gauge
+	rate     *ratelimit.Doors
 	schemas  *schema.Checker
 	looks    atomic.Uint32 // at standard events, for demanded
 
@@ -126,7 +130,7 @@ func New(o Options) (*Collector, error) {
 		priority: priorities(o.Config.Priorities),
 		group:    queue.NewGroup(o.Queue, groupItems),
 		refusals: rate.NewLimiter(refusalRate, refusalBurst),
-		pressure: o.Pressure,
+		pressure: o.Pressure, rate: o.Rate,
 	}
 	if c.schemas, err = schema.New(); err != nil {
 		return nil, err
@@ -151,7 +155,7 @@ func New(o Options) (*Collector, error) {
 func (c *Collector) routes(tag *assets) {
 	e := c.echo
 	for path, handler := range map[string]echo.HandlerFunc{"/collect": c.collect, "/consent": c.changeConsent} {
-		e.POST(path, c.behindEdge(handler))
+		e.POST(path, c.behindEdge(c.paced(handler)))
 		e.OPTIONS(path, preflight("POST"))
 	}
 	e.GET("/pixel.gif", c.behindEdge(c.gif))

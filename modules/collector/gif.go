@@ -48,6 +48,10 @@ func (c *Collector) take(ec *echo.Context) {
 			c.log.Error("the image pixel failed", "panic", fmt.Sprint(p))
 		}
 	}()
+	if ok, _ := c.rate.Address(ec.RealIP()); !ok {
+		c.metrics.rejected(image, rateLimited)
+		return
+	}
 	// What cannot be read of a query is left out, and the rest says what it can.
 	q, malformed := url.ParseQuery(ec.Request().URL.RawQuery)
 	env, one, fault := fromQuery(q, header(ec.Request().Referer(), maxReferer))
@@ -65,6 +69,10 @@ func (c *Collector) take(ec *echo.Context) {
 	}
 	if fault.Code != "" {
 		c.refuse(ec, p.ID, image, fault)
+		return
+	}
+	if c.pace(&p, 1) != nil {
+		c.metrics.rejected(image, rateLimited)
 		return
 	}
 	if env.Identity.AnonymousID == "" {

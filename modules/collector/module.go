@@ -13,6 +13,7 @@ import (
 	"github.com/miq/pixel/modules/health"
 	"github.com/miq/pixel/modules/pressure"
 	"github.com/miq/pixel/modules/queue"
+	"github.com/miq/pixel/modules/ratelimit"
 	"github.com/miq/pixel/modules/secret"
 	"github.com/miq/pixel/modules/settings"
 	"github.com/miq/pixel/sdk"
@@ -38,6 +39,7 @@ type Params struct {
 	Metrics   prometheus.Registerer
 	Traces    trace.TracerProvider
 	Pressure  *pressure.Gauge
+	Rate      *ratelimit.Doors
 	Checks    []health.Check `group:"health,soft"`
 	Leaving   *health.Leaving
 }
@@ -50,7 +52,7 @@ func provide(p Params) (*Collector, error) {
 		Tag:  Tag{Version: sdk.Version, Script: sdk.Script(), Module: sdk.Module(), Types: sdk.Types(), Parts: sdk.Parts()},
 		Log:  p.Log.With("component", "collector"), Metrics: p.Metrics,
 		Tracer: p.Traces.Tracer("github.com/miq/pixel/modules/collector"),
-		Checks: p.Checks, Leaving: p.Leaving, Pressure: p.Pressure,
+		Checks: p.Checks, Leaving: p.Leaving, Pressure: p.Pressure, Rate: p.Rate,
 	})
 	if err != nil {
 		return nil, err

@@ -43,7 +43,7 @@ var segmentKinds = map[string]string{
 
 func (c *Collector) segmentRoutes(e *echo.Echo) {
 	for path, kind := range segmentKinds {
-		e.POST(path, c.behindEdge(c.segment(kind)))
+		e.POST(path, c.behindEdge(c.paced(c.segment(kind))))
 		e.OPTIONS(path, segmentPreflight)
 	}
 	e.GET("/v1/projects/:key/settings", c.segmentSettings)
@@ -99,6 +99,9 @@ func (c *Collector) segment(kind string) echo.HandlerFunc {
 			f := event.Fault{Code: "origin_not_allowed", Message: "came from a site that is not among the pixel's domains: " + clip(host, 100)}
 			c.refuse(ec, p.ID, source, f)
 			return httpserver.NewProblem(http.StatusForbidden, f.Code, "this pixel may not be used on that site")
+		}
+		if err := c.pace(&p, len(messages)); err != nil {
+			return err
 		}
 		return c.acceptSegment(ec, &p, messages, sent, kind, source)
 	}
