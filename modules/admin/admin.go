@@ -106,6 +106,8 @@ func New(o Options) (*Admin, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	near := reachOf(o.Settings)
+	o.Events, o.Credits, o.Queues = confinedReader{o.Events, near}, confinedCredits{o.Credits, near}, confinedQueues{o.Queues, near}
 	a := &Admin{
 		o: o, now: o.Now,
 		people:   newPeople(o.State, o.Now),
@@ -245,7 +247,7 @@ func (a *Admin) LoginLink(ctx context.Context) (string, error) {
 		}
 	}
 	if id == "" {
-		u, err := a.people.add(ctx, "demo", Administrator, "")
+		u, err := a.people.add(ctx, user{Login: "demo", Role: Administrator})
 		if err != nil {
 			return "", err
 		}

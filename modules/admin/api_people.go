@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v5"
-
-	"github.com/miq/pixel/modules/settings"
 )
 
 //go:embed openapi.yaml
@@ -24,6 +22,7 @@ type userView struct {
 	ID          string    `json:"id"`
 	Login       string    `json:"login"`
 	Role        Role      `json:"role"`
+	Advertisers []string  `json:"advertisers"` // empty: all
 	HasPassword bool      `json:"has_password"`
 	CreatedAt   time.Time `json:"created_at"`
 	// Link is a one-time address to set a password with; only in the answer
@@ -32,31 +31,36 @@ type userView struct {
 }
 
 func viewOf(u user) userView {
-	return userView{ID: u.ID, Login: u.Login, Role: u.Role, HasPassword: u.Password != "", CreatedAt: u.CreatedAt}
+	return userView{ID: u.ID, Login: u.Login, Role: u.Role, Advertisers: nonNil(u.Advertisers), HasPassword: u.Password != "", CreatedAt: u.CreatedAt}
 }
 
 // tokenView is a token without its digest.
 type tokenView struct {
-	ID        string    `json:"id"`
-	Name      string    `json:"name"`
-	Role      Role      `json:"role"`
-	CreatedBy string    `json:"created_by"`
-	CreatedAt time.Time `json:"created_at"`
-	ExpiresAt time.Time `json:"expires_at,omitzero"`
+	ID   string `json:"id"`
+	Name string `json:"name"`
+	Role Role   `json:"role"`
+	// Advertisers and Scopes narrow what the role may; empty: all.
+	Advertisers []string  `json:"advertisers"`
+	Scopes      []string  `json:"scopes"`
+	CreatedBy   string    `json:"created_by"`
+	CreatedAt   time.Time `json:"created_at"`
+	ExpiresAt   time.Time `json:"expires_at,omitzero"`
+	// LastUsed is exact to a minute; absent where it never was.
+	LastUsed time.Time `json:"last_used_at,omitzero"`
 	// Token is the secret; only in the answer that made it.
 	Token string `json:"token,omitempty"`
 }
 
 func tokenViewOf(t token) tokenView {
-	return tokenView{ID: t.ID, Name: t.Name, Role: t.Role, CreatedBy: t.CreatedBy, CreatedAt: t.CreatedAt, ExpiresAt: t.ExpiresAt}
+	return tokenView{ID: t.ID, Name: t.Name, Role: t.Role, Advertisers: nonNil(t.Advertisers), Scopes: nonNil(t.Scopes), CreatedBy: t.CreatedBy, CreatedAt: t.CreatedAt, ExpiresAt: t.ExpiresAt}
 }
 
 // What the console and the API do alike.
 
 // invite adds a user and makes the link that sets the first password, which
 // then nobody but the user ever knows.
-func (a *Admin) invite(ctx context.Context, who principal, login string, role Role) (userView, error) {
-	u, err := a.people.add(ctx, login, role, "")
+func (a *Admin) invite(ctx context.Context, who principal, login string, role Role, advertisers []string) (userView, error) {
+	u, err := a.people.add(ctx, user{Login: login, Role: role, Advertisers: advertisers})
 	if err != nil {
 		return userView{}, err
 	}
@@ -72,15 +76,34 @@ func (a *Admin) passwordLink(ctx context.Context, id string) (string, error) {
 	return a.URL() + "/setup?token=" + secret, err
 }
 
-func (a *Admin) changeRole(ctx context.Context, who principal, id string, role Role) (user, error) {
-	if !role.valid() {
-		return user{}, settings.Invalid{{Field: "role", Message: "must be one of viewer, marketer, admin"}}
+// userChange is what can be changed of a user; what is nil stays.
+type userChange struct {
+	Role        *Role     `json:"role"`
+	Advertisers *[]string `json:"advertisers"`
+}
+
+func (a *Admin) changeUser(ctx context.Context, who principal, id string, in userChange) (user, error) {
+	now, _, ok, err := a.people.users.get(ctx, id)
+	if err == nil && !ok {
+		err = errNoUser
 	}
-	before, after, err := a.people.change(ctx, id, func(u *user) { u.Role = role })
+	if err != nil {
+		return now, err
+	}
+	if in.Role != nil {
+		now.Role = *in.Role
+	}
+	if in.Advertisers != nil {
+		now.Advertisers = named(*in.Advertisers)
+	}
+	if bad := checkRole(now.Role, now.Advertisers); len(bad) > 0 {
+		return now, bad
+	}
+	before, after, err := a.people.change(ctx, id, func(u *user) { u.Role, u.Advertisers = now.Role, now.Advertisers })
 	if err != nil {
 		return before, err
 	}
-	return after, a.audit.record(ctx, who, "user.role", id, before.Login, change{"role", string(before.Role), string(after.Role)})
+	return after, a.audit.record(ctx, who, "user.role", id, before.Login, differences(viewOf(before), viewOf(after))...)
 }
 
 func (a *Admin) dismiss(ctx context.Context, who principal, id string) error {
@@ -91,8 +114,12 @@ func (a *Admin) dismiss(ctx context.Context, who principal, id string) error {
 	return a.audit.record(ctx, who, "user.delete", id, u.Login)
 }
 
-func (a *Admin) issue(ctx context.Context, who principal, name string, role Role, expires time.Time) (tokenView, error) {
-	t, secret, err := a.people.addToken(ctx, name, role, expires, who.Name)
+func (a *Admin) issue(ctx context.Context, who principal, t token) (tokenView, error) {
+	if err := a.grant(who, t); err != nil {
+		return tokenView{}, err
+	}
+	t.CreatedBy = who.Name
+	t, secret, err := a.people.addToken(ctx, t)
 	if err != nil {
 		return tokenView{}, err
 	}
@@ -126,13 +153,14 @@ func (a *Admin) listUsers(c *echo.Context) error {
 
 func (a *Admin) createUser(c *echo.Context) error {
 	var in struct {
-		Login string `json:"login"`
-		Role  Role   `json:"role"`
+		Login       string   `json:"login"`
+		Role        Role     `json:"role"`
+		Advertisers []string `json:"advertisers"`
 	}
 	if err := decode(c, &in); err != nil {
 		return err
 	}
-	v, err := a.invite(c.Request().Context(), me(c), in.Login, in.Role)
+	v, err := a.invite(c.Request().Context(), me(c), in.Login, in.Role, in.Advertisers)
 	if err != nil {
 		return err
 	}
@@ -140,13 +168,11 @@ func (a *Admin) createUser(c *echo.Context) error {
 }
 
 func (a *Admin) patchUser(c *echo.Context) error {
-	var in struct {
-		Role Role `json:"role"`
-	}
+	var in userChange
 	if err := decode(c, &in); err != nil {
 		return err
 	}
-	u, err := a.changeRole(c.Request().Context(), me(c), param(c, "id"), in.Role)
+	u, err := a.changeUser(c.Request().Context(), me(c), param(c, "id"), in)
 	if err != nil {
 		return err
 	}
@@ -161,27 +187,41 @@ func (a *Admin) deleteUser(c *echo.Context) error {
 }
 
 func (a *Admin) listTokens(c *echo.Context) error {
-	list, err := a.people.listTokens(c.Request().Context())
+	out, err := a.tokens(c.Request().Context())
 	if err != nil {
 		return err
-	}
-	out := make([]tokenView, len(list))
-	for i, t := range list {
-		out[i] = tokenViewOf(t)
 	}
 	return c.JSON(http.StatusOK, items(out, ""))
 }
 
+// tokens are all there are, with when each was last used.
+func (a *Admin) tokens(ctx context.Context) ([]tokenView, error) {
+	list, err := a.people.listTokens(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]tokenView, len(list))
+	for i, t := range list {
+		out[i] = tokenViewOf(t)
+		if out[i].LastUsed, err = a.people.lastUsed(ctx, t.ID); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
 func (a *Admin) createToken(c *echo.Context) error {
 	var in struct {
-		Name      string    `json:"name"`
-		Role      Role      `json:"role"`
-		ExpiresAt time.Time `json:"expires_at"`
+		Name        string    `json:"name"`
+		Role        Role      `json:"role"`
+		Advertisers []string  `json:"advertisers"`
+		Scopes      []string  `json:"scopes"`
+		ExpiresAt   time.Time `json:"expires_at"`
 	}
 	if err := decode(c, &in); err != nil {
 		return err
 	}
-	v, err := a.issue(c.Request().Context(), me(c), in.Name, in.Role, in.ExpiresAt)
+	v, err := a.issue(c.Request().Context(), me(c), token{Name: in.Name, Role: in.Role, Advertisers: in.Advertisers, Scopes: in.Scopes, ExpiresAt: in.ExpiresAt})
 	if err != nil {
 		return err
 	}

@@ -49,7 +49,7 @@ func (a *Admin) listPixels(c *echo.Context) error {
 	if err := a.query(c).err(); err != nil {
 		return err
 	}
-	return c.JSON(http.StatusOK, items(a.o.Settings.Pixels(), ""))
+	return c.JSON(http.StatusOK, items(a.pixels(c.Request().Context()), ""))
 }
 
 func (a *Admin) createPixel(c *echo.Context) error {
@@ -66,7 +66,7 @@ func (a *Admin) createPixel(c *echo.Context) error {
 }
 
 func (a *Admin) getPixel(c *echo.Context) error {
-	p, err := a.pixel(param(c, "id"))
+	p, err := a.pixel(c.Request().Context(), param(c, "id"))
 	if err != nil {
 		return err
 	}
@@ -74,7 +74,7 @@ func (a *Admin) getPixel(c *echo.Context) error {
 }
 
 func (a *Admin) patchPixel(c *echo.Context) error {
-	p, err := a.pixel(param(c, "id"))
+	p, err := a.pixel(c.Request().Context(), param(c, "id"))
 	if err != nil {
 		return err
 	}
@@ -131,7 +131,7 @@ func (a *Admin) deletePixel(c *echo.Context) error {
 }
 
 func (a *Admin) getSnippet(c *echo.Context) error {
-	p, err := a.pixel(param(c, "id"))
+	p, err := a.pixel(c.Request().Context(), param(c, "id"))
 	if err != nil {
 		return err
 	}
@@ -140,7 +140,7 @@ func (a *Admin) getSnippet(c *echo.Context) error {
 
 // getTagManager hands out the Google Tag Manager template, as a file to import.
 func (a *Admin) getTagManager(c *echo.Context) error {
-	p, err := a.pixel(param(c, "id"))
+	p, err := a.pixel(c.Request().Context(), param(c, "id"))
 	if err != nil {
 		return err
 	}
@@ -149,7 +149,7 @@ func (a *Admin) getTagManager(c *echo.Context) error {
 }
 
 func (a *Admin) putRoutes(c *echo.Context) error {
-	p, err := a.pixel(param(c, "id"))
+	p, err := a.pixel(c.Request().Context(), param(c, "id"))
 	if err != nil {
 		return err
 	}

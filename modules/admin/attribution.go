@@ -51,6 +51,14 @@ func (a *Admin) readAttribution(ctx context.Context, q analytics.AttributionQuer
 		r.Total[m] = t
 	}
 	r.Run, r.Asked, err = attribution.LastRun(ctx, a.o.State)
+	if r.Run != nil && whoOf(ctx).Confined() {
+		run := *r.Run
+		run.Pixels = slices.DeleteFunc(slices.Clone(run.Pixels), func(p attribution.Result) bool {
+			_, ok := a.seen(ctx, p.PixelID)
+			return !ok
+		})
+		r.Run = &run
+	}
 	return r, err
 }
 
@@ -236,7 +244,7 @@ type pathLine struct {
 func (a *Admin) attributionPage(c *echo.Context) error {
 	ctx, cancel := a.bounded(c)
 	defer cancel()
-	d := attributionData{Models: modelTitles, Dimensions: analytics.CreditDimensions[:5], Pixels: a.o.Settings.Pixels(), Pixel: c.QueryParam("pixel_id"), Ranges: []string{"7d", "30d", "90d"}, Range: "30d"}
+	d := attributionData{Models: modelTitles, Dimensions: analytics.CreditDimensions[:5], Pixels: a.pixels(ctx), Pixel: c.QueryParam("pixel_id"), Ranges: []string{"7d", "30d", "90d"}, Range: "30d"}
 	if v := c.QueryParam("range"); slices.Contains(d.Ranges, v) {
 		d.Range = v
 	}

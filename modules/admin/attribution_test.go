@@ -63,7 +63,7 @@ func TestARoutesRulesAreCheckedTriedAndKept(t *testing.T) {
 	b := open(t, allPartners)
 	seed(t, b, time.Now())
 	w := b.as(Administrator)
-	p, err := b.pixel("px_shop")
+	p, err := b.pixel(t.Context(), "px_shop")
 	must(t, err)
 	form := func(change url.Values) url.Values {
 		v := url.Values{"n": {"-1"}, "partner": {"ttd"}, "event": {"purchase"}, "mode": {"on"}, "revision": {fmt.Sprint(p.Revision)}, "p.adv": {"adv1"}, "p.tracker_id": {"t1"}}
@@ -93,7 +93,7 @@ func TestARoutesRulesAreCheckedTriedAndKept(t *testing.T) {
 	}
 	rules.Del("try")
 	got = w.post("/pixels/px_shop/routes", form(rules))
-	saved, err := b.pixel("px_shop")
+	saved, err := b.pixel(t.Context(), "px_shop")
 	must(t, err)
 	r := saved.Routes[len(saved.Routes)-1]
 	if got.status != http.StatusSeeOther || r.When != "value > 1" || r.Map.Value != "value * 0.5" || r.Map.Properties["tier"] != `"gold"` || r.Sample != 50 || r.Dedupe != "order" {

@@ -41,7 +41,7 @@ func (a *Admin) listBackfills(c *echo.Context) error {
 	if err := a.query(c).err(); err != nil {
 		return err
 	}
-	list, err := a.backfills.List(c.Request().Context())
+	list, err := a.jobs(c.Request().Context())
 	if err != nil {
 		return err
 	}
@@ -52,7 +52,7 @@ func (a *Admin) listBackfills(c *echo.Context) error {
 }
 
 func (a *Admin) getBackfill(c *echo.Context) error {
-	job, err := a.backfills.Get(c.Request().Context(), param(c, "id"))
+	job, err := a.job(c.Request().Context(), param(c, "id"))
 	if err != nil {
 		return err
 	}
@@ -115,7 +115,7 @@ func (a *Admin) turned(c *echo.Context, action string, do func(context.Context, 
 // startBackfill enters a job, and who asked for it.
 func (a *Admin) startBackfill(ctx context.Context, who principal, spec backfill.Spec) (backfill.Job, error) {
 	if spec.PixelID != "" {
-		if _, err := a.pixel(spec.PixelID); err != nil {
+		if _, err := a.pixel(ctx, spec.PixelID); err != nil {
 			return backfill.Job{}, settings.Invalid{{Field: "pixel_id", Message: "there is no pixel of that id"}}
 		}
 	}
@@ -128,7 +128,7 @@ func (a *Admin) startBackfill(ctx context.Context, who principal, spec backfill.
 
 // startRehearsal enters a rehearsal of a change that is checked as if it were saved.
 func (a *Admin) startRehearsal(ctx context.Context, who principal, in rehearsalBody) (backfill.Job, error) {
-	p, err := a.pixel(in.PixelID)
+	p, err := a.pixel(ctx, in.PixelID)
 	if err != nil {
 		return backfill.Job{}, settings.Invalid{{Field: "pixel_id", Message: "there is no pixel of that id"}}
 	}
@@ -211,19 +211,19 @@ func (a *Admin) backfillsPage(c *echo.Context) error {
 }
 
 func (a *Admin) backfillsView(c *echo.Context, status int, d backfillsData) error {
-	list, err := a.backfills.List(c.Request().Context())
+	list, err := a.jobs(c.Request().Context())
 	if err != nil {
 		return err
 	}
 	for _, job := range list {
 		d.Jobs = append(d.Jobs, jobView(job))
 	}
-	d.Pixels, d.Partners = a.o.Settings.Pixels(), a.partners.built()
+	d.Pixels, d.Partners = a.pixels(c.Request().Context()), a.partners.built()
 	return a.show(c, status, "backfills", view{Title: "Backfills", Nav: "backfills", Data: d})
 }
 
 func (a *Admin) backfillPage(c *echo.Context) error {
-	job, err := a.backfills.Get(c.Request().Context(), param(c, "id"))
+	job, err := a.job(c.Request().Context(), param(c, "id"))
 	if err != nil {
 		return err
 	}

@@ -24,8 +24,8 @@ var (
 // Whatever the console and the API change goes through here, so that both check
 // the same and every change is recorded.
 
-func (a *Admin) pixel(id string) (settings.Pixel, error) {
-	p, ok := a.o.Settings.Pixel(id)
+func (a *Admin) pixel(ctx context.Context, id string) (settings.Pixel, error) {
+	p, ok := a.seen(ctx, id)
 	if !ok {
 		return p, settings.ErrNotFound
 	}
@@ -43,7 +43,7 @@ func (a *Admin) addPixel(ctx context.Context, who principal, p settings.Pixel) (
 	}
 	p.Revision = 0
 	normalize(&p)
-	if err := a.checkPixel(p); err != nil {
+	if err := errors.Join(a.checkPixel(p), advertised(who, p)); err != nil {
 		return p, err
 	}
 	saved, err := a.o.Settings.SavePixel(ctx, p)
@@ -58,12 +58,12 @@ func (a *Admin) addPixel(ctx context.Context, who principal, p settings.Pixel) (
 
 // changePixel writes a pixel over the revision it was read at.
 func (a *Admin) changePixel(ctx context.Context, who principal, action string, p settings.Pixel) (settings.Pixel, error) {
-	before, err := a.pixel(p.ID)
+	before, err := a.pixel(ctx, p.ID)
 	if err != nil {
 		return p, err
 	}
 	normalize(&p)
-	if err := a.checkPixel(p); err != nil {
+	if err := errors.Join(a.checkPixel(p), advertised(who, p)); err != nil {
 		return p, err
 	}
 	p.CreatedAt = before.CreatedAt
@@ -79,7 +79,7 @@ func (a *Admin) changePixel(ctx context.Context, who principal, action string, p
 }
 
 func (a *Admin) removePixel(ctx context.Context, who principal, id string) error {
-	before, err := a.pixel(id)
+	before, err := a.pixel(ctx, id)
 	if err != nil {
 		return err
 	}

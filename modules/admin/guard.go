@@ -132,12 +132,16 @@ func (a *Admin) guard(r route) echo.HandlerFunc {
 			}
 		}
 		c.Set("who", who)
+		c.SetRequest(c.Request().WithContext(with(c.Request().Context(), who)))
 		if r.need != public {
 			if !who.known() {
 				return a.unknown(c)
 			}
 			if !who.Role.Allows(r.need) {
 				return httpserver.NewProblem(http.StatusForbidden, "forbidden", "this needs the role "+string(r.need)+"; yours is "+string(who.Role))
+			}
+			if !who.may(r) {
+				return httpserver.NewProblem(http.StatusForbidden, "scope", scopeMissing(r))
 			}
 		}
 		return r.handle(c)
@@ -188,11 +192,12 @@ func (a *Admin) identify(c *echo.Context) (principal, error) {
 		if !ok {
 			return principal{}, httpserver.NewProblem(http.StatusUnauthorized, "unauthorized", "this token is unknown, revoked or expired")
 		}
-		return principal{Kind: "token", ID: t.ID, Name: t.Name, Role: t.Role, bearer: true}, nil
+		a.people.used(c.Request().Context(), t)
+		return principal{Kind: "token", ID: t.ID, Name: t.Name, Role: t.Role, Advertisers: t.Advertisers, Scopes: t.Scopes, bearer: true}, nil
 	}
 	u, ok, err := a.sessionUser(c.Request().Context())
 	if err != nil || !ok {
 		return principal{}, err
 	}
-	return principal{Kind: "user", ID: u.ID, Name: u.Login, Role: u.Role}, nil
+	return principal{Kind: "user", ID: u.ID, Name: u.Login, Role: u.Role, Advertisers: u.Advertisers}, nil
 }

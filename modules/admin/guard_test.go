@@ -197,7 +197,7 @@ func TestWhoMay(t *testing.T) {
 	sessions := map[Role]*browser{"": b.browser()}
 	for _, role := range []Role{Viewer, Marketer, Administrator} {
 		sessions[role] = b.as(role)
-		v, err := b.issue(t.Context(), principal{Kind: "user", Name: "test"}, string(role), role, time.Time{})
+		v, err := b.issue(t.Context(), principal{Kind: "user", Name: "test"}, token{Name: string(role), Role: role})
 		must(t, err)
 		tokens[role] = v.Token
 	}
@@ -281,7 +281,7 @@ func TestSessionsEndWithTheRoleThatTheyWereMadeUnder(t *testing.T) {
 	if got := w.get("/pixels"); got.status != 200 {
 		t.Fatalf("before: %d", got.status)
 	}
-	_, err := b.changeRole(t.Context(), principal{}, userID("marketer@example.com"), Viewer)
+	_, err := b.changeUser(t.Context(), principal{}, userID("marketer@example.com"), userChange{Role: new(Viewer)})
 	must(t, err)
 	if got := w.get("/pixels"); got.status != 303 {
 		t.Errorf("after: %d", got.status)

@@ -36,9 +36,12 @@ type found struct {
 // find looks a name up at one pixel, or at all of them.
 func (a *Admin) find(ctx context.Context, pixel, name string) ([]found, error) {
 	pixels := []string{pixel}
+	if _, ok := a.seen(ctx, pixel); pixel != "" && !ok && whoOf(ctx).Confined() {
+		return nil, identity.ErrUnknown
+	}
 	if pixel == "" {
 		pixels = nil
-		for _, p := range a.o.Settings.Pixels() {
+		for _, p := range a.pixels(ctx) {
 			pixels = append(pixels, p.ID)
 		}
 	}
@@ -206,7 +209,7 @@ type quarantined struct {
 
 func (a *Admin) quarantine(ctx context.Context, pixel string) ([]quarantined, error) {
 	out := []quarantined{}
-	for _, p := range a.o.Settings.Pixels() {
+	for _, p := range a.pixels(ctx) {
 		if pixel != "" && p.ID != pixel {
 			continue
 		}
@@ -271,7 +274,7 @@ func (a *Admin) showIdentities(c *echo.Context, pixel, name string) error {
 func (a *Admin) identitiesView(c *echo.Context, status int, d identitiesData) error {
 	ctx, cancel := a.bounded(c)
 	defer cancel()
-	d.Pixels = a.o.Settings.Pixels()
+	d.Pixels = a.pixels(ctx)
 	var err error
 	if d.Quarantine, err = a.quarantine(ctx, d.Pixel); err != nil {
 		return err

@@ -39,6 +39,7 @@ func (a *Admin) readLedger(ctx context.Context, pixel string, since, until time.
 	if err != nil {
 		return r, err
 	}
+	books = a.within(ctx, books)
 	last, err := a.o.Ledger.Last()
 	if err != nil {
 		return r, err
@@ -50,6 +51,9 @@ func (a *Admin) readLedger(ctx context.Context, pixel string, since, until time.
 		}
 	}
 	for _, d := range found {
+		if _, mine := a.seen(ctx, d.Pixel); whoOf(ctx).Confined() && !mine {
+			continue // what is of no pixel is shown to those who may see all
+		}
 		if pixel == "" || d.Pixel == "" || d.Pixel == pixel {
 			r.Differences = append(r.Differences, d)
 		}
@@ -191,13 +195,13 @@ func (a *Admin) ledgerPage(c *echo.Context) error {
 	ctx, cancel := a.bounded(c)
 	defer cancel()
 	choices := ranges[1:3]
-	d := ledgerData{Range: choices[0], Ranges: choices, Pixel: c.QueryParam("pixel_id"), Pixels: a.o.Settings.Pixels(), Titles: map[string]string{}}
+	d := ledgerData{Range: choices[0], Ranges: choices, Pixel: c.QueryParam("pixel_id"), Pixels: a.pixels(ctx), Titles: map[string]string{}}
 	for _, r := range choices {
 		if r.Key == c.QueryParam("range") {
 			d.Range = r
 		}
 	}
-	if _, ok := a.o.Settings.Pixel(d.Pixel); !ok {
+	if _, ok := a.seen(ctx, d.Pixel); !ok {
 		d.Pixel = ""
 	}
 	now := a.now()

@@ -54,7 +54,7 @@ func TestASecondSetupLinkIsWorthlessOnceThereIsAUser(t *testing.T) {
 	b := open(t)
 	link, err := b.SetupURL(t.Context())
 	must(t, err)
-	_, err = b.people.add(t.Context(), "ada", Administrator, "")
+	_, err = b.people.add(t.Context(), user{Login: "ada", Role: Administrator, Password: ""})
 	must(t, err)
 	if got := b.browser().get(link[len(b.URL()):]); got.status != 410 {
 		t.Errorf("%d", got.status)
@@ -65,7 +65,7 @@ func TestNothingIsPrintedWhereSomebodyCanSignIn(t *testing.T) {
 	for name, prepare := range map[string]func(b *bench){
 		"a token is set": func(b *bench) { b.o.Config.Token = "x" },
 		"a user is there": func(b *bench) {
-			_, err := b.people.add(b.t.Context(), "ada", Administrator, "")
+			_, err := b.people.add(b.t.Context(), user{Login: "ada", Role: Administrator, Password: ""})
 			must(b.t, err)
 		},
 	} {
@@ -110,7 +110,7 @@ func TestOnlyOneOfManyGetsALink(t *testing.T) {
 func TestALinkIsGoodForItsPurposeOnlyAndForADay(t *testing.T) {
 	now := time.Now()
 	b := open(t, func(o *Options) { o.Now = func() time.Time { return now } })
-	u, err := b.people.add(t.Context(), "ada", Viewer, "")
+	u, err := b.people.add(t.Context(), user{Login: "ada", Role: Viewer, Password: ""})
 	must(t, err)
 	secret, err := b.links.make(t.Context(), setPassword, u.ID)
 	must(t, err)
@@ -131,7 +131,7 @@ func (b *bench) person(login string, role Role) user {
 	b.t.Helper()
 	hash, err := b.hasher.hash(b.t.Context(), goodPassword)
 	must(b.t, err)
-	u, err := b.people.add(b.t.Context(), login, role, hash)
+	u, err := b.people.add(b.t.Context(), user{Login: login, Role: role, Password: hash})
 	must(b.t, err)
 	return u
 }

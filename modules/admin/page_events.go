@@ -23,7 +23,7 @@ type liveData struct {
 func (a *Admin) livePage(c *echo.Context) error {
 	ctx, cancel := a.bounded(c)
 	defer cancel()
-	d := liveData{Pixels: a.o.Settings.Pixels(), PixelID: c.QueryParam("pixel_id"), Name: c.QueryParam("name")}
+	d := liveData{Pixels: a.pixels(ctx), PixelID: c.QueryParam("pixel_id"), Name: c.QueryParam("name")}
 	d.Stream = base + "/events/live" + asQuery("pixel_id", d.PixelID, "name", d.Name)
 	p, err := a.o.Events.Events(ctx, analytics.EventFilter{PixelID: d.PixelID, Name: d.Name, Limit: 25})
 	if err != nil {
@@ -68,7 +68,7 @@ func (a *Admin) eventsPage(c *echo.Context) error {
 		PixelID: q.text("pixel_id"), Name: q.text("name"), VisitorID: q.text("visitor_id"), OrderID: q.text("order_id"),
 		Query: q.text("q"), Since: q.time("since"), Until: q.time("until"), Cursor: q.text("cursor"), Limit: 50,
 	}
-	d := eventsData{Pixels: a.o.Settings.Pixels(), Filter: map[string]string{}}
+	d := eventsData{Pixels: a.pixels(c.Request().Context()), Filter: map[string]string{}}
 	for _, name := range []string{"pixel_id", "name", "visitor_id", "order_id", "q", "since", "until"} {
 		d.Filter[name] = c.QueryParam(name)
 		d.Filters = d.Filters || c.QueryParam(name) != ""
@@ -121,7 +121,7 @@ func (a *Admin) eventPage(c *echo.Context) error {
 		return err
 	}
 	d := eventData{story: s, Properties: indented(s.Event.Properties)}
-	d.Pixel, _ = a.o.Settings.Pixel(s.Event.PixelID)
+	d.Pixel, _ = a.seen(ctx, s.Event.PixelID)
 	if len(s.Deliveries) == 0 {
 		d.Unsent = a.unsent(s.Event)
 	}

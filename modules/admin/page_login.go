@@ -158,7 +158,7 @@ func (a *Admin) setup(c *echo.Context) error {
 		return a.gone(c)
 	}
 	if d.First {
-		if u, err = a.people.add(ctx, d.Login, Administrator, hash); err != nil {
+		if u, err = a.people.add(ctx, user{Login: d.Login, Role: Administrator, Password: hash}); err != nil {
 			return again(err)
 		}
 	} else if _, u, err = a.people.change(ctx, k.UserID, func(u *user) { u.Password = hash }); err != nil {

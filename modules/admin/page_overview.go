@@ -89,8 +89,8 @@ type need struct {
 func (a *Admin) overviewPage(c *echo.Context) error {
 	ctx, cancel := a.bounded(c)
 	defer cancel()
-	d := overviewData{Range: chosenRange(c.QueryParam("range")), Ranges: ranges, Pixel: c.QueryParam("pixel_id"), Pixels: a.o.Settings.Pixels()}
-	if _, ok := a.o.Settings.Pixel(d.Pixel); !ok {
+	d := overviewData{Range: chosenRange(c.QueryParam("range")), Ranges: ranges, Pixel: c.QueryParam("pixel_id"), Pixels: a.pixels(ctx)}
+	if _, ok := a.seen(ctx, d.Pixel); !ok {
 		d.Pixel = ""
 	}
 	d.File = base + "/reports/timeseries" + asQuery("metric", "events", "step", string(d.Range.Step), "since", d.Range.Key, "pixel_id", d.Pixel)
@@ -287,14 +287,14 @@ const (
 func (a *Admin) needs(ctx context.Context, d *overviewData, queues []queueView, risk atrisk.Report) ([]need, error) {
 	var out []need
 	add := func(level, text, link, do string) { out = append(out, need{level, text, link, do}) }
-	if n, wrong := a.ledgerNeed(); wrong {
+	if n, wrong := a.ledgerNeed(); wrong && !whoOf(ctx).Confined() {
 		out = append(out, n)
 	}
 	if d.Oldest > slow.Seconds() {
 		add("bad", "Processing is behind: the oldest of "+count(d.Waiting, "event")+" has waited for "+age(d.Oldest)+".", "/queues", "See the queues")
 	}
 	routed := map[string]bool{}
-	pixels := a.o.Settings.Pixels()
+	pixels := a.pixels(ctx)
 	for _, p := range pixels {
 		for _, r := range p.Routes {
 			if p.Enabled && r.Enabled {

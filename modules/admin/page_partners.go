@@ -58,7 +58,7 @@ func (a *Admin) partnerShow(c *echo.Context, status int, d partnerData) error {
 	if d.Fields == nil {
 		d.Fields = a.forms.settings[d.Name].filled(d.Settings)
 	}
-	for _, p := range a.o.Settings.Pixels() {
+	for _, p := range a.pixels(ctx) {
 		for _, r := range p.Routes {
 			if r.Partner != d.Name {
 				continue

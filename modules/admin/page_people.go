@@ -26,13 +26,15 @@ func (a *Admin) auditPage(c *echo.Context) error {
 
 type peopleData struct {
 	Users  []user
-	Tokens []token
-	Link   string // made just now, shown once
-	For    string
-	Secret string // of a token made just now, shown once
-	Errors map[string]string
-	Form   map[string]string
-	Me     string
+	Tokens []tokenView
+	// Advertisers are those that pixels name, to choose from; Scopes all there are.
+	Advertisers, Scopes []string
+	Link                string // made just now, shown once
+	For                 string
+	Secret              string // of a token made just now, shown once
+	Errors              map[string]string
+	Form                map[string]string
+	Me                  string
 }
 
 func (a *Admin) peopleView(c *echo.Context, status int, d peopleData) error {
@@ -41,9 +43,13 @@ func (a *Admin) peopleView(c *echo.Context, status int, d peopleData) error {
 	if d.Users, err = a.people.list(ctx); err != nil {
 		return err
 	}
-	if d.Tokens, err = a.people.listTokens(ctx); err != nil {
+	if d.Tokens, err = a.tokens(ctx); err != nil {
 		return err
 	}
+	for _, p := range a.pixels(ctx) {
+		d.Advertisers = append(d.Advertisers, p.Advertiser)
+	}
+	d.Advertisers, d.Scopes = named(d.Advertisers), a.scopes()
 	d.Me = me(c).ID
 	return a.show(c, status, "people", view{Title: "People and tokens", Nav: "people", Data: d})
 }
@@ -70,8 +76,12 @@ func fieldErrors(err error, prefix string) (map[string]string, bool) {
 }
 
 func (a *Admin) addUserForm(c *echo.Context) error {
-	login, role := c.FormValue("login"), c.FormValue("role")
-	u, err := a.invite(c.Request().Context(), me(c), login, Role(role))
+	form, err := c.FormValues()
+	if err != nil {
+		return err
+	}
+	login, role := form.Get("login"), form.Get("role")
+	u, err := a.invite(c.Request().Context(), me(c), login, Role(role), form["advertiser"])
 	if bad, ok := fieldErrors(err, "user/"); err != nil && ok {
 		return a.peopleView(c, http.StatusUnprocessableEntity, peopleData{Errors: bad, Form: map[string]string{"login": login, "role": role}})
 	}
@@ -82,11 +92,23 @@ func (a *Admin) addUserForm(c *echo.Context) error {
 }
 
 func (a *Admin) roleForm(c *echo.Context) error {
-	u, err := a.changeRole(c.Request().Context(), me(c), param(c, "id"), Role(c.FormValue("role")))
+	form, err := c.FormValues()
 	if err != nil {
 		return err
 	}
-	return a.done(c, "/people", u.Login+" is "+string(u.Role)+" now, and has to sign in again.")
+	role, advertisers := Role(form.Get("role")), named(form["advertiser"])
+	u, err := a.changeUser(c.Request().Context(), me(c), param(c, "id"), userChange{&role, &advertisers})
+	if bad, ok := fieldErrors(err, "user/"); err != nil && ok {
+		return a.peopleView(c, http.StatusUnprocessableEntity, peopleData{Errors: bad})
+	}
+	if err != nil {
+		return err
+	}
+	said := u.Login + " is " + string(u.Role) + " now"
+	if len(u.Advertisers) > 0 {
+		said += " of " + list(u.Advertisers)
+	}
+	return a.done(c, "/people", said+", and has to sign in again.")
 }
 
 func (a *Admin) userLinkForm(c *echo.Context) error {
@@ -116,12 +138,16 @@ func (a *Admin) deleteUserForm(c *echo.Context) error {
 }
 
 func (a *Admin) addTokenForm(c *echo.Context) error {
-	name, role := c.FormValue("name"), c.FormValue("role")
+	form, err := c.FormValues()
+	if err != nil {
+		return err
+	}
+	name, role := form.Get("name"), form.Get("role")
 	var expires time.Time
 	if days := atoi(c.FormValue("days")); days > 0 {
 		expires = a.now().AddDate(0, 0, days)
 	}
-	t, err := a.issue(c.Request().Context(), me(c), name, Role(role), expires)
+	t, err := a.issue(c.Request().Context(), me(c), token{Name: name, Role: Role(role), Advertisers: form["advertiser"], Scopes: form["scope"], ExpiresAt: expires})
 	if bad, ok := fieldErrors(err, "token/"); err != nil && ok {
 		return a.peopleView(c, http.StatusUnprocessableEntity, peopleData{Errors: bad, Form: map[string]string{"name": name, "token_role": role}})
 	}

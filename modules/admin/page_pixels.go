@@ -118,7 +118,7 @@ func (a *Admin) pixelsPage(c *echo.Context) error {
 		return err
 	}
 	var rows []pixelRow
-	for _, p := range a.o.Settings.Pixels() {
+	for _, p := range a.pixels(ctx) {
 		r := pixelRow{Pixel: p}
 		if r.Health, err = a.health(ctx, p.ID, counts[p.ID]); err != nil {
 			return err
@@ -313,7 +313,7 @@ type routeRow struct {
 }
 
 func (a *Admin) pixelPage(c *echo.Context) error {
-	p, err := a.pixel(param(c, "id"))
+	p, err := a.pixel(c.Request().Context(), param(c, "id"))
 	if err != nil {
 		return err
 	}
@@ -332,7 +332,7 @@ func (a *Admin) pixelView(c *echo.Context, status int, form pixelFormData) error
 		return err
 	}
 	d.Alive = d.Health.Fresh(a.now())
-	if stored, ok := a.o.Settings.Pixel(form.Pixel.ID); ok {
+	if stored, ok := a.seen(ctx, form.Pixel.ID); ok {
 		if d.Receipts, err = a.inForce(ctx, stored); err != nil {
 			return err
 		}
@@ -356,7 +356,7 @@ func (a *Admin) pixelView(c *echo.Context, status int, form pixelFormData) error
 }
 
 func (a *Admin) updatePixelForm(c *echo.Context) error {
-	before, err := a.pixel(param(c, "id"))
+	before, err := a.pixel(c.Request().Context(), param(c, "id"))
 	if err != nil {
 		return err
 	}
@@ -389,7 +389,7 @@ func revision(c *echo.Context) int64 {
 }
 
 func (a *Admin) deletePixelForm(c *echo.Context) error {
-	p, err := a.pixel(param(c, "id"))
+	p, err := a.pixel(c.Request().Context(), param(c, "id"))
 	if err != nil {
 		return err
 	}

@@ -55,7 +55,7 @@ var gradeHelp = map[event.Grade]string{
 func (a *Admin) readinessPage(c *echo.Context) error {
 	ctx, cancel := a.bounded(c)
 	defer cancel()
-	d := readinessData{Range: chosenRange(cmp.Or(c.QueryParam("range"), "7d")), Ranges: ranges, Pixel: c.QueryParam("pixel_id"), Pixels: a.o.Settings.Pixels()}
+	d := readinessData{Range: chosenRange(cmp.Or(c.QueryParam("range"), "7d")), Ranges: ranges, Pixel: c.QueryParam("pixel_id"), Pixels: a.pixels(ctx)}
 	until := a.now()
 	rows, err := a.o.Events.Readiness(ctx, analytics.ReadinessQuery{PixelID: d.Pixel, Since: until.Add(-d.Range.Span), Until: until})
 	if err != nil {

@@ -42,10 +42,10 @@ type reportView struct {
 }
 
 func (a *Admin) reportView(c *echo.Context) reportView {
-	v := reportView{Tabs: reportTabs, Path: c.Request().URL.Path, Pixels: a.o.Settings.Pixels(), Pixel: c.QueryParam("pixel_id"), Ranges: ranges, Zone: c.QueryParam("zone"), until: a.now(), zone: time.UTC}
+	v := reportView{Tabs: reportTabs, Path: c.Request().URL.Path, Pixels: a.pixels(c.Request().Context()), Pixel: c.QueryParam("pixel_id"), Ranges: ranges, Zone: c.QueryParam("zone"), until: a.now(), zone: time.UTC}
 	v.Range = chosenRange(cmp.Or(c.QueryParam("range"), "7d"))
 	v.since = v.until.Add(-v.Range.Span)
-	if _, ok := a.o.Settings.Pixel(v.Pixel); !ok {
+	if _, ok := a.seen(c.Request().Context(), v.Pixel); !ok {
 		v.Pixel = ""
 	}
 	if v.Zone != "" {
@@ -345,7 +345,7 @@ func (a *Admin) duplicatesPage(c *echo.Context) error {
 	defer cancel()
 	d := duplicatesData{reportView: a.reportView(c), Titles: map[string]string{}}
 	d.file("/reports/duplicates")
-	books, err := a.o.Ledger.Books(ctx, d.since, d.until)
+	books, err := a.books(ctx, d.since, d.until)
 	if err != nil {
 		return err
 	}

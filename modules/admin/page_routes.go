@@ -62,7 +62,7 @@ func (a *Admin) routeView(c *echo.Context, status int, d routeData) error {
 }
 
 func (a *Admin) newRoutePage(c *echo.Context) error {
-	p, err := a.pixel(param(c, "id"))
+	p, err := a.pixel(c.Request().Context(), param(c, "id"))
 	if err != nil {
 		return err
 	}
@@ -76,7 +76,7 @@ func (a *Admin) newRoutePage(c *echo.Context) error {
 }
 
 func (a *Admin) route(c *echo.Context) (settings.Pixel, int, error) {
-	p, err := a.pixel(param(c, "id"))
+	p, err := a.pixel(c.Request().Context(), param(c, "id"))
 	if err != nil {
 		return p, 0, err
 	}
@@ -99,7 +99,7 @@ func (a *Admin) routePage(c *echo.Context) error {
 }
 
 func (a *Admin) saveRouteForm(c *echo.Context) error {
-	p, err := a.pixel(param(c, "id"))
+	p, err := a.pixel(c.Request().Context(), param(c, "id"))
 	if err != nil {
 		return err
 	}
@@ -187,7 +187,7 @@ func (a *Admin) switchRouteForm(c *echo.Context) error {
 }
 
 func (a *Admin) deleteRouteForm(c *echo.Context) error {
-	p, err := a.pixel(param(c, "id"))
+	p, err := a.pixel(c.Request().Context(), param(c, "id"))
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -21,11 +22,13 @@ import (
 
 // user is somebody who signs in. It never leaves the package whole.
 type user struct {
-	ID        string    `json:"id"`
-	Login     string    `json:"login"`
-	Role      Role      `json:"role"`
-	Password  string    `json:"password,omitempty"` // argon2id; empty until the first is set
-	CreatedAt time.Time `json:"created_at"`
+	ID    string `json:"id"`
+	Login string `json:"login"`
+	Role  Role   `json:"role"`
+	// Advertisers confine somebody to these advertisers' pixels; none: all.
+	Advertisers []string  `json:"advertisers,omitempty"`
+	Password    string    `json:"password,omitempty"` // argon2id; empty until the first is set
+	CreatedAt   time.Time `json:"created_at"`
 	// Generation ends all sessions of an older one: it grows with each change of
 	// password or role.
 	Generation int `json:"generation"`
@@ -33,13 +36,16 @@ type user struct {
 
 // token is an API token; only its digest is kept.
 type token struct {
-	ID        string    `json:"id"`
-	Name      string    `json:"name"`
-	Role      Role      `json:"role"`
-	Digest    string    `json:"digest"`
-	CreatedBy string    `json:"created_by"`
-	CreatedAt time.Time `json:"created_at"`
-	ExpiresAt time.Time `json:"expires_at,omitzero"`
+	ID   string `json:"id"`
+	Name string `json:"name"`
+	Role Role   `json:"role"`
+	// Advertisers and Scopes narrow what the role may; none: all.
+	Advertisers []string  `json:"advertisers,omitempty"`
+	Scopes      []string  `json:"scopes,omitempty"`
+	Digest      string    `json:"digest"`
+	CreatedBy   string    `json:"created_by"`
+	CreatedAt   time.Time `json:"created_at"`
+	ExpiresAt   time.Time `json:"expires_at,omitzero"`
 }
 
 const tokenPrefix = "pxt_"
@@ -55,11 +61,18 @@ var (
 type people struct {
 	users  *collection[user]
 	tokens *collection[token]
+	keys   state.Keys
 	now    func() time.Time
+
+	mu   sync.Mutex
+	seen map[string]time.Time // when a token's use was last written down
 }
 
-func newPeople(docs state.Documents, now func() time.Time) *people {
-	return &people{newCollection[user](docs, "users"), newCollection[token](docs, "tokens"), now}
+func newPeople(store state.Store, now func() time.Time) *people {
+	return &people{
+		users: newCollection[user](store, "users"), tokens: newCollection[token](store, "tokens"), keys: store,
+		now: now, seen: map[string]time.Time{},
+	}
 }
 
 // userID is made of the login, so that the store itself refuses a second user
@@ -89,19 +102,49 @@ func (p *people) any(ctx context.Context) (bool, error) {
 	return len(all) > 0, err
 }
 
-func (p *people) add(ctx context.Context, login string, role Role, password string) (user, error) {
-	login = strings.TrimSpace(login)
+// checkRole says what is wrong with a role and what it is confined to.
+func checkRole(role Role, advertisers []string) (v settings.Invalid) {
+	if !role.valid() {
+		v = append(v, settings.Problem{Field: "role", Message: "must be one of viewer, marketer, admin"})
+	}
+	if role == Administrator && len(advertisers) > 0 {
+		v = append(v, settings.Problem{Field: "advertisers", Message: "cannot confine an admin, who may do everything; choose marketer or viewer"})
+	}
+	for _, name := range advertisers {
+		if name == "" || utf8.RuneCountInString(name) > 200 {
+			v = append(v, settings.Problem{Field: "advertisers", Message: "must be names of advertisers, as pixels have them"})
+			break
+		}
+	}
+	if len(advertisers) > 100 {
+		v = append(v, settings.Problem{Field: "advertisers", Message: "can be 100 at most"})
+	}
+	return v
+}
+
+// named tidies a list of names.
+func named(list []string) (out []string) {
+	for _, s := range list {
+		if s = strings.TrimSpace(s); s != "" && !slices.Contains(out, s) {
+			out = append(out, s)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// add makes a user of a login, a role, advertisers and perhaps a password's digest.
+func (p *people) add(ctx context.Context, u user) (user, error) {
+	login := strings.TrimSpace(u.Login)
 	var v settings.Invalid
 	if n := utf8.RuneCountInString(login); n == 0 || n > 100 || strings.ContainsFunc(login, func(r rune) bool { return r < ' ' }) {
 		v = append(v, settings.Problem{Field: "login", Message: "must be 1 to 100 characters: a name or an e-mail address"})
 	}
-	if !role.valid() {
-		v = append(v, settings.Problem{Field: "role", Message: "must be one of viewer, marketer, admin"})
-	}
-	if len(v) > 0 {
+	u.Advertisers = named(u.Advertisers)
+	if v = append(v, checkRole(u.Role, u.Advertisers)...); len(v) > 0 {
 		return user{}, v
 	}
-	u := user{ID: userID(login), Login: login, Role: role, Password: password, CreatedAt: p.now().UTC().Truncate(time.Millisecond)}
+	u.ID, u.Login, u.CreatedAt = userID(login), login, p.now().UTC().Truncate(time.Millisecond)
 	err := p.users.put(ctx, u.ID, 0, u)
 	if errors.Is(err, state.ErrConflict) {
 		err = errUserTaken
@@ -172,25 +215,53 @@ func (p *people) listTokens(ctx context.Context) ([]token, error) {
 }
 
 // addToken makes a token and returns its secret, which is not kept.
-func (p *people) addToken(ctx context.Context, name string, role Role, expires time.Time, by string) (token, string, error) {
-	name = strings.TrimSpace(name)
-	var v settings.Invalid
-	if n := utf8.RuneCountInString(name); n == 0 || n > 100 {
+func (p *people) addToken(ctx context.Context, t token) (token, string, error) {
+	t.Name, t.Advertisers, t.Scopes = strings.TrimSpace(t.Name), named(t.Advertisers), named(t.Scopes)
+	v := checkRole(t.Role, t.Advertisers)
+	if n := utf8.RuneCountInString(t.Name); n == 0 || n > 100 {
 		v = append(v, settings.Problem{Field: "name", Message: "must be 1 to 100 characters: what the token is for"})
 	}
-	if !role.valid() {
-		v = append(v, settings.Problem{Field: "role", Message: "must be one of viewer, marketer, admin"})
-	}
-	if !expires.IsZero() && !expires.After(p.now()) {
+	if !t.ExpiresAt.IsZero() && !t.ExpiresAt.After(p.now()) {
 		v = append(v, settings.Problem{Field: "expires_at", Message: "must lie in the future"})
 	}
 	if len(v) > 0 {
 		return token{}, "", v
 	}
-	id := "tok_" + strings.ToLower(rand.Text()[:12])
-	secret := tokenPrefix + strings.TrimPrefix(id, "tok_") + "_" + rand.Text()
-	t := token{ID: id, Name: name, Role: role, Digest: digest(secret), CreatedBy: by, CreatedAt: p.now().UTC().Truncate(time.Millisecond), ExpiresAt: expires}
-	return t, secret, p.tokens.put(ctx, id, 0, t)
+	t.ID = "tok_" + strings.ToLower(rand.Text()[:12])
+	secret := tokenPrefix + strings.TrimPrefix(t.ID, "tok_") + "_" + rand.Text()
+	t.Digest, t.CreatedAt = digest(secret), p.now().UTC().Truncate(time.Millisecond)
+	return t, secret, p.tokens.put(ctx, t.ID, 0, t)
+}
+
+const (
+	usedEvery = time.Minute // how exactly a token's last use is known
+	usedKept  = 400 * 24 * time.Hour
+)
+
+func usedKey(id string) string { return "admin:token-used:" + id }
+
+// used writes down that a token was used, once a minute. That this fails is no
+// reason to turn anybody away.
+func (p *people) used(ctx context.Context, t token) {
+	now := p.now()
+	p.mu.Lock()
+	due := now.Sub(p.seen[t.ID]) >= usedEvery
+	if due {
+		p.seen[t.ID] = now
+	}
+	p.mu.Unlock()
+	if due {
+		_ = p.keys.Set(context.WithoutCancel(ctx), state.Entry{Key: usedKey(t.ID), Value: now.UTC().AppendFormat(nil, time.RFC3339), TTL: usedKept})
+	}
+}
+
+// lastUsed is when a token was last used; zero where it never was.
+func (p *people) lastUsed(ctx context.Context, id string) (at time.Time, err error) {
+	values, err := p.keys.Get(ctx, usedKey(id))
+	if err != nil || values[0] == nil {
+		return at, err
+	}
+	return time.Parse(time.RFC3339, string(values[0]))
 }
 
 func (p *people) removeToken(ctx context.Context, id string) (token, error) {

@@ -71,7 +71,7 @@ func (a *Admin) putSchema(c *echo.Context) error {
 func (a *Admin) deleteSchema(c *echo.Context) error { return a.changeSchema(c, nil) }
 
 func (a *Admin) changeSchema(c *echo.Context, body jsontext.Value) error {
-	p, err := a.pixel(param(c, "id"))
+	p, err := a.pixel(c.Request().Context(), param(c, "id"))
 	if err != nil {
 		return err
 	}
@@ -91,7 +91,7 @@ type schemasView struct {
 }
 
 func (a *Admin) getSchemas(c *echo.Context) error {
-	p, err := a.pixel(param(c, "id"))
+	p, err := a.pixel(c.Request().Context(), param(c, "id"))
 	if err != nil {
 		return err
 	}

@@ -117,7 +117,7 @@ func (a *Admin) consentSteps(ctx context.Context, pixel string, since, until tim
 			}
 		}
 	}
-	books, err := a.o.Ledger.Books(ctx, since, until)
+	books, err := a.books(ctx, since, until)
 	if err != nil {
 		return nil, err
 	}

@@ -167,7 +167,7 @@ func (a *Admin) duplicatesReport(c *echo.Context) error {
 	}
 	ctx, cancel := a.bounded(c)
 	defer cancel()
-	books, err := a.o.Ledger.Books(ctx, r.Since, r.Until)
+	books, err := a.books(ctx, r.Since, r.Until)
 	if err != nil {
 		return err
 	}

@@ -29,7 +29,7 @@ type reconciled struct {
 // reconcile puts the books beside the store, newest hour first.
 func (a *Admin) reconcile(ctx context.Context, pixel, partner string, since, until time.Time) ([]reconciled, error) {
 	since, until = since.UTC().Truncate(time.Hour), until.UTC().Add(time.Hour-1).Truncate(time.Hour)
-	books, err := a.o.Ledger.Books(ctx, since, until)
+	books, err := a.books(ctx, since, until)
 	if err != nil {
 		return nil, err
 	}

@@ -33,6 +33,10 @@ type principal struct {
 	ID   string
 	Name string
 	Role Role
+	// Advertisers are those whose pixels may be seen and changed; none: all.
+	Advertisers []string
+	// Scopes narrow a token; none: all that the role may.
+	Scopes []string
 	// bearer is set where the request proves itself with a header that no other
 	// site can make a browser send.
 	bearer bool

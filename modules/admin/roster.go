@@ -259,6 +259,9 @@ func (a *Admin) partnerFrom(ctx context.Context, name string, f figures) (partne
 	}
 	v.Receipts = receiptsOf(f.seen, s)
 	v.Lane = laneOf(f.lanes, name)
+	if whoOf(ctx).Confined() {
+		a.ownPart(ctx, &v)
+	}
 	q := f.queues[queue.Partner(name)]
 	v.Queue = laneQueue{q.Ready, q.InFlight, q.Delayed, q.Oldest.Seconds(), f.queues[queue.PartnerDead(name)].Ready}
 	now := a.now()

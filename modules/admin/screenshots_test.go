@@ -149,10 +149,10 @@ func TestScreenshots(t *testing.T) {
 	seedBackfills(t, b, time.Now())
 	seedErasures(t, b)
 	for _, name := range []string{"grace@example.com", "linus@example.com"} {
-		_, err := b.invite(t.Context(), principal{Kind: "user", ID: "usr_1", Name: "ada@example.com", Role: Administrator}, name, Viewer)
+		_, err := b.invite(t.Context(), principal{Kind: "user", ID: "usr_1", Name: "ada@example.com", Role: Administrator}, name, Viewer, map[string][]string{"linus@example.com": {"Fell & Fleet"}}[name])
 		must(t, err)
 	}
-	_, err := b.issue(t.Context(), principal{Kind: "user", ID: "usr_1", Name: "ada@example.com", Role: Administrator}, "Nightly export", Viewer, time.Now().AddDate(0, 3, 0))
+	_, err := b.issue(t.Context(), principal{Kind: "user", ID: "usr_1", Name: "ada@example.com", Role: Administrator}, token{Name: "Nightly export", Role: Viewer, Scopes: []string{"events:read", "reports:read"}, ExpiresAt: time.Now().AddDate(0, 3, 0)})
 	must(t, err)
 	b.announce("console-1-a1b2c3d4", "dispatcher-1-b2c3d4e5")
 	ctx := chromium(t)

@@ -218,6 +218,7 @@ func (v *views) funcs() template.FuncMap {
 		"join":     strings.Join,
 		"json":     indented,
 		"dict":     dict,
+		"has":      func(list any, v string) bool { l, _ := list.([]string); return slices.Contains(l, v) },
 		"add":      func(a, b int) int { return a + b },
 		"device":   device,
 		"delta":    delta,

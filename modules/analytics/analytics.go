@@ -115,7 +115,9 @@ type EventPage struct {
 
 // SyncFilter selects lines of the sync log; zero fields do not.
 type SyncFilter struct {
-	PixelID      string
+	PixelID string
+	// Pixels are those that are asked of; nil: all.
+	Pixels       []string
 	EventID      string
 	OrderID      string
 	Partner      string

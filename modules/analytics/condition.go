@@ -10,7 +10,8 @@ import (
 // The bounds of conditions.
 const (
 	MaxConditions = 10
-	MaxValues     = 100 // of one condition
+	MaxValues     = 100  // of one condition
+	MaxPixels     = 1000 // of one on pixel_id
 )
 
 // Condition selects by a dimension: one of the values must be there, or with Not
@@ -37,11 +38,15 @@ func conditions(list []Condition, dimensions []string) error {
 		return invalid("at most %d conditions can be asked for, not %d", MaxConditions, len(list))
 	}
 	for _, c := range list {
+		most := MaxValues
+		if c.Dimension == "pixel_id" {
+			most = MaxPixels
+		}
 		switch {
 		case !slices.Contains(dimensions, c.Dimension):
 			return invalid("nothing can be selected by %q, only by one of %s", clip(c.Dimension), strings.Join(dimensions, ", "))
-		case len(c.Values) == 0 || len(c.Values) > MaxValues:
-			return invalid("a condition on %s needs 1 to %d values, not %d", c.Dimension, MaxValues, len(c.Values))
+		case len(c.Values) == 0 || len(c.Values) > most:
+			return invalid("a condition on %s needs 1 to %d values, not %d", c.Dimension, most, len(c.Values))
 		}
 	}
 	return nil

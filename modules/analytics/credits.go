@@ -55,7 +55,9 @@ const MaxModels = 16
 // AttributionQuery asks what several models give. Rows come greatest first by the sum
 // of all models' conversions, equal ones by name.
 type AttributionQuery struct {
-	PixelID   string
+	PixelID string
+	// Pixels are those that are asked of; nil: all.
+	Pixels    []string
 	Name      string   // of the conversion
 	Models    []string // 1 to MaxModels
 	Dimension string
@@ -92,7 +94,9 @@ const MaxPaths = 50_000
 // conversion was ever credited to.
 type PathQuery struct {
 	PixelID string
-	Name    string // of the conversion; paths without one are counted all the same
+	// Pixels are those that are asked of; nil: all.
+	Pixels []string
+	Name   string // of the conversion; paths without one are counted all the same
 	// Since and Until bound the time of the conversion's receipt, or of the touchpoint;
 	// zero times do not.
 	Since, Until time.Time

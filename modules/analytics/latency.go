@@ -12,6 +12,8 @@ import (
 // not counted.
 type LatencyQuery struct {
 	PixelID string
+	// Pixels are those that are asked of; nil: all.
+	Pixels  []string
 	Partner string
 	// Since and Until bound the time of the attempt, Until exclusive. They are
 	// needed, and lie at most 400 days apart.

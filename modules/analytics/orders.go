@@ -10,7 +10,9 @@ import (
 // that count the same sale. Events that were told as copies of one another are
 // not stored, and so not among them.
 type RepeatedQuery struct {
-	PixelID      string
+	PixelID string
+	// Pixels are those that are asked of; nil: all.
+	Pixels       []string
 	Since, Until time.Time // of receipt; at most 400 days apart
 	Limit        int       // 1–1000; 0: 50
 }

@@ -11,6 +11,8 @@ import (
 // ReadinessQuery asks how well events could be matched; zero fields do not select.
 type ReadinessQuery struct {
 	PixelID string
+	// Pixels are those that are asked of; nil: all.
+	Pixels  []string
 	Partner string
 	Name    string // the event's
 	// Since and Until bound the time of receipt, Until exclusive.

@@ -58,6 +58,9 @@ func Run(t *testing.T, open func(*testing.T) analytics.Store) {
 		{"a funnel is what a recount of each visitor gives", funnelsRecounted},
 		{"latencies are what sorting them gives", latenciesRecounted},
 		{"orders that came several times are found", repeatedRecounted},
+		{"a list of pixels selects what their names do", func(t *testing.T, s analytics.Store, d *data) {
+			pixelsSelected(t, s, Begin, Begin.Add(Span), d.pixels()...)
+		}},
 		{"a story is an event and all that came of it", stories},
 		{"a tally is what a recount gives, by hour of receipt", tallyRecounted},
 		{"what lies beyond the bounds is refused, and why is said", refusals},

@@ -290,4 +290,5 @@ func paths(t *testing.T, s analytics.Store) {
 			t.Errorf("%+v: %v", q, err)
 		}
 	}
+	pixelsSelected(t, s, Begin, Begin.Add(24*time.Hour), "px_demo", "px_other")
 }

@@ -20,6 +20,7 @@ func (s *Store) Attribution(ctx context.Context, q analytics.AttributionQuery) (
 	w := where{}
 	w.add("model IN (" + list(q.Models) + ")")
 	w.equal("pixel_id", q.PixelID)
+	w.among("pixel_id", q.Pixels)
 	w.equal("name", q.Name)
 	w.between("received_at", q.Since, q.Until)
 	dimension, joined := q.Dimension, ""
@@ -56,6 +57,7 @@ func (s *Store) Paths(ctx context.Context, q analytics.PathQuery) ([]analytics.P
 	w := where{}
 	w.add("model = ?", analytics.PathModel)
 	w.equal("pixel_id", q.PixelID)
+	w.among("pixel_id", q.Pixels)
 	w.equal("name", q.Name)
 	w.between("received_at", q.Since, q.Until)
 	err = s.ask(ctx, "count paths", `SELECT channel, currency, arraySum(value) FROM credit_sets FINAL`+w.String()+` ORDER BY event_id, pixel_id`, w.args, func(r driver.Rows) error {
@@ -75,6 +77,7 @@ func (s *Store) Paths(ctx context.Context, q analytics.PathQuery) ([]analytics.P
 	}
 	w = where{}
 	w.equal("pixel_id", q.PixelID)
+	w.among("pixel_id", q.Pixels)
 	w.between("at", q.Since, q.Until)
 	w.add(`(id, pixel_id) NOT IN (SELECT arrayJoin(touch_id), pixel_id FROM credit_sets FINAL WHERE model = '` + analytics.PathModel + `')`)
 	err = s.ask(ctx, "count paths", `SELECT arrayMap(x -> x.3, arraySort(groupArray((at, id, channel)))) FROM touches FINAL`+w.String()+

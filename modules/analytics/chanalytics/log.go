@@ -71,6 +71,7 @@ func (s *Store) Syncs(ctx context.Context, f analytics.SyncFilter) (page analyti
 	}
 	w := where{}
 	w.equal("pixel_id", f.PixelID)
+	w.among("pixel_id", f.Pixels)
 	w.equal("event_id", f.EventID)
 	w.equal("partner", f.Partner)
 	w.equal("outcome", string(f.Outcome))
@@ -144,6 +145,7 @@ func (s *Store) Readiness(ctx context.Context, q analytics.ReadinessQuery) ([]an
 	}
 	w := where{}
 	w.equal("pixel_id", q.PixelID)
+	w.among("pixel_id", q.Pixels)
 	w.equal("partner", q.Partner)
 	w.equal("name", q.Name)
 	w.between("received_at", q.Since, q.Until)

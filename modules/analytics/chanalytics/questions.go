@@ -74,6 +74,7 @@ func (s *Store) Latency(ctx context.Context, q analytics.LatencyQuery) (out []an
 	}
 	w := where{}
 	w.equal("pixel_id", q.PixelID)
+	w.among("pixel_id", q.Pixels)
 	w.equal("partner", q.Partner)
 	w.between("at", q.Since, q.Until)
 	w.add("latency > 0")
@@ -105,6 +106,7 @@ func (s *Store) Repeated(ctx context.Context, q analytics.RepeatedQuery) (out []
 	w := where{}
 	w.add("order_id <> '' AND name = 'purchase'")
 	w.equal("pixel_id", q.PixelID)
+	w.among("pixel_id", q.Pixels)
 	w.between("received_at", q.Since, q.Until)
 	err = s.ask(ctx, "find repeated orders", `SELECT pixel_id, order_id, count() AS n, toUnixTimestamp64Micro(min(received_at)), toUnixTimestamp64Micro(max(received_at)) FROM events FINAL`+w.String()+
 		` GROUP BY pixel_id, order_id HAVING n > 1 ORDER BY n DESC, pixel_id, order_id LIMIT ?`, append(w.args, q.Limit), func(r driver.Rows) error {

@@ -32,6 +32,17 @@ func (w *where) equal(column, value string) {
 	}
 }
 
+// among wants one of some values; nil wants nothing, and an empty list cannot be had.
+func (w *where) among(column string, values []string) {
+	switch {
+	case values == nil:
+	case len(values) == 0:
+		w.add("0")
+	default:
+		w.add(column + " IN (" + list(values) + ")")
+	}
+}
+
 // conditions have checked dimensions only, which are columns.
 func (w *where) conditions(given []analytics.Condition, column func(string) string) {
 	for _, c := range given {

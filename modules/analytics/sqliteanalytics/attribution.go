@@ -21,6 +21,7 @@ func (s *Store) Attribution(ctx context.Context, q analytics.AttributionQuery) (
 	w := where{}
 	w.add("model IN (?"+strings.Repeat(", ?", len(models)-1)+")", models...)
 	w.equal("pixel_id", q.PixelID)
+	w.among("pixel_id", q.Pixels)
 	w.equal("name", q.Name)
 	w.between("received_at", q.Since, q.Until)
 	sums := analytics.CreditSums{Models: q.Models}
@@ -61,6 +62,7 @@ func (s *Store) Paths(ctx context.Context, q analytics.PathQuery) (out []analyti
 		w := where{}
 		w.add("model = ?", analytics.PathModel)
 		w.equal("pixel_id", q.PixelID)
+		w.among("pixel_id", q.Pixels)
 		w.equal("name", q.Name)
 		w.between("received_at", q.Since, q.Until)
 		if err := steps(ctx, tx, `SELECT event_id, pixel_id, channel, currency, value FROM credits`+w.String()+` ORDER BY event_id, pixel_id, place`, w.args, count.Converted); err != nil {
@@ -68,6 +70,7 @@ func (s *Store) Paths(ctx context.Context, q analytics.PathQuery) (out []analyti
 		}
 		w = where{}
 		w.equal("pixel_id", q.PixelID)
+		w.among("pixel_id", q.Pixels)
 		w.between("at", q.Since, q.Until)
 		w.add(`NOT EXISTS (SELECT 1 FROM credits c WHERE c.model = 'linear' AND c.touch_id = touches.id AND c.pixel_id = touches.pixel_id)`)
 		return steps(ctx, tx, `SELECT visitor_id, pixel_id, channel, '', 0 FROM touches`+w.String()+` ORDER BY visitor_id, pixel_id, at, id`, w.args,

@@ -22,6 +22,7 @@ func (s *Store) Latency(ctx context.Context, q analytics.LatencyQuery) (out []an
 	w := where{}
 	w.add("at >= a AND at < b AND latency > 0")
 	w.equal("pixel_id", q.PixelID)
+	w.among("pixel_id", q.Pixels)
 	w.equal("partner", q.Partner)
 	err = s.snapshot(ctx, "read latencies", func(tx *sql.Tx) error {
 		rows, err := tx.QueryContext(ctx, table(pieces(starts, from, to)[0])+`SELECT partner, i, latency FROM steps CROSS JOIN syncs`+w.String()+` ORDER BY 1, 2`, w.args...)

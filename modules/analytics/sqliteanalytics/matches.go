@@ -66,6 +66,7 @@ func (s *Store) Readiness(ctx context.Context, q analytics.ReadinessQuery) ([]an
 	}
 	w := where{}
 	w.equal("pixel_id", q.PixelID)
+	w.among("pixel_id", q.Pixels)
 	w.equal("partner", q.Partner)
 	w.equal("name", q.Name)
 	w.between("received_at", q.Since, q.Until)

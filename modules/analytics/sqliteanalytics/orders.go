@@ -16,6 +16,7 @@ func (s *Store) Repeated(ctx context.Context, q analytics.RepeatedQuery) (out []
 	w := where{}
 	w.add("order_id <> '' AND name = 'purchase'")
 	w.equal("pixel_id", q.PixelID)
+	w.among("pixel_id", q.Pixels)
 	w.between("received_at", q.Since, q.Until)
 	err = s.snapshot(ctx, "find repeated orders", func(tx *sql.Tx) error {
 		rows, err := tx.QueryContext(ctx, `SELECT pixel_id, order_id, count(*), min(received_at), max(received_at) FROM events`+w.String()+

@@ -133,6 +133,21 @@ func (w *where) equal(column, value string) {
 	}
 }
 
+// among wants one of some values; nil wants nothing, and an empty list cannot be had.
+func (w *where) among(column string, values []string) {
+	switch {
+	case values == nil:
+	case len(values) == 0:
+		w.add("0")
+	default:
+		args := make([]any, len(values))
+		for i, v := range values {
+			args[i] = v
+		}
+		w.add(column+" IN (?"+strings.Repeat(", ?", len(args)-1)+")", args...)
+	}
+}
+
 // conditions have been checked: their dimensions are names of columns.
 func (w *where) conditions(prefix string, list []analytics.Condition) {
 	for _, c := range list {

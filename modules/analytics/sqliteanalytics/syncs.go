@@ -19,6 +19,7 @@ func (s *Store) Syncs(ctx context.Context, f analytics.SyncFilter) (page analyti
 	}
 	w := where{}
 	w.equal("pixel_id", f.PixelID)
+	w.among("pixel_id", f.Pixels)
 	w.equal("event_id", f.EventID)
 	w.equal("partner", f.Partner)
 	w.equal("outcome", string(f.Outcome))
