@@ -23,8 +23,8 @@ import (
 
 type whoKey struct{}
 
-// with carries who asks.
-func with(ctx context.Context, who principal) context.Context {
+// asking carries who asks.
+func asking(ctx context.Context, who principal) context.Context {
 	return context.WithValue(ctx, whoKey{}, who)
 }
 

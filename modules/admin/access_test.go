@@ -133,8 +133,8 @@ func TestNothingOfAnotherAdvertiserIsSeen(t *testing.T) {
 				}
 			}
 			for _, path := range paths {
-				for place, with := range others {
-					path = strings.ReplaceAll(path, place, with)
+				for place, what := range others {
+					path = strings.ReplaceAll(path, place, what)
 				}
 				for _, ask := range asks {
 					var got answer
@@ -156,7 +156,7 @@ func TestNothingOfAnotherAdvertiserIsSeen(t *testing.T) {
 				}
 			}
 		}
-		for _, path := range []string{"/", "/live", "/events", "/pixels", "/partners/:name", "/at-risk", "/match-readiness", "/ledger", "/attribution", "/dead/:queue", "/backfills", "/identities",
+		for _, path := range []string{"/", "/live", "/events", "/pixels", "/at-risk", "/match-readiness", "/ledger", "/attribution", "/dead/:queue", "/backfills", "/identities",
 			"/reports", "/reports/reconciliation", base + "/pixels", base + "/events", base + "/syncs", base + "/quarantine", base + "/dlq/:queue", base + "/queues/:queue/messages", base + "/backfills",
 			base + "/reports/top", base + "/reports/attribution", base + "/reports/attribution/paths", base + "/reports/ledger", base + "/reports/reconciliation", base + "/reports/at-risk", base + "/reports/match-readiness", base + "/reports/duplicates"} {
 			if role == Viewer && !seen[path] {
@@ -251,7 +251,7 @@ func TestNothingOfAnotherAdvertiserIsChanged(t *testing.T) {
 func TestTheStreamOfSomebodyConfinedHasOnlyTheirEvents(t *testing.T) {
 	b := open(t)
 	twoAdvertisers(t, b)
-	ctx := with(t.Context(), principal{Kind: "user", Role: Viewer, Advertisers: []string{"acme"}})
+	ctx := asking(t.Context(), principal{Kind: "user", Role: Viewer, Advertisers: []string{"acme"}})
 	newest, err := b.o.Events.Events(ctx, analytics.EventFilter{Limit: 1})
 	must(t, err)
 	f := analytics.EventFilter{After: newest.Newest, Limit: liveBatch}

@@ -146,7 +146,7 @@ func (w *browser) post(path string, form url.Values) answer {
 // as is a browser signed in with a role.
 func (b *bench) as(role Role) *browser {
 	b.t.Helper()
-	u, err := b.people.add(b.t.Context(), user{Login: string(role) + "@example.com", Role: role, Password: ""})
+	u, err := b.people.add(b.t.Context(), user{Login: string(role) + "@example.com", Role: role})
 	must(b.t, err)
 	secret, err := b.links.make(b.t.Context(), signIn, u.ID)
 	must(b.t, err)

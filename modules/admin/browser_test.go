@@ -15,7 +15,7 @@ import (
 // enter signs a browser in as a new user with a role.
 func (b *bench) enter(ctx context.Context, role Role) {
 	b.t.Helper()
-	u, err := b.people.add(b.t.Context(), fmt.Sprintf("%s-%p@example.com", role, ctx), role, "")
+	u, err := b.people.add(b.t.Context(), user{Login: fmt.Sprintf("%s-%p@example.com", role, ctx), Role: role})
 	must(b.t, err)
 	secret, err := b.links.make(b.t.Context(), signIn, u.ID)
 	must(b.t, err)

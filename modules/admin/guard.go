@@ -132,7 +132,7 @@ func (a *Admin) guard(r route) echo.HandlerFunc {
 			}
 		}
 		c.Set("who", who)
-		c.SetRequest(c.Request().WithContext(with(c.Request().Context(), who)))
+		c.SetRequest(c.Request().WithContext(asking(c.Request().Context(), who)))
 		if r.need != public {
 			if !who.known() {
 				return a.unknown(c)

@@ -126,7 +126,7 @@ func (a *Admin) checkSince(c *echo.Context) (time.Time, error) {
 }
 
 func (a *Admin) installationPage(c *echo.Context) error {
-	p, err := a.pixel(param(c, "id"))
+	p, err := a.pixel(c.Request().Context(), param(c, "id"))
 	if err != nil {
 		return err
 	}
@@ -149,7 +149,7 @@ func (a *Admin) installationPage(c *echo.Context) error {
 }
 
 func (a *Admin) getInstallation(c *echo.Context) error {
-	p, err := a.pixel(param(c, "id"))
+	p, err := a.pixel(c.Request().Context(), param(c, "id"))
 	if err != nil {
 		return err
 	}

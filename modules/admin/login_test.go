@@ -54,7 +54,7 @@ func TestASecondSetupLinkIsWorthlessOnceThereIsAUser(t *testing.T) {
 	b := open(t)
 	link, err := b.SetupURL(t.Context())
 	must(t, err)
-	_, err = b.people.add(t.Context(), user{Login: "ada", Role: Administrator, Password: ""})
+	_, err = b.people.add(t.Context(), user{Login: "ada", Role: Administrator})
 	must(t, err)
 	if got := b.browser().get(link[len(b.URL()):]); got.status != 410 {
 		t.Errorf("%d", got.status)
@@ -65,7 +65,7 @@ func TestNothingIsPrintedWhereSomebodyCanSignIn(t *testing.T) {
 	for name, prepare := range map[string]func(b *bench){
 		"a token is set": func(b *bench) { b.o.Config.Token = "x" },
 		"a user is there": func(b *bench) {
-			_, err := b.people.add(b.t.Context(), user{Login: "ada", Role: Administrator, Password: ""})
+			_, err := b.people.add(b.t.Context(), user{Login: "ada", Role: Administrator})
 			must(b.t, err)
 		},
 	} {
@@ -110,7 +110,7 @@ func TestOnlyOneOfManyGetsALink(t *testing.T) {
 func TestALinkIsGoodForItsPurposeOnlyAndForADay(t *testing.T) {
 	now := time.Now()
 	b := open(t, func(o *Options) { o.Now = func() time.Time { return now } })
-	u, err := b.people.add(t.Context(), user{Login: "ada", Role: Viewer, Password: ""})
+	u, err := b.people.add(t.Context(), user{Login: "ada", Role: Viewer})
 	must(t, err)
 	secret, err := b.links.make(t.Context(), setPassword, u.ID)
 	must(t, err)

@@ -15,7 +15,7 @@ import (
 // scopeAreas are the parts of the API, by the first words of their addresses.
 var scopeAreas = map[string]string{
 	"pixels": "pixels", "partners": "partners", "events": "events", "syncs": "events",
-	"queues": "queues", "dlq": "queues", "backfills": "backfills", "rehearsals": "backfills",
+	"queues": "queues", "dlq": "queues", "processes": "queues", "backfills": "backfills", "rehearsals": "backfills",
 	"reports": "reports", "identities": "identities", "quarantine": "identities",
 	"consent": "receipts", "erasures": "erasures", "audit": "audit", "users": "users", "tokens": "tokens",
 }

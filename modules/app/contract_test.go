@@ -218,6 +218,7 @@ func (c *caller) pixels() {
 	c.ask(http.MethodPatch, at, `{"name":"The second","domains":null,"retention":{"events_days":30}}`, 200)
 	c.wrong(http.MethodPatch, at, `{"no_such":1}`)
 	c.ask(http.MethodGet, at+"/snippet", nil, 200)
+	c.ask(http.MethodGet, at+"/installation", nil, 200)
 	c.ask(http.MethodGet, at+"/tag-manager.tpl", nil, 200)
 	c.ask(http.MethodPut, at+"/routes", `[{"partner":"ttd","event":"purchase","enabled":true,"params":{"adv":"a","tracker_id":"t"}}]`, 200)
 	c.wrong(http.MethodPut, at+"/routes", `[{"partner":"nobody","event":"purchase"}]`)
@@ -270,7 +271,7 @@ func (c *caller) events() {
 func (c *caller) reports() {
 	for _, path := range []string{
 		"at-risk", "timeseries", "timeseries?metric=revenue&step=hour&group_by=country", "top?dimension=country&country=US", "attribution?model=all", "attribution/paths",
-		"consent", "consent?step=hour", "match-readiness", "ledger", "reconciliation", "funnel?step=page_view&step=purchase&window=7d", "latency", "latency?step=hour", "duplicates",
+		"consent", "consent?step=hour", "match-readiness", "ledger", "reconciliation", "funnel?step=page_view&step=purchase&window=7d", "latency", "latency?step=hour", "duplicates", "loss",
 	} {
 		c.get("/reports/" + path)
 	}
@@ -299,6 +300,7 @@ func (c *caller) queuesAndLetters() {
 		return len(listed(c.get("/dlq/ttd"))) == 4 && len(listed(c.get("/queues/s2s:amazon/messages"))) == 4
 	})
 	c.get("/queues")
+	c.get("/processes")
 	first := listed(c.get("/queues/s2s:amazon/messages"))[0]
 	c.post("/queues/s2s:amazon/skip", map[string]any{"ids": []string{field(first, "id")}, "reason": "looked wrong"}, 200)
 	c.post("/queues/s2s:amazon/drain", `{"reason":"looked wrong","dry_run":true}`, 200)
