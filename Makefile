@@ -40,4 +40,4 @@ rolling: ## a fleet behind HAProxy is upgraded and rolled back under load, and n
 	PIXEL_LONG=1 go test -count=1 -timeout 30m -v -run TestRollingRestart ./bench/chaos
 
 identity: ## the profiles of a million identifiers against an offline union-find, and what a visitor takes
-	PIXEL_IDENTITY_IDS=1000000 go test ./modules/identity -run 'TestAPopulation|TestWhatAVisitor' -v -timeout 30m
+	PIXEL_IDENTITY_IDS=1130000 go test ./modules/identity -run 'TestAPopulation|TestWhatAVisitor' -v -timeout 30m

@@ -39,6 +39,7 @@ import (
 type workerOf struct {
 	visitors, events, rounds int
 	backlog                  int // 0: the real stores are left out
+	scale                    int // profiles that few are compared with; 0: they are not
 	profile                  string
 }
 
@@ -49,6 +50,11 @@ func benchWorker(ctx context.Context, of workerOf) error {
 	line := map[string]any{}
 	if err := perCore(ctx, of, line); err != nil {
 		return err
+	}
+	if of.scale > 0 {
+		if err := scale(ctx, of, line); err != nil {
+			return err
+		}
 	}
 	if of.backlog > 0 {
 		if err := throughput(ctx, of, line); err != nil {
