@@ -186,6 +186,9 @@ func pixelFrom(c *echo.Context, p settings.Pixel) (settings.Pixel, error) {
 	if err := keepsFrom(f, &p.Retention); err != nil {
 		return p, err
 	}
+	if err := owedFrom(f, &p.Attribution); err != nil {
+		return p, err
+	}
 	p.PrivacyURL, p.Country = strings.TrimSpace(f.Get("privacy_url")), strings.ToUpper(strings.TrimSpace(f.Get("country")))
 	return p, nil
 }
@@ -213,7 +216,7 @@ func (a *Admin) createPixelForm(c *echo.Context) error {
 // domains, texts and keys are gathered beside the one field that they are entered in.
 func formOf(p settings.Pixel, bad map[string]string) pixelFormData {
 	for _, key := range sortedKeys(bad) {
-		for prefix, field := range map[string]string{"domains/": "domains", "banner/texts": "banner_texts", "tag/click_ids": "click_ids", "processing/personal_keys": "personal_keys", "schemas/": "own_schema", "consent/segment_categories": "segment_categories"} {
+		for prefix, field := range map[string]string{"domains/": "domains", "banner/texts": "banner_texts", "tag/click_ids": "click_ids", "processing/personal_keys": "personal_keys", "attribution/conversions": "conversions", "schemas/": "own_schema", "consent/segment_categories": "segment_categories"} {
 			rest, ok := strings.CutPrefix(key, prefix)
 			switch {
 			case !ok:

@@ -227,13 +227,20 @@ func dlqReplay() *cobra.Command {
 		Short: "Put letters back into the queues they came from",
 		Long: `Puts letters back into the queues they came from, with their tries counted anew.
 Replaying one twice does no harm: an event is stored once, and a partner is sent
-once what it took. Input that was refused came from no queue and stays.`,
+once what it took. What a schema refused can go on once it is mended by --edit;
+other input that was refused came from no queue and stays.
+
+--edit is a JSON merge patch (RFC 7396) to each letter: of a partner's letters to
+params, account and event, of refused input to the event's properties.`,
+		Example: `  pixel dlq replay ttd --all --edit '{"params":{"tracker_id":"abc123x"}}'
+  pixel dlq replay validation --event purchase --edit '{"event":{"properties":{"currency":"EUR"}}}' --dry-run`,
 		Args: someBox,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return moveLetters(cmd, args, http.MethodPost, "/replay", "replayed")
 		},
 	}
 	moveFlags(cmd)
+	cmd.Flags().String("edit", "", "change each letter by this merge `patch` before it goes back")
 	return cmd
 }
 
@@ -300,10 +307,16 @@ func moveLetters(cmd *cobra.Command, args []string, method, path, done string) e
 	body := struct {
 		deadletters.Selection `json:",embed"`
 
-		DryRun bool   `json:"dry_run,omitzero"`
-		Limit  int    `json:"limit,omitzero"`
-		Cursor string `json:"cursor,omitzero"`
+		Edit   jsontext.Value `json:"edit,omitzero"`
+		DryRun bool           `json:"dry_run,omitzero"`
+		Limit  int            `json:"limit,omitzero"`
+		Cursor string         `json:"cursor,omitzero"`
 	}{Selection: s, Limit: 1000}
+	if f := cmd.Flags().Lookup("edit"); f != nil && f.Changed {
+		if body.Edit = jsontext.Value(f.Value.String()); !body.Edit.IsValid() || body.Edit.Kind() != '{' {
+			return usageError{fmt.Errorf("--edit must be a JSON object, such as {\"params\":{…}}")}
+		}
+	}
 	body.DryRun, _ = cmd.Flags().GetBool("dry-run")
 	if rate > 0 {
 		body.Limit = min(body.Limit, rate)
