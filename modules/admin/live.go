@@ -57,6 +57,9 @@ func pagePath(address string) string {
 func (a *Admin) liveEvents(c *echo.Context) error {
 	q := a.query(c)
 	f := analytics.EventFilter{PixelID: q.text("pixel_id"), Name: q.text("name"), Limit: liveBatch}
+	if state := q.text("consent"); state != "" {
+		f.Where = []analytics.Condition{{Dimension: "consent", Values: []string{q.choice("consent", state, "full", "partial")}}}
+	}
 	if err := q.err(); err != nil {
 		return err
 	}

@@ -4,11 +4,13 @@ import (
 	"cmp"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/labstack/echo/v5"
 
 	"github.com/miq/pixel/modules/analytics"
 	"github.com/miq/pixel/modules/event"
+	"github.com/miq/pixel/modules/httpserver"
 	"github.com/miq/pixel/modules/settings"
 )
 
@@ -16,6 +18,7 @@ type liveData struct {
 	Pixels  []settings.Pixel
 	PixelID string
 	Name    string
+	Consent string
 	Stream  string
 	Recent  []event.Event
 }
@@ -23,9 +26,15 @@ type liveData struct {
 func (a *Admin) livePage(c *echo.Context) error {
 	ctx, cancel := a.bounded(c)
 	defer cancel()
-	d := liveData{Pixels: a.pixels(ctx), PixelID: c.QueryParam("pixel_id"), Name: c.QueryParam("name")}
-	d.Stream = base + "/events/live" + asQuery("pixel_id", d.PixelID, "name", d.Name)
-	p, err := a.o.Events.Events(ctx, analytics.EventFilter{PixelID: d.PixelID, Name: d.Name, Limit: 25})
+	d := liveData{Pixels: a.pixels(ctx), PixelID: c.QueryParam("pixel_id"), Name: c.QueryParam("name"), Consent: c.QueryParam("consent")}
+	f := analytics.EventFilter{PixelID: d.PixelID, Name: d.Name, Limit: 25}
+	if d.Consent != string(event.Full) && d.Consent != string(event.Partial) {
+		d.Consent = ""
+	} else {
+		f.Where = []analytics.Condition{{Dimension: "consent", Values: []string{d.Consent}}}
+	}
+	d.Stream = base + "/events/live" + asQuery("pixel_id", d.PixelID, "name", d.Name, "consent", d.Consent)
+	p, err := a.o.Events.Events(ctx, f)
 	if err != nil {
 		return err
 	}
@@ -111,6 +120,12 @@ type eventData struct {
 	Pixel      settings.Pixel
 	Unsent     string // why it went to nobody
 	Properties string
+	// Summary says in one sentence what became of it at partners.
+	Summary string
+	// Made is the request to one partner, as it would be made now, where one was asked for.
+	Made    *testResult
+	MadeFor string
+	Curl    string // asks the API for the story
 }
 
 func (a *Admin) eventPage(c *echo.Context) error {
@@ -125,5 +140,39 @@ func (a *Admin) eventPage(c *echo.Context) error {
 	if len(s.Deliveries) == 0 {
 		d.Unsent = a.unsent(s.Event)
 	}
+	d.Summary = summary(s.Deliveries, d.Unsent)
+	d.Curl = `curl -H "Authorization: Bearer $PIXEL_TOKEN" ` + quoted(a.URL()+base+"/events/"+url.PathEscape(s.Event.ID)+asQuery("pixel_id", s.Event.PixelID))
+	if name := c.QueryParam("request"); name != "" {
+		if _, ok := a.partners.specs[name]; !ok {
+			return errNoPartner
+		}
+		if !me(c).Role.Allows(Marketer) {
+			return httpserver.NewProblem(http.StatusForbidden, "forbidden", "a request holds what was sent of the visitor: this needs the role marketer")
+		}
+		made := a.madeFor(ctx, s.Event, name)
+		d.Made, d.MadeFor = &made, name
+	}
 	return a.show(c, http.StatusOK, "event", view{Title: s.Event.Name, Nav: "events", Data: d})
+}
+
+// summary says in one sentence what became of an event at the partners.
+func summary(deliveries []outcome, unsent string) string {
+	if len(deliveries) == 0 {
+		return unsent
+	}
+	by := map[event.Outcome][]string{}
+	for _, d := range deliveries {
+		by[d.Outcome] = append(by[d.Outcome], d.Title)
+	}
+	var parts []string
+	for _, x := range []struct {
+		outcome event.Outcome
+		words   string
+	}{{event.Accepted, "accepted by"}, {event.Unverified, "taken by, though not yet verified by,"}, {waiting, "on its way to"}, {event.Retry, "to be tried again at"}, {event.Rejected, "refused by"}, {event.NotSent, "not sent to"}, {event.Dry, "made for, and not sent to,"}} {
+		if titles := by[x.outcome]; len(titles) > 0 {
+			parts = append(parts, x.words+" "+list(titles))
+		}
+	}
+	text := strings.Join(parts, "; ") + "."
+	return strings.ToUpper(text[:1]) + text[1:]
 }

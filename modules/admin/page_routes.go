@@ -1,11 +1,14 @@
 package admin
 
 import (
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
+	"github.com/go-json-experiment/json"
 	"github.com/labstack/echo/v5"
 
 	"github.com/miq/pixel/modules/routes"
@@ -113,6 +116,8 @@ func (a *Admin) saveRouteForm(c *echo.Context) error {
 	if !ok {
 		return errNoPartner
 	}
+	// A check says all that is wrong at once, and saves nothing.
+	check := posted.Get("check") != ""
 	wrong := readRules(posted, &r)
 	d := routeData{Pixel: p, N: atoi(posted.Get("n")), Route: r, Map: posted.Get("map"), Errors: map[string]string{}}
 	if d.N >= len(p.Routes) {
@@ -130,18 +135,31 @@ func (a *Admin) saveRouteForm(c *echo.Context) error {
 				d.Errors["params"] = strings.TrimPrefix(key, "params/") + " " + message
 			}
 		}
-		return a.routeView(c, http.StatusUnprocessableEntity, d)
+		if !check {
+			return a.routeView(c, http.StatusUnprocessableEntity, d)
+		}
 	}
 	if bad, ok := fieldErrors(wrong, ""); wrong != nil && ok {
-		d.Errors = bad
-		return a.routeView(c, http.StatusUnprocessableEntity, d)
+		maps.Copy(d.Errors, bad)
+		if !check {
+			return a.routeView(c, http.StatusUnprocessableEntity, d)
+		}
 	}
 	d.Route = r
-	if posted.Get("try") != "" {
+	if posted.Get("try") != "" || check || posted.Get("rehearse") != "" {
 		if bad := a.expressions.Check(r); len(bad) > 0 {
-			d.Errors, _ = fieldErrors(settings.Invalid(bad), "")
+			said, _ := fieldErrors(settings.Invalid(bad), "")
+			maps.Copy(d.Errors, said)
 			gatherMap(d.Errors)
-			return a.routeView(c, http.StatusUnprocessableEntity, d)
+			if !check {
+				return a.routeView(c, http.StatusUnprocessableEntity, d)
+			}
+		}
+		if check {
+			return a.routeView(c, http.StatusOK, d)
+		}
+		if posted.Get("rehearse") != "" {
+			return a.rehearseRoute(c, d)
 		}
 		result, err := a.try(c.Request().Context(), p, r)
 		if err != nil {
@@ -171,6 +189,37 @@ func (a *Admin) saveRouteForm(c *echo.Context) error {
 		return a.routeView(c, http.StatusUnprocessableEntity, d)
 	}
 	return a.done(c, "/pixels/"+p.ID+"#routes", "The route is saved. It takes effect in about a second.")
+}
+
+// rehearseRoute starts a rehearsal of the pixel with a route as it stands in the form,
+// over the last day.
+func (a *Admin) rehearseRoute(c *echo.Context, d routeData) error {
+	all := slices.Clone(d.Pixel.Routes)
+	if d.N < 0 {
+		all = append(all, d.Route)
+	} else {
+		all[d.N] = d.Route
+	}
+	change, err := json.Marshal(map[string]any{"routes": all})
+	if err != nil {
+		return err
+	}
+	job, err := a.startRehearsal(c.Request().Context(), me(c), rehearsalBody{PixelID: d.Pixel.ID, Since: a.now().Add(-24 * time.Hour), Until: a.now(), Change: change})
+	if bad, ok := fieldErrors(err, ""); err != nil && ok {
+		for _, key := range sortedKeys(bad) {
+			d.Errors[""] = bad[key]
+		}
+		return a.routeView(c, http.StatusUnprocessableEntity, d)
+	}
+	if err != nil {
+		return err
+	}
+	return a.done(c, "/backfills/"+job.ID, "The route is rehearsed on the last day's events, and not saved. Go back to the form to publish it.")
+}
+
+// Invalid reports whether anything in the form is wrong.
+func (d routeData) Invalid() bool {
+	return len(d.Errors) > 0 || slices.ContainsFunc(d.Fields, func(f field) bool { return f.Error != "" })
 }
 
 func (a *Admin) switchRouteForm(c *echo.Context) error {

@@ -25,6 +25,10 @@ type laneView struct {
 	Since    time.Time `json:"since,omitzero"`
 	Paused   string    `json:"paused,omitempty"`
 	InFlight int       `json:"in_flight"`
+	// Parallel is how many requests at a time are allowed now, and PerSecond how many a
+	// second; 0: as many as may be.
+	Parallel  int     `json:"parallel"`
+	PerSecond float64 `json:"per_second,omitzero"`
 	// Answers are the partner's last, newest first.
 	Answers []laneAnswer `json:"answers"`
 }
@@ -53,7 +57,7 @@ func laneOf(all []lanestatus.Status, name string) laneView {
 	if !running {
 		return laneView{Answers: []laneAnswer{}}
 	}
-	v := laneView{true, s.Breaker, s.Since, s.Paused, s.InFlight, []laneAnswer{}}
+	v := laneView{true, s.Breaker, s.Since, s.Paused, s.InFlight, s.Parallel, s.PerSecond, []laneAnswer{}}
 	for _, x := range s.Answers {
 		v.Answers = append(v.Answers, laneAnswer{x.At, x.Status, x.Events, x.Latency.Milliseconds(), x.Note})
 	}

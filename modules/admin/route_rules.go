@@ -12,8 +12,6 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/miq/pixel/modules/analytics"
-	"github.com/miq/pixel/modules/event"
-	"github.com/miq/pixel/modules/partner"
 	"github.com/miq/pixel/modules/routes"
 	"github.com/miq/pixel/modules/settings"
 )
@@ -74,6 +72,8 @@ type tried struct {
 	Sent  bool
 	Text  string
 	Told  string // as the partner is told of it, where that differs
+	// Request is the one that would be made.
+	Request *testMessage
 }
 
 // try asks a route about the newest event that it is for. What consent and switches say
@@ -92,26 +92,20 @@ func (a *Admin) try(ctx context.Context, p settings.Pixel, r settings.Route) (tr
 	}
 	e := page.Events[0]
 	out := tried{Event: e.ID, At: e.ReceivedAt}
-	r.Set(settings.On)
-	p.Routes = []settings.Route{r}
-	found := routes.Decide(&e, &p, routes.Rules{
-		Mode:  func(string) settings.Mode { return settings.On },
-		Needs: func(string) (partner.Needs, bool) { return partner.Needs{}, true },
-		Share: func(*event.Event, *settings.Pixel, string, partner.Needs) (event.Permission, string) {
-			return event.Allowed, ""
-		},
-		Expressions: a.expressions,
-	})
-	if len(found) == 0 {
+	d, ok := a.decided(&e, p, r)
+	if !ok {
 		out.Text = "The route does not take it."
 		return out, nil
 	}
-	d := found[0]
 	if out.Sent = d.Send; !d.Send {
 		out.Text = d.Message
 		return out, nil
 	}
 	out.Text = "The route takes it."
+	made := a.made(ctx, &e, p.Country, d)
+	if out.Request = made.Request; made.Request == nil {
+		out.Sent, out.Text = false, sentence("The route takes it, but "+a.partners.title(r.Partner)+" could not be told of it: "+made.Message)
+	}
 	if d.Mapped != nil {
 		body, err := json.Marshal(map[string]any{"name": d.Mapped.Name, "order": d.Mapped.Order, "properties": d.Mapped.Properties, "params": d.Params}, json.Deterministic(true))
 		if err != nil {

@@ -52,6 +52,9 @@ type outcome struct {
 	// Sentence says it to people.
 	Sentence string       `json:"sentence"`
 	Attempts []event.Sync `json:"attempts"`
+	// Link is where to do something about it, and Do what.
+	Link string `json:"-"`
+	Do   string `json:"-"`
 	// Match is how well the partner could match the event when it was routed; nil
 	// where it was not.
 	Match *match `json:"match,omitempty"`
@@ -357,7 +360,9 @@ func (a *Admin) deliveries(e event.Event, syncs []event.Sync, lanes []lanestatus
 			return cmp.Or(x.At.Compare(y.At), cmp.Compare(x.Attempt, y.Attempt))
 		})
 		last := list[len(list)-1]
-		out = append(out, outcome{Partner: name, Title: a.partners.title(name), Outcome: last.Outcome, Sentence: a.sentence(last), Attempts: list})
+		o := outcome{Partner: name, Title: a.partners.title(name), Outcome: last.Outcome, Sentence: a.sentence(last), Attempts: list}
+		o.Link, o.Do = remedy(last)
+		out = append(out, o)
 	}
 	if p, ok := a.o.Settings.Pixel(e.PixelID); ok && a.now().Sub(e.ReceivedAt) < patience && p.Processing.Forwards(&e.Enrichment) {
 		for _, r := range p.Routes {

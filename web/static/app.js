@@ -69,6 +69,39 @@
     if (e.target.matches("[data-all]")) for (const box of all("input[name=id]", e.target.form)) box.checked = e.target.checked;
   });
 
+  // Forms that are checked while they are filled in: the server reads them as it would when
+  // they are saved, and what it says of the fields that were touched is put beside them.
+  for (const form of all("form[data-check]")) {
+    const touched = new Set();
+    let asked = 0;
+    form.addEventListener("change", async (e) => {
+      if (!e.target.id) return;
+      touched.add(e.target.id);
+      const n = ++asked, body = new URLSearchParams(new FormData(form));
+      body.set("check", "1");
+      const answer = await fetch(form.action, { method: "POST", body, headers: { Accept: "text/html" } }).catch(() => null);
+      if (!answer || n !== asked || ![200, 422].includes(answer.status)) return;
+      const there = new DOMParser().parseFromString(await answer.text(), "text/html");
+      for (const id of touched) {
+        const mine = document.getElementById(id)?.closest(".field"), theirs = there.getElementById(id)?.closest(".field");
+        if (!mine || !theirs) continue;
+        const error = one(".field-error", theirs), control = document.getElementById(id);
+        one(".field-error", mine)?.remove();
+        mine.classList.toggle("has-error", !!error);
+        control.toggleAttribute("aria-invalid", false);
+        control.removeAttribute("aria-describedby");
+        if (!error) continue;
+        if (!error.id) error.id = "e-" + id;
+        error.setAttribute("role", "status");
+        mine.append(document.importNode(error, true));
+        control.setAttribute("aria-invalid", "true");
+        control.setAttribute("aria-describedby", error.id);
+      }
+    });
+  }
+  // A form that was not taken says why, in the part that asked.
+  document.addEventListener("htmx:beforeSwap", (e) => { if (e.detail.xhr.status === 422) e.detail.shouldSwap = true; });
+
   // Keyboard.
   let prefix = false;
   const go = { o: "/", l: "/live", e: "/events", r: "/reports", p: "/pixels", a: "/partners", q: "/queues" };
@@ -214,6 +247,7 @@
       put("value", money(ev.value, ev.currency));
       put("consent", ev.consent);
       one("[data-f=consent]", row).classList.add({ full: "ok", partial: "warn" }[ev.consent] || "plain");
+      one("[data-f=synced]", row).dataset.synced = ev.pixel_id + " " + ev.id;
       rows.prepend(row);
       while (rows.rows.length > 200) rows.lastElementChild.remove();
       document.getElementById("live-empty")?.remove();
@@ -227,6 +261,34 @@
       if (paused) { held.push(ev); if (held.length > 500) held.shift(); watching(); } else add(ev);
     };
     addEventListener("pagehide", () => stream.close());
+    // What partners said follows seconds later; the rows that are shown are asked about.
+    const marks = { accepted: ["ok", "✓"], unverified: ["plain", "✓?"], retry: ["warn", "↻"], rejected: ["bad", "✗"], not_sent: ["plain", "–"], dry: ["warn", "dry"] };
+    const outcomes = async () => {
+      const open = all("[data-synced]", rows);
+      if (document.hidden || paused || !open.length) return;
+      const answer = await fetch(live.dataset.syncs + "&since=10m", { headers: { Accept: "application/json" } }).catch(() => null);
+      if (!answer || !answer.ok) return;
+      const by = new Map();
+      for (const s of (await answer.json()).items) {
+        const key = s.pixel_id + " " + s.event_id, known = by.get(key) || new Map();
+        if (!known.has(s.partner)) known.set(s.partner, s);
+        by.set(key, known);
+      }
+      for (const cell of open) {
+        const known = by.get(cell.dataset.synced);
+        if (!known || cell.childElementCount === known.size && cell.dataset.last === [...known.values()].map((s) => s.outcome).join()) continue;
+        cell.dataset.last = [...known.values()].map((s) => s.outcome).join();
+        cell.replaceChildren(...[...known.values()].flatMap((s) => {
+          const b = document.createElement("span"), [kind, sign] = marks[s.outcome] || ["plain", ""];
+          b.className = "badge " + kind;
+          b.textContent = sign + " " + s.partner;
+          b.title = [s.outcome.replace("_", " "), s.message].filter(Boolean).join(": ");
+          return [b, " "];
+        }));
+      }
+    };
+    outcomes();
+    setInterval(outcomes, 3000);
     pause.hidden = false;
     pause.addEventListener("click", () => {
       paused = !paused;
