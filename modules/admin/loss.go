@@ -5,6 +5,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -140,7 +141,8 @@ func (a *Admin) lossLately(ctx context.Context, pixel string) (lossReading, erro
 	a.lossKept.mu.Lock()
 	defer a.lossKept.mu.Unlock()
 	now := a.now()
-	if k, ok := a.lossKept.last[pixel]; ok && now.Sub(k.at) < lossAge && now.Sub(k.at) >= 0 {
+	key := strings.Join(append([]string{pixel}, whoOf(ctx).Advertisers...), "\x00") // what others may see is not for all
+	if k, ok := a.lossKept.last[key]; ok && now.Sub(k.at) < lossAge && now.Sub(k.at) >= 0 {
 		return k.reading, nil
 	}
 	r, err := a.loss(ctx, pixel, now.Add(-24*time.Hour), now)
@@ -150,7 +152,7 @@ func (a *Admin) lossLately(ctx context.Context, pixel string) (lossReading, erro
 	if a.lossKept.last == nil || len(a.lossKept.last) > 1000 {
 		a.lossKept.last = map[string]lossKept{}
 	}
-	a.lossKept.last[pixel] = lossKept{now, r}
+	a.lossKept.last[key] = lossKept{now, r}
 	return r, nil
 }
 

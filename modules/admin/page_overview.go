@@ -171,7 +171,7 @@ func (a *Admin) overview(ctx context.Context, d *overviewData) error {
 		rate := float64(taken) / float64(n)
 		d.Success = &rate
 	}
-	if last, err := a.o.Ledger.Last(); err == nil {
+	if last, err := a.o.Ledger.Last(); err == nil && !whoOf(ctx).Confined() {
 		d.Checked = last.At
 		for _, f := range last.Differences {
 			d.Unaccounted += max(f.N, -f.N)
