@@ -33,6 +33,7 @@ import (
 	"github.com/miq/pixel/modules/queue"
 	"github.com/miq/pixel/modules/routes"
 	"github.com/miq/pixel/modules/schema"
+	"github.com/miq/pixel/modules/secret"
 	"github.com/miq/pixel/modules/settings"
 	"github.com/miq/pixel/modules/state"
 )
@@ -43,6 +44,7 @@ type Options struct {
 	Config    config.Admin
 	Collector config.Collector // for the addresses in the tag
 	Settings  *settings.Store
+	Box       *secret.Box     // seals the secrets of second factors
 	Vault     *delivery.Vault // nil: tokens are this process's own
 	State     state.Store
 	Events    analytics.Reader
@@ -84,6 +86,7 @@ type Admin struct {
 	hasher      hasher
 	audit       audit
 	sessions    *scs.SessionManager
+	signins     *collection[signedIn]
 	partners    *roster
 	backfills   *backfill.Jobs // the book of them; workers do them
 	schemas     *schema.Checker
@@ -116,6 +119,7 @@ func New(o Options) (*Admin, error) {
 		hasher:   newHasher(),
 		audit:    newAudit(o.State, o.Now, o.Log),
 		sessions: newSessions(o.State, o.Config.PublicURL),
+		signins:  newCollection[signedIn](o.State, "signins"),
 		partners: newRoster(o.Adapters),
 		crossing: http.NewCrossOriginProtection(),
 		logins: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -225,11 +229,11 @@ func (a *Admin) URL() string {
 // SetupURL makes a link to set the first administrator's name and password
 // with. It works once, and only while there is no user.
 func (a *Admin) SetupURL(ctx context.Context) (string, error) {
-	secret, err := a.links.make(ctx, firstUser, "")
+	token, err := a.links.make(ctx, firstUser, "")
 	if err != nil {
 		return "", err
 	}
-	return a.URL() + "/setup?token=" + secret, nil
+	return a.URL() + "/setup?token=" + token, nil
 }
 
 // LoginLink makes an administrator called "demo" if there is no user at all,
@@ -253,9 +257,9 @@ func (a *Admin) LoginLink(ctx context.Context) (string, error) {
 		}
 		id = u.ID
 	}
-	secret, err := a.links.make(ctx, signIn, id)
+	token, err := a.links.make(ctx, signIn, id)
 	if err != nil {
 		return "", err
 	}
-	return a.URL() + "/welcome?token=" + secret, nil
+	return a.URL() + "/welcome?token=" + token, nil
 }

@@ -19,19 +19,20 @@ func (a *Admin) openapi(c *echo.Context) error {
 
 // userView is a user without secrets.
 type userView struct {
-	ID          string    `json:"id"`
-	Login       string    `json:"login"`
-	Role        Role      `json:"role"`
-	Advertisers []string  `json:"advertisers"` // empty: all
-	HasPassword bool      `json:"has_password"`
-	CreatedAt   time.Time `json:"created_at"`
+	ID           string    `json:"id"`
+	Login        string    `json:"login"`
+	Role         Role      `json:"role"`
+	Advertisers  []string  `json:"advertisers"` // empty: all
+	HasPassword  bool      `json:"has_password"`
+	SecondFactor bool      `json:"second_factor"`
+	CreatedAt    time.Time `json:"created_at"`
 	// Link is a one-time address to set a password with; only in the answer
 	// that made it.
 	Link string `json:"link,omitempty"`
 }
 
 func viewOf(u user) userView {
-	return userView{ID: u.ID, Login: u.Login, Role: u.Role, Advertisers: nonNil(u.Advertisers), HasPassword: u.Password != "", CreatedAt: u.CreatedAt}
+	return userView{ID: u.ID, Login: u.Login, Role: u.Role, Advertisers: nonNil(u.Advertisers), HasPassword: u.Password != "", SecondFactor: u.Factor != nil && u.Factor.On, CreatedAt: u.CreatedAt}
 }
 
 // tokenView is a token without its digest.

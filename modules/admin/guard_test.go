@@ -16,6 +16,7 @@ public   GET    /static/*
 public   GET    /favicon.ico
 public   GET    /login
 public   POST   /login
+public   POST   /login/code
 public   POST   /logout
 public   GET    /setup
 public   POST   /setup
@@ -58,6 +59,11 @@ admin    POST   /dead/:queue/replay
 admin    POST   /dead/:queue/drop
 viewer   GET    /account
 viewer   POST   /account/password
+viewer   POST   /account/factor
+viewer   POST   /account/factor/prove
+viewer   POST   /account/factor/off
+viewer   POST   /account/sessions/:id/end
+admin    POST   /people/:id/factor/off
 admin    GET    /people
 admin    POST   /people
 admin    POST   /people/:id/role

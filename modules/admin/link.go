@@ -26,6 +26,7 @@ const (
 	firstUser   linkKind = "first_user"   // makes the first administrator
 	setPassword linkKind = "set_password" // sets a user's password
 	signIn      linkKind = "sign_in"      // signs a user in
+	secondStep  linkKind = "second_step"  // lets a user enter a code, after the password
 )
 
 const linkTTL = 24 * time.Hour
@@ -39,8 +40,13 @@ type links struct {
 func linkKey(secret string) string { return "admin:link:" + digest(secret) }
 
 func (l links) make(ctx context.Context, kind linkKind, userID string) (secret string, err error) {
+	return l.makeFor(ctx, kind, userID, linkTTL)
+}
+
+// makeFor is make of a link that works for a shorter time.
+func (l links) makeFor(ctx context.Context, kind linkKind, userID string, ttl time.Duration) (secret string, err error) {
 	secret = rand.Text()
-	body, err := json.Marshal(link{kind, userID, l.now().Add(linkTTL).UTC()})
+	body, err := json.Marshal(link{kind, userID, l.now().Add(ttl).UTC()})
 	if err != nil {
 		return "", err
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/miq/pixel/modules/ledger"
 	"github.com/miq/pixel/modules/partner"
 	"github.com/miq/pixel/modules/queue"
+	"github.com/miq/pixel/modules/secret"
 	"github.com/miq/pixel/modules/settings"
 	"github.com/miq/pixel/modules/state"
 )
@@ -34,6 +35,7 @@ type Params struct {
 	Collector config.Collector
 	Partners  map[string]config.Partner
 	Settings  *settings.Store
+	Box       *secret.Box
 	Vault     *delivery.Vault
 	State     state.Store
 	Events    analytics.Reader
@@ -62,7 +64,7 @@ type Params struct {
 func provide(p Params) (*Admin, error) {
 	a, err := New(Options{
 		Config: p.Config, Collector: p.Collector, Partners: p.Partners,
-		Settings: p.Settings, Vault: p.Vault, State: p.State, Events: p.Events, Receipts: p.Receipts, Credits: p.Credits, People: p.People, Book: p.Book, Erasures: p.Erasures, Finder: p.Finder, Eraser: p.Eraser, Decider: p.Decider, Queues: p.Queues, Push: p.Queue.Push, Ledger: p.Ledger, Adapters: p.Adapters,
+		Settings: p.Settings, Box: p.Box, Vault: p.Vault, State: p.State, Events: p.Events, Receipts: p.Receipts, Credits: p.Credits, People: p.People, Book: p.Book, Erasures: p.Erasures, Finder: p.Finder, Eraser: p.Eraser, Decider: p.Decider, Queues: p.Queues, Push: p.Queue.Push, Ledger: p.Ledger, Adapters: p.Adapters,
 		Checks: p.Checks, Leaving: p.Leaving, Build: p.Process.Version + " " + p.Process.Commit, Tracer: p.Tracing.Tracer("admin"), Metrics: p.Metrics, Log: p.Log,
 		Out: p.Out,
 	})

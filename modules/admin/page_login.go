@@ -60,11 +60,10 @@ func (a *Admin) login(c *echo.Context) error {
 	if err := a.limit.forget(ctx, c.RealIP(), d.Login); err != nil {
 		return err
 	}
-	if err := a.signIn(c, u); err != nil {
-		return err
+	if u.Factor == nil || !u.Factor.On {
+		a.logins.WithLabelValues("ok").Inc()
 	}
-	a.logins.WithLabelValues("ok").Inc()
-	return c.Redirect(http.StatusSeeOther, d.Next)
+	return a.enter(c, u, d.Next)
 }
 
 func (a *Admin) logout(c *echo.Context) error {
@@ -167,10 +166,8 @@ func (a *Admin) setup(c *echo.Context) error {
 	if err := a.audit.record(ctx, principal{Kind: "user", ID: u.ID, Name: u.Login}, "user.password", u.ID, "set by a one-time link"); err != nil {
 		return err
 	}
-	if err := a.signIn(c, u); err != nil {
-		return err
-	}
-	return a.done(c, "/", "Welcome. You are signed in.")
+	a.notice(c, "Welcome. You are signed in.")
+	return a.enter(c, u, "/")
 }
 
 // welcome signs in by a link that was printed where only its owner can read.
@@ -193,74 +190,5 @@ func (a *Admin) welcome(c *echo.Context) error {
 	if !ok {
 		return a.gone(c)
 	}
-	if err := a.signIn(c, u); err != nil {
-		return err
-	}
-	return c.Redirect(http.StatusSeeOther, "/")
-}
-
-type accountData struct {
-	HasPassword bool
-	Errors      map[string]string
-}
-
-func (a *Admin) accountPage(c *echo.Context) error {
-	u, _, _, err := a.people.users.get(c.Request().Context(), me(c).ID)
-	if err != nil {
-		return err
-	}
-	return a.show(c, http.StatusOK, "account", view{Title: "Your account", Nav: "account", Data: accountData{u.Password != "", nil}})
-}
-
-func (a *Admin) passwordForm(c *echo.Context) error {
-	ctx := c.Request().Context()
-	u, _, ok, err := a.people.users.get(ctx, me(c).ID)
-	if err != nil {
-		return err
-	}
-	if !ok {
-		return errNoUser // an API token has no password
-	}
-	d := accountData{u.Password != "", map[string]string{}}
-	if d.HasPassword {
-		ok, err := a.limit.admit(ctx, c.RealIP(), u.Login)
-		if err != nil {
-			return err
-		}
-		if ok {
-			ok, err = a.hasher.matches(ctx, c.FormValue("current"), u.Password)
-			if err != nil {
-				return err
-			}
-		}
-		if !ok {
-			d.Errors["current"] = "is not your password"
-		}
-	}
-	password := c.FormValue("password")
-	if bad, ok := errors.AsType[settings.Invalid](checkPassword(password, u.Login)); ok {
-		d.Errors["password"] = bad[0].Message
-	} else if password != c.FormValue("again") {
-		d.Errors["again"] = "is not the same"
-	}
-	if len(d.Errors) > 0 {
-		return a.show(c, http.StatusUnprocessableEntity, "account", view{Title: "Your account", Nav: "account", Data: d})
-	}
-	hash, err := a.hasher.hash(ctx, password)
-	if err != nil {
-		return err
-	}
-	if _, u, err = a.people.change(ctx, u.ID, func(u *user) { u.Password = hash }); err != nil {
-		return err
-	}
-	if err := a.limit.forget(ctx, c.RealIP(), u.Login); err != nil {
-		return err
-	}
-	if err := a.audit.record(ctx, me(c), "user.password", u.ID, ""); err != nil {
-		return err
-	}
-	if err := a.signIn(c, u); err != nil {
-		return err
-	}
-	return a.done(c, "/account", "Your password is changed. Other sessions of yours have ended.")
+	return a.enter(c, u, "/")
 }

@@ -26,9 +26,10 @@ type user struct {
 	Login string `json:"login"`
 	Role  Role   `json:"role"`
 	// Advertisers confine somebody to these advertisers' pixels; none: all.
-	Advertisers []string  `json:"advertisers,omitempty"`
-	Password    string    `json:"password,omitempty"` // argon2id; empty until the first is set
-	CreatedAt   time.Time `json:"created_at"`
+	Advertisers []string      `json:"advertisers,omitempty"`
+	Password    string        `json:"password,omitempty"` // argon2id; empty until the first is set
+	Factor      *secondFactor `json:"factor,omitempty"`
+	CreatedAt   time.Time     `json:"created_at"`
 	// Generation ends all sessions of an older one: it grows with each change of
 	// password or role.
 	Generation int `json:"generation"`
@@ -170,6 +171,21 @@ func (p *people) change(ctx context.Context, id string, edit func(*user)) (befor
 		}
 	}
 	return before, after, p.users.put(ctx, id, revision, after)
+}
+
+// note writes a user as edit leaves it, and leaves the sessions alone.
+func (p *people) note(ctx context.Context, id string, edit func(*user) error) error {
+	u, revision, ok, err := p.users.get(ctx, id)
+	if err == nil && !ok {
+		err = errNoUser
+	}
+	if err != nil {
+		return err
+	}
+	if err := edit(&u); err != nil {
+		return err
+	}
+	return p.users.put(ctx, id, revision, u)
 }
 
 func (p *people) removeUser(ctx context.Context, id string) (user, error) {

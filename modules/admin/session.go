@@ -87,6 +87,9 @@ func (a *Admin) sessionUser(ctx context.Context) (user, bool, error) {
 	if err != nil || !ok || u.Generation != a.sessions.GetInt(ctx, "generation") {
 		return user{}, false, err
 	}
+	if ok, err = a.alive(ctx, a.sessions.GetString(ctx, "session"), u); err != nil || !ok {
+		return user{}, false, err
+	}
 	return u, true, nil
 }
 
@@ -97,6 +100,16 @@ func (a *Admin) signIn(c *echo.Context, u user) error {
 	if err := a.sessions.RenewToken(ctx); err != nil {
 		return err
 	}
+	if old := a.sessions.GetString(ctx, "session"); old != "" {
+		if err := a.signins.remove(ctx, old); err != nil {
+			return err
+		}
+	}
+	id, err := a.begin(c, u)
+	if err != nil {
+		return err
+	}
+	a.sessions.Put(ctx, "session", id)
 	a.sessions.Put(ctx, "user", u.ID)
 	a.sessions.Put(ctx, "generation", u.Generation)
 	token, expiry, err := a.sessions.Commit(ctx)
@@ -109,6 +122,11 @@ func (a *Admin) signIn(c *echo.Context, u user) error {
 
 func (a *Admin) signOut(c *echo.Context) error {
 	ctx := c.Request().Context()
+	if id := a.sessions.GetString(ctx, "session"); id != "" {
+		if err := a.signins.remove(ctx, id); err != nil {
+			return err
+		}
+	}
 	if err := a.sessions.Destroy(ctx); err != nil {
 		return err
 	}

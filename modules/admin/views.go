@@ -141,9 +141,14 @@ func local(address string) string {
 
 const noticeCookie = "pixel_notice"
 
+// notice leaves a sentence for the next page that is shown.
+func (a *Admin) notice(c *echo.Context, text string) {
+	c.SetCookie(&http.Cookie{Name: noticeCookie, Value: url.QueryEscape(text), Path: "/", MaxAge: 60, HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: a.sessions.Cookie.Secure})
+}
+
 // done goes to a page that says what was done.
 func (a *Admin) done(c *echo.Context, to, notice string) error {
-	c.SetCookie(&http.Cookie{Name: noticeCookie, Value: url.QueryEscape(notice), Path: "/", MaxAge: 60, HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: a.sessions.Cookie.Secure})
+	a.notice(c, notice)
 	if c.Request().Header.Get("HX-Request") != "" {
 		// A script would follow the redirect itself, and put the page into the page.
 		c.Response().Header().Set("HX-Redirect", to)
