@@ -18,6 +18,15 @@ func faults() []fault {
 		{name: "kill -9 of worker and dispatcher", stand: plan{resends: true}, short: true, harm: func(ctx context.Context, s *stand) error {
 			return times(ctx, 3, func(int) error { return s.back.restart(ctx, 300*time.Millisecond) })
 		}},
+		{name: "kill -9 of the worker alone, on ClickHouse", stand: plan{apart: true}, harm: func(ctx context.Context, s *stand) error {
+			return times(ctx, 3, func(int) error { return s.apart[0].restart(ctx, 300*time.Millisecond) })
+		}},
+		{name: "kill -9 of the dispatcher alone, on ClickHouse", stand: plan{apart: true, resends: true}, harm: func(ctx context.Context, s *stand) error {
+			return times(ctx, 3, func(int) error { return s.apart[1].restart(ctx, 300*time.Millisecond) })
+		}},
+		{name: "kill -9 of ClickHouse", stand: plan{apart: true}, harm: func(ctx context.Context, s *stand) error {
+			return times(ctx, 2, func(int) error { return s.engine.restart(ctx, time.Second) })
+		}},
 		{name: "kill -9 of everything, embedded", stand: plan{embedded: true, resends: true}, short: true, harm: func(ctx context.Context, s *stand) error {
 			return times(ctx, 3, func(int) error { return s.back.restart(ctx, 300*time.Millisecond) })
 		}},

@@ -180,7 +180,7 @@ func print(out io.Writer, results []result) {
 // try breaks one thing on a stand of its own.
 func try(ctx context.Context, f fault, dir, binary string, short bool) (result, error) {
 	start := time.Now()
-	ctx, cancel := context.WithTimeout(ctx, 6*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Minute)
 	defer cancel()
 	s, err := build(ctx, dir, binary, f.stand)
 	if err != nil {

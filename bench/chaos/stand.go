@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -19,6 +20,7 @@ import (
 // plan says what a stand is made of.
 type plan struct {
 	embedded bool   // all roles in one process on the embedded store
+	apart    bool   // each role a process of its own, on ClickHouse, since they share what is stored
 	fsync    string // of Redis: everysec or always
 	cluster  bool   // three masters with a replica each
 	proxy    bool   // a bad network between the roles and Redis
@@ -44,7 +46,9 @@ type stand struct {
 	redis   []*process
 	network *network
 	front   []*process // collectors
-	back    *process   // worker, dispatcher and console
+	back    *process   // worker, dispatcher and console; where they are apart, the console
+	apart   []*process // the worker and the dispatcher, where they are apart
+	engine  *process   // ClickHouse
 	urls    []string
 	api     string
 	ops     []string // of all roles, the console's first
@@ -81,14 +85,32 @@ func build(ctx context.Context, dir, binary string, p plan) (_ *stand, err error
 		common = append(common, at...)
 	}
 	back, front := "worker,dispatcher,admin", 2
-	if p.embedded {
+	switch {
+	case p.embedded:
 		back, front = "all", 0
+	case p.apart:
+		back = "admin"
+		at, err := s.clickhouse(ctx)
+		if err != nil {
+			return nil, err
+		}
+		common = append(common, at)
 	}
 	if s.back, err = s.role(ctx, "back", back, common); err != nil {
 		return nil, err
 	}
 	if err := s.settle(ctx); err != nil {
 		return nil, err
+	}
+	for _, role := range []string{"worker", "dispatcher"} {
+		if !p.apart {
+			break
+		}
+		one, err := s.role(ctx, role, role, common)
+		if err != nil {
+			return nil, err
+		}
+		s.apart = append(s.apart, one)
 	}
 	for i := range front {
 		if err := s.mount(fmt.Sprintf("collector%d", i+1)); err != nil {
@@ -226,10 +248,15 @@ func (s *stand) fill(i int) error {
 
 func (s *stand) collectors() []string { return s.urls }
 
+// all are the processes that were started.
+func (s *stand) all() []*process {
+	return slices.Concat([]*process{s.back}, s.apart, s.front, s.redis, []*process{s.engine})
+}
+
 // tail is what everybody said last, for whoever must find out why.
 func (s *stand) tail() string {
 	var b strings.Builder
-	for _, p := range append(append([]*process{s.back}, s.front...), s.redis...) {
+	for _, p := range s.all() {
 		if p != nil {
 			fmt.Fprintf(&b, "--- %s\n%s\n", p.name, p.said(1500))
 		}
@@ -238,7 +265,7 @@ func (s *stand) tail() string {
 }
 
 func (s *stand) close() {
-	for _, p := range append(append([]*process{s.back}, s.front...), s.redis...) {
+	for _, p := range s.all() {
 		if p != nil {
 			p.kill()
 		}

@@ -150,7 +150,7 @@ func metrics(ops string) ([]byte, error) {
 // verify waits until all is done, and compares the sets.
 func (s *stand) verify(ctx context.Context, l *load) (result, error) {
 	r := result{sent: int(l.sent.Load()), refused: int(l.refused.Load()), acknowledged: len(l.acknowledged), outage: l.gap}
-	if err := until(ctx, 2*time.Minute, "the queues are empty", func() error { return s.drained(ctx) }); err != nil {
+	if err := until(ctx, 6*time.Minute, "the queues are empty", func() error { return s.drained(ctx) }); err != nil {
 		return r, err
 	}
 	note := func(format string, args ...any) { r.notes = append(r.notes, fmt.Sprintf(format, args...)) }
@@ -265,7 +265,11 @@ func (s *stand) stored(ctx context.Context) (map[string]int, error) {
 // archived counts the events in the archive. One that a worker died over may be
 // there twice; whoever reads it goes by the id.
 func (s *stand) archived(ctx context.Context) (map[string]int, error) {
-	a, _, err := filearchive.New(filepath.Join(s.dir, "back", "archive"), lake.Options{})
+	who := s.back
+	if s.plan.apart {
+		who = s.apart[0]
+	}
+	a, _, err := filearchive.New(filepath.Join(s.dir, who.name, "archive"), lake.Options{})
 	if err != nil {
 		return nil, err
 	}
