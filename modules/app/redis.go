@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -23,7 +24,9 @@ import (
 
 // redisModule provides the client, and watches how the servers keep what they
 // acknowledge.
-func redisModule(c config.Redis) fx.Option {
+//
+// A process with a copy of the settings starts without them.
+func redisModule(c config.Redis, copy settings.Copy) fx.Option {
 	if c.URL == "" {
 		return fx.Options()
 	}
@@ -44,7 +47,10 @@ func redisModule(c config.Redis) fx.Option {
 			clock := newClockWatch(client, log, metrics)
 			lc.Append(fx.StartStopHook(func(ctx context.Context) error {
 				if err := redisclient.Ping(ctx, client); err != nil {
-					return err
+					if !errors.Is(err, redisclient.ErrAway) || !copy.Exists() {
+						return err
+					}
+					log.Warn("redis is away; this process starts without it", "error", err)
 				}
 				w.start()
 				clock.start()

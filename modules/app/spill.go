@@ -14,6 +14,7 @@ import (
 	"github.com/miq/pixel/modules/health"
 	"github.com/miq/pixel/modules/queue"
 	"github.com/miq/pixel/modules/queue/sqlitequeue"
+	"github.com/miq/pixel/modules/settings"
 	"github.com/miq/pixel/modules/spill"
 	"github.com/miq/pixel/modules/sqlitedb"
 )
@@ -28,6 +29,16 @@ func spilling(c config.Config) fx.Option {
 		fx.Supply(health.Spared(true)),
 		fx.Provide(func(p spillParams) (spillResult, error) { return newSpill(p, c) }),
 	)
+}
+
+// settingsCopy is where a collector keeps the pixels beside its spill, so that it
+// takes events also if it starts while Redis is away. Other roles can do nothing
+// without Redis, and a dispatcher must not go by what a partner once was.
+func settingsCopy(c config.Config) settings.Copy {
+	if roles := c.Roles(); !c.Spills() || len(roles) != 1 {
+		return ""
+	}
+	return settings.Copy(filepath.Join(c.DataDir, "spill", "pixels.json"))
 }
 
 type spillParams struct {

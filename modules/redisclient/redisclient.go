@@ -83,6 +83,9 @@ func tlsConfig(c config.TLSFiles) (*tls.Config, error) {
 	return t, nil
 }
 
+// ErrAway says that no server answers, which may pass by itself.
+var ErrAway = errors.New("the server does not answer")
+
 // Ping asks for an answer, and says in plain words what stands in the way.
 func Ping(ctx context.Context, client redis.UniversalClient) error {
 	err := client.Ping(ctx).Err()
@@ -100,7 +103,7 @@ func Ping(ctx context.Context, client redis.UniversalClient) error {
 	case errors.As(err, &network) && network.Op == "remote error":
 		return fmt.Errorf("redis.tls: the server ended the handshake, perhaps because it wants a certificate of ours: %w", err)
 	}
-	return fmt.Errorf("redis.url: the server does not answer: %w", err)
+	return fmt.Errorf("redis.url: %w: %w", ErrAway, err)
 }
 
 // Log takes the library's own complaints about connections, which our roles

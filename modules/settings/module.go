@@ -36,11 +36,12 @@ type params struct {
 	Box       *secret.Box
 	Process   Process
 	Ahead     Ahead `optional:"true"`
+	Copy      Copy  `optional:"true"`
 	Log       *slog.Logger
 }
 
 func provide(p params) *Store {
-	s := New(p.Docs, p.Box, p.Log)
+	s := WithCopy(p.Docs, p.Box, p.Log, p.Copy)
 	p.Process.Ahead = p.Ahead
 	a := s.Announcer(p.Keys, p.Process, p.Log)
 	p.Lifecycle.Append(fx.StartStopHook(s.Start, s.Stop))

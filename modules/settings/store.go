@@ -38,10 +38,13 @@ type Store struct {
 
 	receipts receipts
 
-	saving sync.Mutex // one refresh at a time
-	now    atomic.Pointer[snapshot]
-	stop   context.CancelFunc
-	done   chan struct{}
+	copy      Copy
+	saving    sync.Mutex // one refresh at a time; of these too:
+	confirmed time.Time  // when copy was last in line
+	uncopied  bool       // it cannot be written
+	now       atomic.Pointer[snapshot]
+	stop      context.CancelFunc
+	done      chan struct{}
 }
 
 type snapshot struct {
@@ -53,17 +56,28 @@ type snapshot struct {
 
 // New returns a store that has read nothing yet: Start does.
 func New(docs state.Documents, box *secret.Box, log *slog.Logger) *Store {
-	s := &Store{docs: docs, box: box, log: log}
+	return WithCopy(docs, box, log, "")
+}
+
+// WithCopy is New with a copy on the disk, from which it starts where the shared
+// state is away.
+func WithCopy(docs state.Documents, box *secret.Box, log *slog.Logger, copy Copy) *Store {
+	s := &Store{docs: docs, box: box, log: log, copy: copy}
 	s.now.Store(&snapshot{pixelsVersion: -1, partnersVersion: -1})
 	return s
 }
 
 // Start reads everything once and then keeps the copy fresh until Stop.
 func (s *Store) Start(ctx context.Context) error {
-	if err := s.Refresh(ctx); err != nil {
+	err := s.Refresh(ctx)
+	if err != nil {
+		err = s.recall(err)
+	} else {
+		s.sealAgain(ctx)
+	}
+	if err != nil {
 		return fmt.Errorf("read the settings: %w", err)
 	}
-	s.sealAgain(ctx)
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop, s.done = stop, make(chan struct{})
 	go func() {
@@ -118,6 +132,7 @@ func (s *Store) Refresh(ctx context.Context) error {
 		s.now.Store(&next)
 		s.receipts.applied(&next, time.Now().UTC())
 	}
+	s.keep(next.pixelsVersion != old.pixelsVersion)
 	return nil
 }
 

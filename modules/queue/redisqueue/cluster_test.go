@@ -44,7 +44,7 @@ func TestContractOnACluster(t *testing.T) {
 
 func TestAQueueSpreadsOverTheMastersAndAllOfItComesOut(t *testing.T) {
 	cluster := redistest.StartCluster(t, 3, 0)
-	q := redisqueue.New(connect(t, onCluster(cluster)), queue.Defaults, redisqueue.Settings{Partitions: 6})
+	q := open(t, connect(t, onCluster(cluster)), queue.Defaults, redisqueue.Settings{Partitions: 6})
 	t.Cleanup(func() { q.Close() })
 	const pushes = 300
 	for i := range pushes {
@@ -82,7 +82,7 @@ func TestAQueueSpreadsOverTheMastersAndAllOfItComesOut(t *testing.T) {
 func TestPartitionsOfAFormerSettingAreEmptiedToo(t *testing.T) {
 	server := redistest.Start(t)
 	for _, n := range []int{5, 1, 3} {
-		q := redisqueue.New(server.Client(t), queue.Defaults, redisqueue.Settings{Partitions: n})
+		q := open(t, server.Client(t), queue.Defaults, redisqueue.Settings{Partitions: n})
 		for i := range 10 {
 			if err := q.Push(t.Context(), queue.Item{Queue: "s2s:acme", Body: fmt.Append(nil, n, i)}); err != nil {
 				t.Fatal(err)
@@ -90,7 +90,7 @@ func TestPartitionsOfAFormerSettingAreEmptiedToo(t *testing.T) {
 		}
 		q.Close()
 	}
-	q := redisqueue.New(server.Client(t), queue.Defaults, redisqueue.Settings{})
+	q := open(t, server.Client(t), queue.Defaults, redisqueue.Settings{})
 	t.Cleanup(func() { q.Close() })
 	seen := 0
 	for seen < 30 {

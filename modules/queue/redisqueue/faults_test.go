@@ -163,7 +163,7 @@ var hasty = queue.Options{Lease: 2 * time.Second, MaxDeliveries: 100, Wait: 50 *
 
 func TestADeadMasterStopsNobodyElseAndItsMessagesComeBackWithIt(t *testing.T) {
 	cluster := redistest.StartCluster(t, 3, 0, "--appendfsync", "always")
-	q := redisqueue.New(connect(t, onCluster(cluster)), hasty, redisqueue.Settings{Partitions: 6})
+	q := open(t, connect(t, onCluster(cluster)), hasty, redisqueue.Settings{Partitions: 6})
 	t.Cleanup(func() { q.Close() })
 	f := startTraffic(t, q)
 	f.progress(500)
@@ -177,7 +177,7 @@ func TestADeadMasterStopsNobodyElseAndItsMessagesComeBackWithIt(t *testing.T) {
 
 func TestAFailoverOfAClustersMasterLosesNothingThatReplicasHave(t *testing.T) {
 	cluster := redistest.StartCluster(t, 3, 1)
-	q := redisqueue.New(connect(t, onCluster(cluster)), hasty, redisqueue.Settings{Partitions: 6, Replicas: 1})
+	q := open(t, connect(t, onCluster(cluster)), hasty, redisqueue.Settings{Partitions: 6, Replicas: 1})
 	t.Cleanup(func() { q.Close() })
 	f := startTraffic(t, q)
 	f.progress(500)
@@ -193,7 +193,7 @@ func TestAFailoverOfAClustersMasterLosesNothingThatReplicasHave(t *testing.T) {
 func TestASentinelFailoverLosesNothingThatReplicasHave(t *testing.T) {
 	w := redistest.StartSentinel(t, 2)
 	client := connect(t, config.Redis{URL: "redis://" + strings.Join(w.Sentinels, ","), Mode: "sentinel", Sentinel: config.RedisSentinel{Master: redistest.MasterName}})
-	q := redisqueue.New(client, hasty, redisqueue.Settings{Replicas: 1})
+	q := open(t, client, hasty, redisqueue.Settings{Replicas: 1})
 	t.Cleanup(func() { q.Close() })
 	f := startTraffic(t, q)
 	f.progress(500)

@@ -16,7 +16,7 @@ import (
 // let go of what it has, or it never has room again.
 func TestAServerWithoutMemoryIsEmptied(t *testing.T) {
 	server := redistest.StartTCP(t)
-	q := redisqueue.New(connect(t, config.Redis{URL: "redis://" + server.Addr, Mode: "single"}), hasty, redisqueue.Settings{})
+	q := open(t, connect(t, config.Redis{URL: "redis://" + server.Addr, Mode: "single"}), hasty, redisqueue.Settings{})
 	t.Cleanup(func() { q.Close() })
 	body := make([]byte, 10_000)
 	rand.Read(body) // does not compress

@@ -17,7 +17,7 @@ func TestANetworkThatIsSlowSilentOrCutLosesNothing(t *testing.T) {
 	server := redistest.StartTCP(t)
 	network := redistest.Through(t, server.Addr)
 	set := redisqueue.Settings{Timeout: time.Second}
-	q := redisqueue.New(connect(t, config.Redis{URL: "redis://" + network.Addr, Mode: "single", Timeout: set.Timeout}), hasty, set)
+	q := open(t, connect(t, config.Redis{URL: "redis://" + network.Addr, Mode: "single", Timeout: set.Timeout}), hasty, set)
 	t.Cleanup(func() { q.Close() })
 	f := startTraffic(t, q)
 	f.progress(500)
@@ -87,7 +87,7 @@ func TestAServerThatIsAwayIsUnavailableWithinTheTimeoutWhateverTheReason(t *test
 			server := redistest.StartTCP(t)
 			network := redistest.Through(t, server.Addr)
 			set := redisqueue.Settings{Timeout: time.Second}
-			q := redisqueue.New(connect(t, config.Redis{URL: "redis://" + network.Addr, Mode: "single", Timeout: set.Timeout}), hasty, set)
+			q := open(t, connect(t, config.Redis{URL: "redis://" + network.Addr, Mode: "single", Timeout: set.Timeout}), hasty, set)
 			t.Cleanup(func() { q.Close() })
 			if err := q.Push(t.Context(), queue.Item{Queue: "ingest:high", Body: []byte("before")}); err != nil {
 				t.Fatal(err)

@@ -19,7 +19,7 @@ func TestRoomIsTheServersMemory(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			server := redistest.Start(t, c.args...)
-			q := redisqueue.New(server.Client(t), queue.Defaults, redisqueue.Settings{})
+			q := open(t, server.Client(t), queue.Defaults, redisqueue.Settings{})
 			defer q.Close()
 			before, limit, err := q.Room(t.Context())
 			if err != nil || before <= 0 || c.want > 0 && limit != c.want || limit < before {
