@@ -10,6 +10,12 @@ import (
 // What was accepted is counted as received by its own item, so that the two stay
 // together, whatever becomes of the rest.
 func entered(items []queue.Item, account queue.Account, a *answer) []queue.Item {
+	turned := int64(len(a.results)) // the second figure: by the items, not by what was decided
+	for i := range items {
+		if items[i].Stage == ledger.Received {
+			turned -= items[i].N
+		}
+	}
 	home := queue.Ingest(event.Low)
 	for i, p := range event.Priorities {
 		if a.priorities[i] > 0 {
@@ -22,6 +28,9 @@ func entered(items []queue.Item, account queue.Account, a *answer) []queue.Item 
 	}
 	if a.rejected > 0 {
 		items = append(items, queue.Item{Queue: home, Account: account, Stage: ledger.Rejected, N: int64(a.rejected)})
+	}
+	if turned > 0 {
+		items = append(items, queue.Item{Queue: home, Account: account, Stage: ledger.Refused, N: turned})
 	}
 	return items
 }

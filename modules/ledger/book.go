@@ -25,6 +25,9 @@ const (
 	Received   = "received"
 	Suppressed = "suppressed"
 	Rejected   = "rejected"
+	// Refused is the second figure of those two: how many events a request held beside
+	// those that became items, whatever was said of them.
+	Refused = "refused"
 
 	// In processing, by the worker.
 	Stored    = "stored"

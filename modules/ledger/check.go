@@ -12,7 +12,8 @@ import (
 
 // The checks, as metrics and the API name them.
 const (
-	// Door: what the collector received for a queue, the queue counts as in.
+	// Door: what the collector received for a queue, the queue counts as in; and of
+	// what else a request held, each is suppressed or rejected.
 	Door = "door"
 	// Waits: what the books say waits in a queue, or lies among dead letters, is
 	// what the queue holds; and never less than nothing.
@@ -121,7 +122,7 @@ func door(k key, f *flow) (out []Difference) {
 			out = append(out, d)
 		}
 	}
-	return out
+	return append(out, between(of(Door, k), f.refused, f.suppressed+f.rejected, f.refused)...)
 }
 
 // overdrawn finds an account of which more came out than went in.
@@ -238,7 +239,7 @@ func depths(before, after []queue.Count, stats []queue.Stats) (out []Difference)
 // left it (−1); what the door counts is of no message (0).
 func direction(c queue.Count) int {
 	switch {
-	case c.Stage == Received, c.Stage == Suppressed, c.Stage == Rejected:
+	case c.Stage == Received, c.Stage == Suppressed, c.Stage == Rejected, c.Stage == Refused:
 		return 0
 	case c.Stage == queue.In, c.Stage == queue.Revived && !queue.IsDead(c.Queue):
 		return 1
@@ -267,6 +268,10 @@ func (d Difference) sentence() string {
 	}
 	var text string
 	switch {
+	case d.Check == Door && d.Queue == "" && few:
+		text = some(n) + " turned away that are neither suppressed nor rejected"
+	case d.Check == Door && d.Queue == "":
+		text = some(n) + " more suppressed and rejected than turned away"
 	case d.Check == Door && few:
 		text = some(n) + " more received than became anything"
 	case d.Check == Door:

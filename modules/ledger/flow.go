@@ -10,6 +10,7 @@ import (
 // is the three ingest queues and their dead letters, or at one partner.
 type flow struct {
 	received, suppressed, rejected int64 // received: of what was accepted
+	refused                        int64 // suppressed and rejected, counted otherwise
 	// door is, by queue, by how much more was received for it than came in.
 	door map[string]int64
 
@@ -86,6 +87,8 @@ func (f *flow) enter(c queue.Count) {
 		f.suppressed += c.N
 	case Rejected:
 		f.rejected += c.N
+	case Refused:
+		f.refused += c.N
 	case queue.In:
 		f.in += c.N
 		add(&f.door, c.Queue, -c.N)

@@ -14,6 +14,11 @@ import (
 // looked is how many held and delayed messages are looked at for the oldest.
 const looked = 512
 
+// recounted is up to how many blocks of a partition Stats counts each message anew,
+// so that one which is lost shows though the counts stayed. A partition that keeps
+// pace has fewer.
+const recounted = 64
+
 // Stats describes the queues that something was ever pushed to. Oldest is exact
 // while no more than 512 ranges of a partition's messages are held and as many
 // delayed; beyond it is that of those held longest, due soonest and due last,
@@ -40,7 +45,7 @@ func (q *Queue) stats(ctx context.Context) ([]queue.Stats, error) {
 	}
 	for _, name := range names {
 		for _, p := range q.every(ctx, name) {
-			cmd, err := q.run(ctx, p, statsScript, nil, []any{looked})
+			cmd, err := q.run(ctx, p, statsScript, nil, []any{looked, recounted})
 			if err != nil {
 				return nil, err
 			}
@@ -57,7 +62,7 @@ func (q *Queue) stats(ctx context.Context) ([]queue.Stats, error) {
 			older := func(s *queue.Stats, since time.Time) { s.Oldest = max(s.Oldest, now.Sub(since), 0) }
 			if !queue.IsDead(name) {
 				s := at(name)
-				s.Ready += n[0] - n[1] - n[2]
+				s.Ready += max(0, n[0]-n[1]-n[2])
 				s.InFlight += n[1]
 				s.Delayed += n[2]
 				if oldest, _ := answer[4].(string); len(oldest) >= baseSize && n[0] > 0 {
