@@ -9,6 +9,8 @@ import (
 type queuesData struct {
 	Live, Dead []queueView
 	Widest     int // for the bars
+	// Spills are the collectors that have a disk for when Redis is away.
+	Spills []processView
 }
 
 func (a *Admin) queuesPage(c *echo.Context) error {
@@ -17,6 +19,15 @@ func (a *Admin) queuesPage(c *echo.Context) error {
 		return err
 	}
 	d := queuesData{}
+	processes, err := a.processViews(c.Request().Context())
+	if err != nil {
+		return err
+	}
+	for _, p := range processes {
+		if p.Spill != nil {
+			d.Spills = append(d.Spills, p)
+		}
+	}
 	for _, q := range list {
 		if q.Kind == "dead" {
 			d.Dead = append(d.Dead, q)

@@ -22,7 +22,9 @@ type processView struct {
 	AheadMS *int64 `json:"ahead_ms,omitempty"`
 	// Settings is whether the newest pixels and partners are in force there.
 	Settings bool `json:"settings"`
-	// Warnings say what sets it apart: another_build, clock, settings.
+	// Spill is what waits on a collector's own disk; absent: it has none for that.
+	Spill *settings.Spilled `json:"spill,omitempty"`
+	// Warnings say what sets it apart: another_build, clock, settings, spill.
 	Warnings []string `json:"warnings"`
 }
 
@@ -64,7 +66,7 @@ func (a *Admin) processViews(ctx context.Context) ([]processView, error) {
 	for _, r := range all {
 		v := processView{
 			Instance: r.Instance, Roles: r.Roles, Version: r.Version, Commit: r.Commit, Since: r.Since, SeenAt: r.At, AheadMS: r.Ahead,
-			Settings: r.Pixels.Revision >= version, Warnings: []string{},
+			Settings: r.Pixels.Revision >= version, Spill: r.Spill, Warnings: []string{},
 		}
 		for name := range r.Partners {
 			v.Settings = v.Settings && r.Partners[name].Revision >= a.o.Settings.Partner(name).Revision
@@ -77,6 +79,9 @@ func (a *Admin) processViews(ctx context.Context) ([]processView, error) {
 		}
 		if !v.Settings {
 			v.Warnings = append(v.Warnings, "settings")
+		}
+		if s := r.Spill; s != nil && s.Items+s.Dead > 0 {
+			v.Warnings = append(v.Warnings, "spill")
 		}
 		out = append(out, v)
 	}

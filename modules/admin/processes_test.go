@@ -18,6 +18,7 @@ func (b *bench) fleet() {
 		switch i {
 		case 0, 1:
 			p.Roles = "collector"
+			p.Spill = func() *settings.Spilled { return &settings.Spilled{Items: 1840 * i, Oldest: 95, Used: 3 << 20, Limit: 1 << 30} }
 		case 2:
 			off = 94 * time.Second
 		case 3:
@@ -51,6 +52,11 @@ func TestAProcessOfAnotherBuildOrWithAWrongClockIsShown(t *testing.T) {
 	p.Instance, p.Commit = "next", "def"
 	tell(p)
 	tell(settings.Process{Instance: "ancient", Roles: "collector"})
+	p = usual
+	p.Instance, p.Spill = "spilling", func() *settings.Spilled {
+		return &settings.Spilled{Items: 12345, Oldest: 90, Used: 3 << 28, Limit: 1 << 30, Dead: 2}
+	}
+	tell(p)
 
 	got := b.call(adminToken, get, base+"/processes", nil)
 	if got.status != 200 {
@@ -58,7 +64,7 @@ func TestAProcessOfAnotherBuildOrWithAWrongClockIsShown(t *testing.T) {
 	}
 	list, err := b.processViews(t.Context())
 	must(t, err)
-	want := map[string]string{"a": "", "b": "", "fast": "clock", "next": "another_build", "ancient": "another_build"}
+	want := map[string]string{"a": "", "b": "", "fast": "clock", "next": "another_build", "ancient": "another_build", "spilling": "spill"}
 	for _, v := range list {
 		warned := ""
 		for _, w := range v.Warnings {
@@ -74,5 +80,5 @@ func TestAProcessOfAnotherBuildOrWithAWrongClockIsShown(t *testing.T) {
 	}
 	w := b.as(Viewer)
 	contains(t, w.get("/processes").body, "1.2.0", "def", "older", "1m30s ahead", "newest")
-	contains(t, w.get("/queues").body, `href="/processes"`)
+	contains(t, w.get("/queues").body, `href="/processes"`, "collectors’ disks", "spilling", "12,345", "1 min", "75%", "Dead letters")
 }

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"os"
@@ -54,7 +55,8 @@ type spillResult struct {
 	fx.Out
 
 	Pusher queue.Pusher
-	Room   queue.Room   `name:"spill"`
+	Room   queue.Room `name:"spill"`
+	Told   settings.Spill
 	Health health.Check `group:"health"`
 }
 
@@ -86,5 +88,18 @@ func newSpill(p spillParams, c config.Config) (spillResult, error) {
 	p.Lifecycle.Append(fx.StartStopHook(func() { disk.Start(log) }, disk.Close))
 	s := spill.New(spill.Options{Queue: p.Queue, Disk: disk, Timeout: c.Spill.Timeout, Log: log, Metrics: p.Metrics})
 	p.Lifecycle.Append(fx.StartStopHook(s.Start, s.Stop))
-	return spillResult{Pusher: s, Room: s, Health: health.Check{Name: "spill", Check: s.Check}}, nil
+	return spillResult{Pusher: s, Room: s, Told: told(s), Health: health.Check{Name: "spill", Check: s.Check}}, nil
+}
+
+// told is what the other processes are told of a spill.
+func told(s *spill.Spill) settings.Spill {
+	return func() *settings.Spilled {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		st, err := s.Status(ctx)
+		if err != nil {
+			return nil
+		}
+		return &settings.Spilled{Items: st.Items, Oldest: st.Oldest.Seconds(), Used: st.Used, Limit: st.Limit, Dead: st.Dead}
+	}
 }

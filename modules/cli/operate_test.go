@@ -56,6 +56,7 @@ func TestOperatorsCommands(t *testing.T) {
 		}
 		return nil
 	})
+	says(run(0, "queue", "spill"), "no collector has a disk of its own")
 	says(run(0, "queue", "list"), "QUEUE", "DEPTH", "OLDEST", "s2s:ttd", "ingest:high")
 	says(run(0, "queue", "peek", "s2s:ttd", "--limit", "2", "--bodies"), "MESSAGE", "px_ops", "purchase", `"anonymous_id": "v"`)
 	says(run(0, "queue", "skip", "s2s:ttd", messages[0].ID, "--reason", "looks odd", "--dry-run"), "Nothing was moved")

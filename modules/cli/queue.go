@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -25,12 +26,13 @@ every change is in the audit log.`,
 		Example: `  pixel queue list
   pixel queue peek s2s:ttd --limit 5 --bodies
   pixel queue skip s2s:ttd 0193f2aa… --reason "known bad order"
-  pixel queue drain ingest:low --reason "flood from a test page" --max 5000`,
+  pixel queue drain ingest:low --reason "flood from a test page" --max 5000
+  pixel queue spill`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	apiFlags(cmd)
-	cmd.AddCommand(queueList(), queuePeek(), queueSkip(), queueDrain())
+	cmd.AddCommand(queueList(), queuePeek(), queueSkip(), queueDrain(), queueSpill())
 	return cmd
 }
 
@@ -70,6 +72,61 @@ func queueList() *cobra.Command {
 				rows = append(rows, []string{q.Queue, strconv.Itoa(q.Depth), oldest, strconv.Itoa(q.Ready), strconv.Itoa(q.InFlight), strconv.Itoa(q.Delayed)})
 			}
 			columns(cmd.OutOrStdout(), "QUEUE\tDEPTH\tOLDEST\tREADY\tIN FLIGHT\tDELAYED", rows)
+			return nil
+		},
+	}
+}
+
+func queueSpill() *cobra.Command {
+	return &cobra.Command{
+		Use:   "spill",
+		Short: "What waits on the collectors' own disks since Redis was away, by collector",
+		Long: `What collectors accepted while Redis was away waits on their disks, and goes to the
+queues by itself once Redis is back. A collector tells of it through Redis, so
+while that is away its metrics do: pixel_spill_items and the others.
+
+A dead letter there cannot be read, or the queue refuses it. It stays; the
+collector's log says why.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			a, err := dial(cmd)
+			if err != nil {
+				return err
+			}
+			type spilled struct {
+				Instance string `json:"instance"`
+				Spill    *struct {
+					Items  int     `json:"items"`
+					Oldest float64 `json:"oldest_seconds"`
+					Used   int64   `json:"used_bytes"`
+					Limit  int64   `json:"limit_bytes"`
+					Dead   int     `json:"dead_letters"`
+				} `json:"spill"`
+			}
+			var list struct {
+				Items []spilled `json:"items"`
+			}
+			if err := a.call(cmd.Context(), http.MethodGet, "/processes", nil, &list); err != nil {
+				return err
+			}
+			list.Items = slices.DeleteFunc(list.Items, func(s spilled) bool { return s.Spill == nil })
+			if wantsJSON(cmd) {
+				return printJSON(cmd, list.Items)
+			}
+			if len(list.Items) == 0 {
+				fmt.Fprintln(cmd.OutOrStdout(), "no collector has a disk of its own for when Redis is away")
+				return nil
+			}
+			var rows [][]string
+			for _, c := range list.Items {
+				s := c.Spill
+				oldest := "-"
+				if s.Items > 0 {
+					oldest = agoText(time.Duration(s.Oldest * float64(time.Second)))
+				}
+				rows = append(rows, []string{c.Instance, strconv.Itoa(s.Items), oldest, fmt.Sprintf("%d of %d MiB", s.Used>>20, s.Limit>>20), strconv.Itoa(s.Dead)})
+			}
+			columns(cmd.OutOrStdout(), "COLLECTOR\tWAITING\tOLDEST\tROOM TAKEN\tDEAD LETTERS", rows)
 			return nil
 		},
 	}

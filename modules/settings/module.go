@@ -21,7 +21,12 @@ type Process struct {
 	Since           time.Time // when it started
 	// Ahead tells of its clock; nil: there is none to compare it with.
 	Ahead Ahead
+	// Spill tells what waits on its own disk; nil: it has none for that.
+	Spill Spill
 }
+
+// Spill looks at what waits on this process's disk; nil if that cannot be told.
+type Spill func() *Spilled
 
 // Ahead is by how much a clock is ahead of the one that all processes share, once
 // that is known.
@@ -36,13 +41,14 @@ type params struct {
 	Box       *secret.Box
 	Process   Process
 	Ahead     Ahead `optional:"true"`
+	Spill     Spill `optional:"true"`
 	Copy      Copy  `optional:"true"`
 	Log       *slog.Logger
 }
 
 func provide(p params) *Store {
 	s := WithCopy(p.Docs, p.Box, p.Log, p.Copy)
-	p.Process.Ahead = p.Ahead
+	p.Process.Ahead, p.Process.Spill = p.Ahead, p.Spill
 	a := s.Announcer(p.Keys, p.Process, p.Log)
 	p.Lifecycle.Append(fx.StartStopHook(s.Start, s.Stop))
 	p.Lifecycle.Append(fx.StartStopHook(a.Start, a.Stop))

@@ -28,10 +28,30 @@ type Receipt struct {
 	// Ahead is by how much its clock is ahead of the one that all share, in
 	// milliseconds; nil: it is not known.
 	Ahead *int64 `json:"ahead_ms,omitempty"`
+	// Spill is what waits on its own disk; nil: it has none for that.
+	Spill *Spilled `json:"spill,omitempty"`
 	// Partners are the partners that somebody changed, by name.
 	Partners map[string]Applied `json:"partners"`
 	// Pixels is the version of all pixels and their routes together.
 	Pixels Applied `json:"pixels"`
+}
+
+// Spilled is what a collector keeps on its disk, since its queue is or was away.
+type Spilled struct {
+	Items  int     `json:"items"`
+	Oldest float64 `json:"oldest_seconds"`
+	Used   int64   `json:"used_bytes"`
+	Limit  int64   `json:"limit_bytes"`
+	// Dead is how many can never be drained, and stay there as dead letters.
+	Dead int `json:"dead_letters"`
+}
+
+// Share is how much of its room is taken.
+func (s Spilled) Share() string {
+	if s.Limit <= 0 {
+		return "–"
+	}
+	return fmt.Sprintf("%.0f%%", 100*float64(s.Used)/float64(s.Limit))
 }
 
 // Applied is a revision in force since a time, by that process's clock.
@@ -78,6 +98,9 @@ func (s *Store) Announcer(keys state.Keys, p Process, log *slog.Logger) *slots.P
 				ms := offset.Milliseconds()
 				r.Ahead = &ms
 			}
+		}
+		if p.Spill != nil {
+			r.Spill = p.Spill()
 		}
 		return json.Marshal(r)
 	}, log)

@@ -74,6 +74,7 @@ type Spill struct {
 	away   atomic.Bool // pushes go to the disk
 	stuck  atomic.Bool // the disk took nothing when it was last asked to
 	onDisk atomic.Int64
+	dead   atomic.Int64 // set aside on the disk, since nobody can drain them
 	// counting keeps what is on the disk from changing while it is counted anew.
 	counting sync.RWMutex
 	trial    atomic.Int64 // when the queue was last tried in need, Unix nanoseconds
@@ -195,21 +196,25 @@ func (s *Spill) Stop() {
 func (s *Spill) recount(ctx context.Context) error {
 	s.counting.Lock()
 	defer s.counting.Unlock()
-	n, _, err := s.waiting(ctx)
+	n, dead, _, err := s.waiting(ctx)
 	s.onDisk.Store(int64(n))
+	s.dead.Store(int64(dead))
 	return err
 }
 
-// waiting is how much is on the disk, and how old the oldest is.
-func (s *Spill) waiting(ctx context.Context) (n int, oldest time.Duration, err error) {
+// waiting is how much is on the disk, how many dead letters, and how old the oldest
+// of the rest is.
+func (s *Spill) waiting(ctx context.Context) (n, dead int, oldest time.Duration, err error) {
 	all, err := s.o.Disk.Stats(ctx)
 	for _, q := range all {
-		if !queue.IsDead(q.Queue) {
-			n += q.Ready + q.InFlight + q.Delayed
-			oldest = max(oldest, q.Oldest)
+		if queue.IsDead(q.Queue) {
+			dead += q.Ready
+			continue
 		}
+		n += q.Ready + q.InFlight + q.Delayed
+		oldest = max(oldest, q.Oldest)
 	}
-	return n, oldest, err
+	return n, dead, oldest, err
 }
 
 // drain moves what is on the disk to the queue, for as long as there is any.
@@ -330,6 +335,7 @@ func (s *Spill) bury(ctx context.Context, name, reason string, ids ...string) er
 	if err := s.o.Disk.Bury(ctx, name, reason, ids...); err != nil {
 		return fmt.Errorf("%w: set aside what cannot be drained: %w", errDisk, err)
 	}
+	s.dead.Add(int64(len(ids)))
 	s.onDisk.Add(-int64(len(ids)))
 	return nil
 }

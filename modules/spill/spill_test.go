@@ -391,6 +391,9 @@ func TestOneRefusedItemHoldsUpNoOther(t *testing.T) {
 	if letters, _, err := q.Dead(t.Context(), queue.Validation, "", 10); err != nil || len(letters) != 1 {
 		t.Errorf("dead letters on the disk are %+v, %v", letters, err)
 	}
+	if st, err := s.Status(t.Context()); err != nil || st.Dead != 1 || st.Items != 0 {
+		t.Errorf("with a dead letter on the disk the status is %+v, %v", st, err)
+	}
 	// A refusal is no outage: whoever pushes is told, and nothing is spilled.
 	if err := s.Push(t.Context(), queue.Item{Queue: names[1], Body: []byte("13")}); err == nil {
 		t.Error("what the queue refuses was taken")

@@ -33,6 +33,7 @@ func newMetrics(reg prometheus.Registerer, s *Spill) *metrics {
 	}
 	reg.MustRegister(m.spilled, m.drained, m.refused, m.outages,
 		gauge("pixel_spill_items", "Items on this process's disk that the queue does not have yet.", func() float64 { return float64(s.onDisk.Load()) }),
+		gauge("pixel_spill_dead_letters", "Items on this process's disk that cannot be read, or that the queue refuses: they stay there.", func() float64 { return float64(s.dead.Load()) }),
 		gauge("pixel_spill_active", "1 while the queue is away and items go to the disk.", func() float64 { return number(s.away.Load()) }),
 		gauge("pixel_spill_draining", "1 while the queue is back and items go there from the disk.", func() float64 { return number(!s.away.Load() && s.onDisk.Load() > 0) }),
 		gauge("pixel_spill_bytes", "Bytes that are used on the disk.", func() float64 { return float64(s.look().Used) }),
@@ -55,6 +56,7 @@ type Status struct {
 	Items       int
 	Oldest      time.Duration
 	Used, Limit int64 // bytes
+	Dead        int   // letters that cannot be drained, or that the queue refuses
 }
 
 func (s *Spill) look() Status {
@@ -66,13 +68,13 @@ func (s *Spill) look() Status {
 
 // Status looks at the disk.
 func (s *Spill) Status(ctx context.Context) (Status, error) {
-	st := Status{Away: s.away.Load(), Items: int(s.onDisk.Load())}
+	st := Status{Away: s.away.Load(), Items: int(s.onDisk.Load()), Dead: int(s.dead.Load())}
 	var err error
 	if st.Used, st.Limit, err = s.o.Disk.Room(ctx); err != nil {
 		return st, err
 	}
 	if st.Items > 0 {
-		_, st.Oldest, err = s.waiting(ctx)
+		_, _, st.Oldest, err = s.waiting(ctx)
 	}
 	return st, err
 }

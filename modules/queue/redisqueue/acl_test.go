@@ -66,7 +66,6 @@ func TestTheDocumentedUserMayDoAllThatWeDo(t *testing.T) {
 	})
 	t.Run("wait for replicas", func(t *testing.T) {
 		q := open(t, connect(t, c), queue.Defaults, redisqueue.Settings{Replicas: 1, Timeout: time.Second})
-		t.Cleanup(func() { q.Close() })
 		err := q.Push(t.Context(), queue.Item{Queue: "ingest:high", Body: []byte("x")})
 		if err == nil || !strings.Contains(err.Error(), "on 0 replicas and not on 1") {
 			t.Errorf("a push that no replica has: %v", err)
@@ -89,7 +88,6 @@ func TestTheDocumentedUserIsEnoughOnACluster(t *testing.T) {
 	c := onCluster(cluster)
 	c.URL = strings.Replace(c.URL, "://", "://pixel:s3cret@", 1)
 	q := open(t, connect(t, c), queue.Defaults, redisqueue.Settings{Partitions: 6})
-	t.Cleanup(func() { q.Close() })
 	for range 12 {
 		if err := q.Push(t.Context(), queue.Item{Queue: "ingest:high", Body: []byte("x")}); err != nil {
 			t.Fatal(err)

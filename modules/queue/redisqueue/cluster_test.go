@@ -45,7 +45,6 @@ func TestContractOnACluster(t *testing.T) {
 func TestAQueueSpreadsOverTheMastersAndAllOfItComesOut(t *testing.T) {
 	cluster := redistest.StartCluster(t, 3, 0)
 	q := open(t, connect(t, onCluster(cluster)), queue.Defaults, redisqueue.Settings{Partitions: 6})
-	t.Cleanup(func() { q.Close() })
 	const pushes = 300
 	for i := range pushes {
 		if err := q.Push(t.Context(), queue.Item{Queue: "ingest:high", Body: fmt.Append(nil, i)}); err != nil {
@@ -91,7 +90,6 @@ func TestPartitionsOfAFormerSettingAreEmptiedToo(t *testing.T) {
 		q.Close()
 	}
 	q := open(t, server.Client(t), queue.Defaults, redisqueue.Settings{})
-	t.Cleanup(func() { q.Close() })
 	seen := 0
 	for seen < 30 {
 		msgs, err := q.Pull(t.Context(), "s2s:acme", 7)

@@ -164,7 +164,6 @@ var hasty = queue.Options{Lease: 2 * time.Second, MaxDeliveries: 100, Wait: 50 *
 func TestADeadMasterStopsNobodyElseAndItsMessagesComeBackWithIt(t *testing.T) {
 	cluster := redistest.StartCluster(t, 3, 0, "--appendfsync", "always")
 	q := open(t, connect(t, onCluster(cluster)), hasty, redisqueue.Settings{Partitions: 6})
-	t.Cleanup(func() { q.Close() })
 	f := startTraffic(t, q)
 	f.progress(500)
 	cluster.Masters[1].Kill()
@@ -178,7 +177,6 @@ func TestADeadMasterStopsNobodyElseAndItsMessagesComeBackWithIt(t *testing.T) {
 func TestAFailoverOfAClustersMasterLosesNothingThatReplicasHave(t *testing.T) {
 	cluster := redistest.StartCluster(t, 3, 1)
 	q := open(t, connect(t, onCluster(cluster)), hasty, redisqueue.Settings{Partitions: 6, Replicas: 1})
-	t.Cleanup(func() { q.Close() })
 	f := startTraffic(t, q)
 	f.progress(500)
 	cluster.Masters[0].Kill() // and it does not come back
@@ -194,7 +192,6 @@ func TestASentinelFailoverLosesNothingThatReplicasHave(t *testing.T) {
 	w := redistest.StartSentinel(t, 2)
 	client := connect(t, config.Redis{URL: "redis://" + strings.Join(w.Sentinels, ","), Mode: "sentinel", Sentinel: config.RedisSentinel{Master: redistest.MasterName}})
 	q := open(t, client, hasty, redisqueue.Settings{Replicas: 1})
-	t.Cleanup(func() { q.Close() })
 	f := startTraffic(t, q)
 	f.progress(500)
 	w.Master.Kill()

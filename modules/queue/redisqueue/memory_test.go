@@ -17,7 +17,6 @@ import (
 func TestAServerWithoutMemoryIsEmptied(t *testing.T) {
 	server := redistest.StartTCP(t)
 	q := open(t, connect(t, config.Redis{URL: "redis://" + server.Addr, Mode: "single"}), hasty, redisqueue.Settings{})
-	t.Cleanup(func() { q.Close() })
 	body := make([]byte, 10_000)
 	rand.Read(body) // does not compress
 	n := 0

@@ -18,7 +18,6 @@ func TestANetworkThatIsSlowSilentOrCutLosesNothing(t *testing.T) {
 	network := redistest.Through(t, server.Addr)
 	set := redisqueue.Settings{Timeout: time.Second}
 	q := open(t, connect(t, config.Redis{URL: "redis://" + network.Addr, Mode: "single", Timeout: set.Timeout}), hasty, set)
-	t.Cleanup(func() { q.Close() })
 	f := startTraffic(t, q)
 	f.progress(500)
 	network.Poison(`{"type":"latency","attributes":{"latency":60,"jitter":40}}`)
@@ -88,7 +87,6 @@ func TestAServerThatIsAwayIsUnavailableWithinTheTimeoutWhateverTheReason(t *test
 			network := redistest.Through(t, server.Addr)
 			set := redisqueue.Settings{Timeout: time.Second}
 			q := open(t, connect(t, config.Redis{URL: "redis://" + network.Addr, Mode: "single", Timeout: set.Timeout}), hasty, set)
-			t.Cleanup(func() { q.Close() })
 			if err := q.Push(t.Context(), queue.Item{Queue: "ingest:high", Body: []byte("before")}); err != nil {
 				t.Fatal(err)
 			}
