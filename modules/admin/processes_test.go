@@ -18,7 +18,9 @@ func (b *bench) fleet() {
 		switch i {
 		case 0, 1:
 			p.Roles = "collector"
-			p.Spill = func() *settings.Spilled { return &settings.Spilled{Items: 1840 * i, Oldest: 95, Used: 3 << 20, Limit: 1 << 30} }
+			p.Spill = func() *settings.Spilled {
+				return &settings.Spilled{Items: 1840 * i, Oldest: 95, Used: 3 << 20, Limit: 1 << 30}
+			}
 		case 2:
 			off = 94 * time.Second
 		case 3:
