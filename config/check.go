@@ -109,6 +109,9 @@ func (c Config) check(bad *Invalid) {
 	if c.Collector.Overload.Age < 0 {
 		bad.add("collector.overload.age", "must not be negative; 0 is no limit")
 	}
+	if c.Collector.Overload.Refusals < 0 {
+		bad.add("collector.overload.refusals", "must not be negative; 0 is no limit")
+	}
 	if m := c.Collector.Overload.Memory; m < 0 || m > 1 {
 		bad.add("collector.overload.memory", "must be between 0 and 1; 0 is no limit")
 	}

@@ -77,6 +77,9 @@ type Overload struct {
 	Depth  int           `koanf:"depth"`  // events that wait to be processed
 	Age    time.Duration `koanf:"age"`    // of the oldest of them
 	Memory float64       `koanf:"memory"` // the share used of the room that their store has
+	// Refusals is how many validation dead letters there may be before what is refused
+	// is only counted.
+	Refusals int `koanf:"refusals"`
 }
 
 // RateLimit is what may come a second, over all replicas; 0: no limit.
@@ -211,7 +214,7 @@ func Default() Config {
 			MaxEvents:  500,
 			MaxWaiting: 64 << 20,
 			EdgeWindow: 5 * time.Minute,
-			Overload:   Overload{Depth: 2_000_000, Age: 6 * time.Hour, Memory: 0.9},
+			Overload:   Overload{Depth: 2_000_000, Age: 6 * time.Hour, Memory: 0.9, Refusals: 100_000},
 			Rate:       RateLimit{Burst: 10 * time.Second},
 			Priorities: Priorities{
 				High: []string{"purchase", "refund", "generate_lead", "sign_up", "subscribe"},

@@ -42,7 +42,7 @@ func newMetrics(reg prometheus.Registerer, r *room) *metrics {
 			Name: "pixel_collector_consent_total", Help: "Events that were right, by what consent allowed and the regime that it was decided under.",
 		}, []string{"state", "regime"}),
 		lostRefusals: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "pixel_collector_dead_letters_lost_total", Help: "Refusals that were not written to the validation dead letters: too many, or the queue was busy.",
+			Name: "pixel_collector_dead_letters_lost_total", Help: "Refusals that were not written to the validation dead letters: too many at once, too many there already, or the queue was busy.",
 		}),
 		violations: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "pixel_collector_schema_violations_total", Help: "Events whose properties are not as their schema demands, by pixel, event (own: one without a built-in schema) and mode; sampled: one standard event of 64 is looked at.",

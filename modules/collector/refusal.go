@@ -38,7 +38,7 @@ type remains struct {
 // refusal makes a line for the dead letters. The event itself is only in it where
 // consent allows to keep events.
 func (c *Collector) refusal(pixel, source string, now time.Time, f event.Fault, in *event.Incoming, keep bool) (queue.Item, bool) {
-	if !c.refusals.AllowN(now, 1) {
+	if !c.pressure.Writes() || !c.refusals.AllowN(now, 1) {
 		c.metrics.lostRefusals.Inc()
 		return queue.Item{}, false
 	}

@@ -65,7 +65,7 @@ type violation struct {
 
 // violated makes that line, without what consent does not allow to keep.
 func (c *Collector) violated(made event.Event, f event.Fault, sensitive bool) (queue.Item, bool) {
-	if !c.refusals.AllowN(made.ReceivedAt, 1) {
+	if !c.pressure.Writes() || !c.refusals.AllowN(made.ReceivedAt, 1) {
 		c.metrics.lostRefusals.Inc()
 		return queue.Item{}, false
 	}

@@ -95,3 +95,31 @@ func TestAClippedTextEndsWithAWholeCharacter(t *testing.T) {
 		}
 	}
 }
+
+// graves are so many validation dead letters.
+type graves int
+
+func (g *graves) Stats(context.Context) ([]queue.Stats, error) {
+	return []queue.Stats{{Queue: queue.Validation, Ready: int(*g)}}, nil
+}
+
+func TestWhereThereAreTooManyDeadLettersWhatIsRefusedIsOnlyCounted(t *testing.T) {
+	var there graves
+	g := pressure.New(pressure.Options{Limits: pressure.Limits{Refusals: 10}, Queues: &there, Log: slog.New(slog.DiscardHandler)})
+	f := newFixture(t, func(o *Options) { o.Pressure = g })
+	body := `{"pixel_id":"px_demo","events":[{"id":"good","name":"page_view"},{"id":"bad","name":""}]}`
+	for _, c := range []struct {
+		there graves
+		more  int
+	}{{9, 1}, {10, 0}, {11, 0}, {9, 1}} {
+		there = c.there
+		g.Look(t.Context())
+		w := f.post(body)
+		if w.Code != http.StatusAccepted || !strings.Contains(w.Body.String(), `"accepted":1,"rejected":1`) {
+			t.Fatalf("with %d dead letters: %d %s", c.there, w.Code, w.Body)
+		}
+		if n := len(f.dead()); n != c.more {
+			t.Errorf("with %d dead letters %d more are written, not %d", c.there, n, c.more)
+		}
+	}
+}

@@ -34,7 +34,7 @@ func provide(p params) *Gauge {
 		stores["spill"] = Store{p.Spill, 1}
 	}
 	g := New(Options{
-		Limits: Limits{Depth: p.Config.Overload.Depth, Age: p.Config.Overload.Age},
+		Limits: Limits{Depth: p.Config.Overload.Depth, Age: p.Config.Overload.Age, Refusals: p.Config.Overload.Refusals},
 		Queues: p.Queues, Stores: stores,
 		Log: p.Log.With("component", "pressure"), Metrics: p.Metrics,
 	})

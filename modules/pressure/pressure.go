@@ -26,6 +26,9 @@ import (
 type Limits struct {
 	Depth int           // events that wait to be processed
 	Age   time.Duration // of the oldest of them
+	// Refusals is how many validation dead letters there may be before no more are
+	// written about what is refused. It turns no event away.
+	Refusals int
 }
 
 // Store is something that events are kept in.
@@ -68,6 +71,7 @@ var thresholds = map[event.Priority]float64{event.Low: 0.8, event.Standard: 0.9,
 type Gauge struct {
 	o       Options
 	refused map[event.Priority]*atomic.Bool
+	buried  atomic.Bool  // there are too many validation dead letters
 	load    atomic.Int64 // the largest share of a limit that is used, in thousandths
 
 	mu     sync.Mutex
@@ -120,6 +124,10 @@ func (g *Gauge) Admits(p event.Priority) bool {
 	g.turned[p].Inc()
 	return false
 }
+
+// Writes reports whether what is refused may be written to the validation dead
+// letters now.
+func (g *Gauge) Writes() bool { return g == nil || !g.buried.Load() }
 
 // RetryAfter is when somebody who was turned away may come again: later the more
 // there is too much, and not for all at the same moment.
@@ -185,15 +193,25 @@ func (g *Gauge) Look(ctx context.Context) {
 
 func (g *Gauge) lookAtQueues(ctx context.Context) {
 	l := g.o.Limits
-	if l.Depth == 0 && l.Age == 0 {
+	if l.Depth == 0 && l.Age == 0 && l.Refusals == 0 {
 		return
 	}
 	all, err := g.o.Queues.Stats(ctx)
-	depth, age := 0, time.Duration(0)
+	depth, age, letters := 0, time.Duration(0), 0
 	for _, s := range all {
+		if s.Queue == queue.Validation {
+			letters = s.Ready
+		}
 		if ingest[s.Queue] {
 			depth += s.Ready + s.InFlight + s.Delayed
 			age = max(age, s.Oldest)
+		}
+	}
+	if full := l.Refusals > 0 && letters >= l.Refusals; err == nil && g.buried.Swap(full) != full {
+		if full {
+			g.o.Log.Warn("there are so many validation dead letters that what is refused is only counted", "letters", letters)
+		} else {
+			g.o.Log.Info("what is refused is written to the validation dead letters again", "letters", letters)
 		}
 	}
 	if l.Depth > 0 {
