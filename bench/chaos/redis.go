@@ -57,16 +57,21 @@ func (s *stand) server(ctx context.Context, name string, args ...string) (*proce
 	return p, addr, p.start(ctx)
 }
 
-// replication is nil if INFO says all of what is wanted.
+// replication is nil if INFO says all of what is wanted of it.
 func (p *process) replication(ctx context.Context, wanted ...string) error {
+	return p.says(ctx, "replication", wanted...)
+}
+
+// says is nil if a section of INFO has all of what is wanted.
+func (p *process) says(ctx context.Context, section string, wanted ...string) error {
 	c := redis.NewClient(&redis.Options{Addr: p.addr, MaxRetries: -1, DialTimeout: time.Second})
 	defer c.Close()
-	info, err := c.Info(ctx, "replication").Result()
+	info, err := c.Info(ctx, section).Result()
 	if err != nil {
 		return err
 	}
 	for _, w := range wanted {
-		if !strings.Contains(info, w) {
+		if !strings.Contains(info, w+"\r") {
 			return fmt.Errorf("%s is not %s", p.name, w)
 		}
 	}

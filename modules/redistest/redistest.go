@@ -6,11 +6,13 @@ package redistest
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -125,6 +127,26 @@ func (s *Server) Kill() {
 		s.cmd.Wait()
 		s.cmd = nil
 	}
+}
+
+// Written waits until the server has handed everything that it answered to the
+// operating system. With appendfsync everysec it answers before that while an fsync
+// takes long, and what it then holds dies with it.
+func (s *Server) Written(t testing.TB) {
+	t.Helper()
+	c := s.Client(t)
+	await(t, "redis-server does not write its log", s.log.String, func(ctx context.Context) error {
+		info, err := c.Info(ctx, "persistence").Result()
+		if err != nil {
+			return err
+		}
+		for _, want := range []string{"aof_buffer_length:0\r", "aof_pending_bio_fsync:0\r"} {
+			if !strings.Contains(info, want) {
+				return errors.New("it does not say " + strings.TrimSpace(want))
+			}
+		}
+		return nil
+	})
 }
 
 // Pause stops the server where it is, as if its machine hung, until Resume.

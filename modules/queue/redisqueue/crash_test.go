@@ -17,11 +17,11 @@ import (
 
 func TestNothingAcknowledgedIsLostWhenRedisIsKilled(t *testing.T) {
 	for _, fsync := range []string{"everysec", "always"} {
-		t.Run("appendfsync "+fsync, func(t *testing.T) { killed(t, redistest.Start(t, "--appendfsync", fsync)) })
+		t.Run("appendfsync "+fsync, func(t *testing.T) { killed(t, redistest.Start(t, "--appendfsync", fsync), fsync) })
 	}
 }
 
-func killed(t *testing.T, server *redistest.Server) {
+func killed(t *testing.T, server *redistest.Server, fsync string) {
 	opts := queue.Options{Lease: time.Second, MaxDeliveries: 100, Wait: 50 * time.Millisecond}
 	acknowledged := map[string]bool{}
 	for round := range 3 {
@@ -52,6 +52,9 @@ func killed(t *testing.T, server *redistest.Server) {
 		for body := range bodies {
 			acknowledged[body] = true
 			if n++; n == 2000 {
+				if fsync != "always" {
+					server.Written(t) // the pushers wait for us meanwhile
+				}
 				server.Kill()
 			}
 		}
