@@ -1,0 +1,408 @@
+package cli_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/miq/pixel/modules/edge"
+)
+
+// attacked is a process under attack, and a visitor of it who does nothing wrong.
+type attacked struct {
+	*process
+	key []byte
+	n   int      // of the visitor's requests
+	bad []string // what went wrong with them
+}
+
+// dial opens a connection to the collector.
+func (a *attacked) dial() (net.Conn, error) {
+	return net.DialTimeout("tcp", strings.TrimPrefix(a.collector, "http://"), 10*time.Second)
+}
+
+// raw sends bytes as they are, and returns the answer's status and all of it.
+func (a *attacked) raw(request string) (int, string) {
+	c, err := a.dial()
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(30 * time.Second))
+	_, _ = io.WriteString(c, request) // it may be cut off before it is through
+	text, _ := io.ReadAll(io.LimitReader(c, 1<<20))
+	status, _ := strconv.Atoi(strings.TrimSpace(strings.TrimPrefix(strings.SplitN(string(text)+"   ", " ", 3)[1], " ")))
+	return status, string(text)
+}
+
+func (a *attacked) post(body []byte, headers ...string) (int, string) {
+	r, err := http.NewRequest("POST", a.collector+"/collect", bytes.NewReader(body))
+	if err != nil {
+		return 0, err.Error()
+	}
+	r.Header.Set("Content-Type", "application/json")
+	for i := 0; i+1 < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	resp, err := attackers.Do(r)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer resp.Body.Close()
+	text, _ := io.ReadAll(resp.Body)
+	return resp.StatusCode, string(text)
+}
+
+var attackers = &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 8}}
+
+// visit lets the visitor send events, one after the other, until the context ends or for
+// a while, and returns the median of how long he waited.
+func (a *attacked) visit(ctx context.Context, d time.Duration) time.Duration {
+	client := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{}} // connections of his own, anew each time he comes
+	defer client.CloseIdleConnections()
+	var took []time.Duration
+	for end := time.Now().Add(d); time.Now().Before(end) && ctx.Err() == nil || len(took) < 20; {
+		a.n++
+		start := time.Now()
+		resp, err := client.Post(a.collector+"/collect", "application/json", strings.NewReader(fmt.Sprintf(`{"pixel_id":"px_a","identity":{"anonymous_id":"friend"},"events":[{"id":"friend-%d","name":"page_view"}]}`, a.n)))
+		if err != nil {
+			a.bad = append(a.bad, err.Error())
+			continue
+		}
+		_, _ = io.Copy(io.Discard, resp.Body)
+		resp.Body.Close()
+		took = append(took, time.Since(start))
+		if resp.StatusCode != http.StatusAccepted {
+			a.bad = append(a.bad, resp.Status)
+		}
+		time.Sleep(5 * time.Millisecond) // a visitor, not another load
+	}
+	slices.Sort(took)
+	return took[len(took)/2]
+}
+
+// resident is the process's memory in MiB.
+func (a *attacked) resident() float64 {
+	body, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", a.cmd.Process.Pid))
+	if m := regexp.MustCompile(`VmRSS:\s+(\d+) kB`).FindSubmatch(body); err == nil && m != nil {
+		kb, _ := strconv.Atoi(string(m[1]))
+		return float64(kb) / 1024
+	}
+	return 0
+}
+
+// again does something over and over, a few at once, until the window ends. want is the
+// status that each must be answered with; 0: the connection is cut.
+func again(ctx context.Context, at int, pause time.Duration, want []int, do func() (int, string)) error {
+	var all sync.WaitGroup
+	var mu sync.Mutex
+	var wrong error
+	for range at {
+		all.Go(func() {
+			for first := true; first || ctx.Err() == nil; first = false {
+				status, text := do()
+				if !slices.Contains(want, status) {
+					mu.Lock()
+					wrong = fmt.Errorf("answered %d %.200s; want %v", status, text, want)
+					mu.Unlock()
+					return
+				}
+				select {
+				case <-ctx.Done():
+				case <-time.After(pause):
+				}
+			}
+		})
+	}
+	all.Wait()
+	return wrong
+}
+
+// crowd holds n connections, on each of which send is called now and again, until the
+// window ends. If something is sent, the server must have cut half of them by then, for all
+// that was sent, and soon the others too: those that a busy machine opened late.
+func (a *attacked) crowd(ctx context.Context, n int, begin, drip string) error {
+	conns := make([]net.Conn, 0, n)
+	defer func() {
+		for _, c := range conns {
+			c.Close()
+		}
+	}()
+	for range n {
+		c, err := a.dial()
+		if err != nil {
+			return fmt.Errorf("after %d connections: %w", len(conns), err)
+		}
+		_, _ = io.WriteString(c, begin)
+		conns = append(conns, c)
+	}
+	for tick := time.NewTicker(time.Second); drip != "" && ctx.Err() == nil; {
+		for _, c := range conns {
+			_ = c.SetWriteDeadline(time.Now().Add(time.Second))
+			_, _ = io.WriteString(c, drip)
+		}
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
+		}
+	}
+	<-ctx.Done()
+	if drip == "" {
+		return nil
+	}
+	open := func(patience time.Duration) (n int) {
+		end := time.Now().Add(patience)
+		for _, c := range conns {
+			_ = c.SetReadDeadline(end)
+			_, err := c.Read(make([]byte, 1))
+			if ne, ok := err.(net.Error); ok && ne.Timeout() {
+				n++ // neither an answer nor an end
+			}
+		}
+		return n
+	}
+	if still := open(50 * time.Millisecond); still > n/2 {
+		return fmt.Errorf("%d of %d connections are still open", still, n)
+	}
+	if still := open(2 * time.Minute); still > 0 {
+		return fmt.Errorf("%d of %d connections stay open for ever", still, n)
+	}
+	return nil
+}
+
+// sign is what an honest edge does.
+func (a *attacked) sign(body []byte, at time.Time, ip string) string {
+	digest := sha256.Sum256(body)
+	claims, _ := json.Marshal(edge.Claims{Signed: at.UnixMilli(), Method: "POST", Target: "/collect", Body: base64.RawURLEncoding.EncodeToString(digest[:]), IP: ip, Country: "SE"})
+	part := base64.RawURLEncoding.EncodeToString(claims)
+	mac := hmac.New(sha256.New, a.key)
+	mac.Write([]byte(part))
+	return "k1." + part + "." + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+}
+
+// metric is a series' value, 0 where it is absent.
+func (a *attacked) metric(series string) float64 {
+	body, _ := get(a.ops + "/metrics")
+	if m := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(series) + ` (\S+)$`).FindSubmatch(body); m != nil {
+		v, _ := strconv.ParseFloat(string(m[1]), 64)
+		return v
+	}
+	return 0
+}
+
+// openFiles is how many connections each side may have open here, at most most.
+func openFiles(most int) int {
+	var l syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l); err != nil {
+		return 500
+	}
+	return min(most, int(min(l.Max, 1<<20))-500)
+}
+
+// TestAttacks lets one attack after the other loose on a running collector. Each must be
+// refused, while a visitor who does nothing wrong is served as before: how long he waits is
+// compared with right before and right after. `go test -v` prints the table.
+func TestAttacks(t *testing.T) {
+	if testing.Short() {
+		t.Skip("attacks a running process for a minute")
+	}
+	// As in a container of 512 MB, of which the heap takes no more than 70 %.
+	t.Setenv("GOMEMLIMIT", "358MiB")
+	a := &attacked{key: []byte("an edge's key of 32 bytes or more")}
+	a.process = start(t, t.TempDir(), "serve", "--collector.edge_keys=k1:"+base64.StdEncoding.EncodeToString(a.key))
+	for _, id := range []string{"px_a", "px_b"} {
+		a.api("POST", "/pixels", map[string]any{"id": id, "name": id, "enabled": true, "consent_mode": "implied", "country": "US", "domains": map[string][]string{"px_b": {"b.example"}}[id]}, nil)
+	}
+	a.visit(t.Context(), time.Second) // what is made once is made
+	before := a.resident()
+
+	var bomb bytes.Buffer
+	z, _ := gzip.NewWriterLevel(&bomb, gzip.BestCompression)
+	zeros := make([]byte, 1<<20)
+	for range 200 {
+		_, _ = z.Write(zeros)
+	}
+	z.Close()
+	deep := []byte(`{"pixel_id":"px_a","events":[{"name":"x","properties":` + strings.Repeat(`{"a":`, 150_000) + `1` + strings.Repeat("}", 150_000) + `}]}`)
+	wide := []byte(`{"pixel_id":"px_a","events":[` + strings.Repeat(`{"name":"x"},`, 70_000) + `{"name":"x"}]}`)
+	flood := "GET /sdk.js HTTP/1.1\r\nHost: x\r\n"
+	for i := range 5000 {
+		flood += fmt.Sprintf("X-Flood-%d: %020d\r\n", i, i)
+	}
+	const friend = `{"pixel_id":"px_a","identity":{"anonymous_id":"%s"},"events":[{"id":"%[1]s","name":"page_view"}]}`
+	forgedBody, replayBody := fmt.Appendf(nil, friend, "forged"), fmt.Appendf(nil, friend, "replayed")
+	replayed, old := a.sign(replayBody, time.Now(), "203.0.113.77"), a.sign(forgedBody, time.Now().Add(-time.Hour), "203.0.113.78")
+	hostile := func(target string, headers string) string {
+		return "GET " + target + " HTTP/1.1\r\nHost: x\r\n" + headers + "Connection: close\r\n\r\n"
+	}
+	thousands := openFiles(10_000)
+
+	type attack struct {
+		name string
+		for_ time.Duration
+		run  func(context.Context) error
+	}
+	attacks := []attack{
+		{"slowloris: 300 headers that never end", 9 * time.Second, func(ctx context.Context) error {
+			return a.crowd(ctx, 300, "POST /collect HTTP/1.1\r\nHost: x\r\n", "X-A: b\r\n")
+		}},
+		{"slow bodies: 300, a byte a second", 18 * time.Second, func(ctx context.Context) error {
+			return a.crowd(ctx, 300, "POST /collect HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 5000\r\n\r\n{", " ")
+		}},
+		{fmt.Sprintf("%d connections", thousands), 4 * time.Second, func(ctx context.Context) error {
+			return a.crowd(ctx, thousands, "", "")
+		}},
+		{"a gzip bomb, 1 : 1000", 2 * time.Second, func(ctx context.Context) error {
+			return again(ctx, 2, 50*time.Millisecond, []int{413}, func() (int, string) { return a.post(bomb.Bytes(), "Content-Encoding", "gzip") })
+		}},
+		{"JSON 150,000 levels deep", 2 * time.Second, func(ctx context.Context) error {
+			return again(ctx, 2, 50*time.Millisecond, []int{400}, func() (int, string) { return a.post(deep) })
+		}},
+		{"70,000 events in an envelope", 2 * time.Second, func(ctx context.Context) error {
+			return again(ctx, 2, 50*time.Millisecond, []int{400}, func() (int, string) { return a.post(wide) })
+		}},
+		{"a header of 200 KB", 2 * time.Second, func(ctx context.Context) error {
+			return again(ctx, 2, 20*time.Millisecond, []int{431, 0}, func() (int, string) { return a.raw(hostile("/sdk.js", "X-Long: "+strings.Repeat("a", 200<<10)+"\r\n")) })
+		}},
+		{"5,000 headers", 2 * time.Second, func(ctx context.Context) error {
+			return again(ctx, 2, 20*time.Millisecond, []int{431, 0}, func() (int, string) { return a.raw(flood + "\r\n") })
+		}},
+		{"forged words of an edge and of proxies", 2 * time.Second, func(ctx context.Context) error {
+			err := again(ctx, 2, 20*time.Millisecond, []int{202}, func() (int, string) {
+				return a.post(forgedBody, edge.Header, "k1."+base64.RawURLEncoding.EncodeToString([]byte(`{"ip":"203.0.113.66"}`))+".AAAA", "X-Forwarded-For", "203.0.113.67", "X-Real-Ip", "203.0.113.68", "Forwarded", "for=203.0.113.69", "Cf-Ipcountry", "SE", "Cf-Connecting-Ip", "203.0.113.70")
+			})
+			if n := a.metric(`pixel_collector_edge_requests_total{outcome="forged"}`); err == nil && n == 0 {
+				err = fmt.Errorf("nobody counted them")
+			}
+			return err
+		}},
+		{"signatures replayed for another body, and old ones", 2 * time.Second, func(ctx context.Context) error {
+			// The very same request again is stored once, by its ids; with another body, or late, its word is not believed.
+			err := again(ctx, 1, 20*time.Millisecond, []int{202}, func() (int, string) { return a.post(replayBody, edge.Header, replayed) })
+			for _, header := range []string{replayed, old} {
+				if status, text := a.post(forgedBody, edge.Header, header); err == nil && status != 202 {
+					err = fmt.Errorf("%d %s", status, text)
+				}
+			}
+			for _, outcome := range []string{"mismatch", "expired", "valid"} {
+				if n := a.metric(`pixel_collector_edge_requests_total{outcome="` + outcome + `"}`); err == nil && n == 0 {
+					err = fmt.Errorf("none was %s", outcome)
+				}
+			}
+			return err
+		}},
+		{"somebody else's pixel and token", 2 * time.Second, func(ctx context.Context) error {
+			err := again(ctx, 2, 20*time.Millisecond, []int{403}, func() (int, string) {
+				return a.post([]byte(`{"pixel_id":"px_b","events":[{"name":"page_view"}]}`), "Origin", "https://a.example")
+			})
+			for _, header := range []string{"Bearer px_a", "Bearer " + token[:5], "Basic " + base64.StdEncoding.EncodeToString([]byte("px_a:")), ""} {
+				r, _ := http.NewRequest("GET", a.admin+"/api/v1/pixels/px_b", nil)
+				r.Header.Set("Authorization", header)
+				resp, e := attackers.Do(r)
+				if e != nil {
+					return e
+				}
+				resp.Body.Close()
+				if resp.StatusCode != 401 && err == nil {
+					err = fmt.Errorf("the console answers %d to %q", resp.StatusCode, header)
+				}
+			}
+			return err
+		}},
+		{"paths that climb", 2 * time.Second, func(ctx context.Context) error {
+			paths := []string{"/../../../../etc/passwd", "/sdk/../../../../etc/passwd", "/config/..%2f..%2f..%2f..%2fetc%2fpasswd", "/config/%2e%2e/%2e%2e/etc/passwd.json", "/sdk/..%5c..%5cetc%5cpasswd.js", "//etc/passwd", "/config/....//....//etc/passwd.json", "/config/\x00.json"}
+			i := 0
+			return again(ctx, 1, 10*time.Millisecond, []int{400, 404, 301, 307, 308}, func() (int, string) {
+				i++
+				status, text := a.raw(hostile(paths[i%len(paths)], ""))
+				if strings.Contains(text, "root:") {
+					return -1, text
+				}
+				return status, text
+			})
+		}},
+		{"headers injected into answers", 2 * time.Second, func(ctx context.Context) error {
+			requests := []string{
+				hostile("/config/px_a%0d%0aX-Injected:%20yes.json", ""),
+				hostile("/pixel.gif?pid=px_a&e=page_view&cid=x%0d%0aX-Injected:%20yes&u=%0d%0aX-Injected:%20yes", ""),
+				hostile("/sdk.js", "Origin: https://a.example\rX-Injected: yes\r\n"),
+				hostile("/sdk.js", "If-None-Match: \"x\"\r\n X-Injected: yes\r\n"),
+				"POST /collect HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n0\r\n\r\nGET /sdk.js HTTP/1.1\r\nX-Injected: yes\r\n\r\n",
+			}
+			i := 0
+			return again(ctx, 1, 10*time.Millisecond, []int{200, 400, 404}, func() (int, string) {
+				i++
+				status, text := a.raw(requests[i%len(requests)])
+				head, _, _ := strings.Cut(text, "\r\n\r\n")
+				if strings.Contains(strings.ToLower(head), "\nx-injected") || strings.Count(text, "HTTP/1.1 ") > 1 {
+					return -1, text
+				}
+				return status, text
+			})
+		}},
+	}
+	most, began := before, time.Now()
+	for _, x := range attacks {
+		calm := a.visit(t.Context(), 500*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), x.for_)
+		done := make(chan error, 1)
+		go func() { done <- x.run(ctx) }()
+		during := a.visit(ctx, x.for_)
+		now := a.resident()
+		err := <-done
+		cancel()
+		after := a.visit(t.Context(), 500*time.Millisecond)
+		most = max(most, now)
+		usual := (calm + after) / 2
+		ratio := float64(during) / float64(max(usual, time.Microsecond))
+		t.Logf("%-52s a visitor waits %6.2f ms, before and after %6.2f: × %.2f; %4.0f MiB, %3.0f s", x.name, float64(during.Microseconds())/1000, float64(usual.Microseconds())/1000, ratio, now, time.Since(began).Seconds())
+		if err != nil {
+			t.Errorf("%s: %v", x.name, err)
+		}
+		// A tenth more is what it should be; what a busy machine adds is more than that, so
+		// this is a bound for a service that is hurt.
+		if ratio > 20 && during > 250*time.Millisecond {
+			t.Errorf("%s: a visitor waits %s, else %s", x.name, during, usual)
+		}
+		if len(a.bad) > 0 {
+			t.Errorf("%s: a visitor's requests failed: %v", x.name, a.bad[:min(3, len(a.bad))])
+			a.bad = nil
+		}
+	}
+	if most > 512 {
+		t.Errorf("memory went from %.0f to %.0f MiB, which kills a container of 512", before, most)
+	}
+	// What was believed of what they said: nothing, but for the one true signature.
+	for id, want := range map[string]int{"forged": 0, "replayed": 1} {
+		a.eventually("it is stored", func() error {
+			var page struct{ Items []json.RawMessage }
+			if err := a.tryAPI("GET", "/events?pixel_id=px_a&id="+id, nil, &page); err != nil {
+				return err
+			}
+			if len(page.Items) != 1 {
+				return fmt.Errorf("%s: %d events", id, len(page.Items))
+			}
+			if text := string(page.Items[0]); strings.Contains(text, "203.0.113") && want == 0 || strings.Contains(text, `"SE"`) != (want == 1) {
+				t.Fatalf("%s: %s", id, text)
+			}
+			return nil
+		})
+	}
+}
