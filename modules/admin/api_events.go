@@ -107,8 +107,9 @@ type deadView struct {
 }
 
 func deadViewOf(d queue.DeadLetter) deadView {
+	replayable := d.Origin != "" || deadletters.Mendable(d.Body)
 	d.Body = deadletters.Masked(d.Body)
-	v := deadView{DeadLetter: d, Replayable: d.Origin != ""}
+	v := deadView{DeadLetter: d, Replayable: replayable}
 	if body := jsontext.Value(d.Body); len(body) > 0 && body.IsValid() {
 		v.Body = body
 	} else {

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -68,4 +69,48 @@ func TestWhatASchemaRefusedIsMendedAndSentOn(t *testing.T) {
 	if current := func() []settings.SchemaVersion { return s.Own }(); current[0].By == "" {
 		t.Error("nobody is named for the change")
 	}
+}
+
+func TestWhatASchemaRefusedIsMendedInTheConsole(t *testing.T) {
+	b := open(t)
+	b.shop()
+	p, _ := b.o.Settings.Pixel("px_shop")
+	p.Schemas.Mode = settings.SchemaRefuse
+	p.Schemas.Put("trial", []byte(`{"required":["plan"]}`), "ada", time.Now())
+	_, err := b.o.Settings.SavePixel(t.Context(), p)
+	must(t, err)
+	now := time.Now().UTC()
+	e := event.Event{ID: "e1", Receipt: "r1", PixelID: "px_shop", Name: "trial", Time: now, ReceivedAt: now, Source: "web", Priority: event.Standard,
+		Verdict: event.Verdict{State: event.Full}, Properties: []byte(`{"seats":3}`)}
+	body, err := json.Marshal(map[string]any{"pixel_id": e.PixelID, "code": "schema", "event": &e})
+	must(t, err)
+	must(t, b.queue.Push(t.Context(),
+		queue.Item{Queue: queue.Validation, Body: body, Account: queue.AccountOf("", now), Reason: "schema: /properties/plan is required"},
+		queue.Item{Queue: queue.Validation, Body: []byte(`{"pixel_id":"px_shop","code":"name"}`), Account: queue.AccountOf("", now), Reason: "name: is not one"},
+	))
+	w := b.as(Administrator)
+	contains(t, w.get("/dead/validation").body, "can be mended", "not replayable", "Replay all 1")
+	all := func(change ...string) url.Values {
+		f := url.Values{"scope": {"all"}}
+		for i := 0; i < len(change); i += 2 {
+			f.Set(change[i], change[i+1])
+		}
+		return f
+	}
+	contains(t, w.post("/dead/validation/replay", all()).body, "Replay 1 dead letter?", "What is wrong with the event")
+	wrong := w.post("/dead/validation/replay", all("confirm", "yes"))
+	if wrong.status != 422 {
+		t.Errorf("as it is: %d", wrong.status)
+	}
+	contains(t, wrong.body, "field-error", "properties.plan is required")
+	if got := w.post("/dead/validation/replay", all("confirm", "yes", "total", "1", "event", `{"properties":{"plan":"gold"}}`)); got.status != 303 {
+		t.Fatalf("mended: %d %.300s", got.status, got.body)
+	}
+	messages, err := b.queue.Pull(t.Context(), queue.Ingest(event.Standard), 10)
+	must(t, err)
+	var got event.Event
+	if len(messages) != 1 || event.Decode(messages[0].Body, &got) != nil || got.ID != "e1" || !strings.Contains(string(got.Properties), "gold") {
+		t.Errorf("%d messages, %s", len(messages), got.Properties)
+	}
+	contains(t, w.get("/dead/validation").body, "not replayable")
 }

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -55,7 +56,7 @@ func askedFor(s selection, n int) asked {
 // replayPlan is a replay before it begins, and while it goes on.
 type replayPlan struct {
 	asked
-	// Editable is unset for refused input.
+	// Editable is unset for refused input, of which the event's properties can be mended.
 	Editable bool
 	Rate     string
 	Account  string
@@ -187,7 +188,12 @@ func (a *Admin) replayForm(c *echo.Context) error {
 	plan := replayPlan{Editable: short != validation}
 	plan.changes(values, &s)
 	if len(plan.Errors) == 0 && values.Get("confirm") == "yes" {
-		return a.replayOn(c, short, s, plan, values)
+		err := a.replayOn(c, short, s, plan, values)
+		bad, ok := errors.AsType[settings.Invalid](err)
+		if !ok || short != validation {
+			return err
+		}
+		plan.Errors["event"] = strings.TrimPrefix(bad[0].Field, "event.") + " " + bad[0].Message
 	}
 	dry := s
 	dry.DryRun = true

@@ -10,6 +10,7 @@ import (
 
 	"github.com/miq/pixel/modules/consent"
 	"github.com/miq/pixel/modules/event"
+	"github.com/miq/pixel/modules/schema"
 )
 
 // Subject is which event a message is about.
@@ -35,6 +36,18 @@ func About(body []byte) Subject {
 		return Subject{}
 	}
 	return Subject{cmp.Or(d.Event.ID, d.ID), cmp.Or(d.Event.Name, d.Name), cmp.Or(d.Event.PixelID, d.PixelID)}
+}
+
+// Mendable reports whether input that was refused is kept whole, so that it can go on
+// once it is as its schema demands.
+func Mendable(body []byte) bool {
+	var letter struct {
+		Code  string `json:"code"`
+		Event struct {
+			Receipt string `json:"receipt"`
+		} `json:"event"`
+	}
+	return len(body) > 0 && body[0] == '{' && json.Unmarshal(body, &letter, jsontext.AllowInvalidUTF8(true)) == nil && letter.Code == schema.Code && letter.Event.Receipt != ""
 }
 
 var wholeAddress = regexp.MustCompile(`"ip":("(?:[^"\\]|\\.)*")`)

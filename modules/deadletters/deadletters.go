@@ -326,7 +326,7 @@ func Causes(ctx context.Context, box Box, name string) (out []Cause, more bool, 
 				by[l.Reason] = c
 			}
 			c.Count++
-			if l.Origin != "" {
+			if l.Origin != "" || Mendable(l.Body) {
 				c.Movable++
 			}
 		}
