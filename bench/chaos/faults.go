@@ -32,9 +32,11 @@ func faults() []fault {
 		}},
 		{name: "kill -9 of Redis, AOF everysec", short: true, harm: killRedis},
 		{name: "kill -9 of Redis, AOF always", stand: always, harm: killRedis},
-		{name: "Redis away for ten seconds", harm: func(ctx context.Context, s *stand) error { return s.redis[0].restart(ctx, 10*time.Second) }},
+		{name: "Redis away for ten seconds", harm: func(ctx context.Context, s *stand) error { return s.redisAway(ctx, 10*time.Second) }},
 		{name: "collector killed and started while Redis is away", harm: func(ctx context.Context, s *stand) error {
-			s.redis[0].kill()
+			if err := s.killRedis(ctx); err != nil {
+				return err
+			}
 			pause(ctx, 3*time.Second)
 			for _, c := range s.front {
 				if err := c.restart(ctx, time.Second); err != nil {
@@ -79,20 +81,32 @@ func calm(ctx context.Context, _ *stand) error {
 	return nil
 }
 
+func killRedis(ctx context.Context, s *stand) error {
+	return times(ctx, 3, func(int) error { return s.redisAway(ctx, 500*time.Millisecond) })
+}
+
+// redisAway is a crash of Redis that lasts for a while.
+func (s *stand) redisAway(ctx context.Context, d time.Duration) error {
+	if err := s.killRedis(ctx); err != nil {
+		return err
+	}
+	pause(ctx, d)
+	return s.redis[0].start(ctx)
+}
+
 // killRedis kills it while all that it answered is with the operating system. With an
 // fsync each second it answers before that while one takes long, as on a disk that
-// others use; then its death costs what it holds, as no client could prevent.
-func killRedis(ctx context.Context, s *stand) error {
-	return times(ctx, 3, func(int) error {
-		if s.plan.fsync != "always" {
-			if err := until(ctx, time.Minute, "Redis has written its log", func() error {
-				return s.redis[0].says(ctx, "persistence", "aof_buffer_length:0", "aof_pending_bio_fsync:0")
-			}); err != nil {
-				return err
-			}
+// others use; then its death costs what it holds, and no client can prevent that.
+func (s *stand) killRedis(ctx context.Context) error {
+	if s.plan.fsync != "always" {
+		if err := until(ctx, time.Minute, "Redis has written its log", func() error {
+			return s.redis[0].says(ctx, "persistence", "aof_buffer_length:0", "aof_pending_bio_fsync:0")
+		}); err != nil {
+			return err
 		}
-		return s.redis[0].restart(ctx, 500*time.Millisecond)
-	})
+	}
+	s.redis[0].kill()
+	return nil
 }
 
 // failover kills the masters in turn, each once the one before is back as the
@@ -121,7 +135,9 @@ func failover(ctx context.Context, s *stand) error {
 // fullDisk takes Redis away, lets the collectors spill, and then takes the rest of
 // their disks. Redis comes back before there is room again.
 func fullDisk(ctx context.Context, s *stand) error {
-	s.redis[0].kill()
+	if err := s.killRedis(ctx); err != nil {
+		return err
+	}
 	pause(ctx, 3*time.Second)
 	for i := range s.front {
 		if err := s.fill(i); err != nil {

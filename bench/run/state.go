@@ -224,6 +224,7 @@ func weigh(ctx context.Context, client *redis.Client, visitors, events int) erro
 		seen = w.bytes
 	}
 	figures["state_bytes_per_visitor"] = round(float64(total.bytes-seen) / float64(visitors))
+	figures["state_bytes_per_visitor_total"] = round(float64(total.bytes) / float64(visitors))
 	figures["state_bytes_per_event"] = round(float64(seen) / float64(visitors*events))
 	figures["without_expiry"] = total.lasting
 	delete(figures, "all_bytes")

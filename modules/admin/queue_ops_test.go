@@ -101,7 +101,7 @@ func TestTheBooksAreShownAndADifferenceOfOneIsSaid(t *testing.T) {
 	e := someEvent("book-1", now)
 	a := queue.AccountOf(e.PixelID, e.ReceivedAt)
 	must(t, b.queue.Push(t.Context(), queue.Item{Queue: "ingest:high", Body: []byte("1"), Account: a, Stage: ledger.Received, N: 1},
-		queue.Item{Queue: "ingest:high", Account: a, Stage: ledger.Suppressed, N: 2}))
+		queue.Item{Queue: "ingest:high", Account: a, Stage: ledger.Suppressed, N: 2}, queue.Item{Queue: "ingest:high", Account: a, Stage: ledger.Refused, N: 2}))
 	got, err := b.queue.Pull(t.Context(), "ingest:high", 1)
 	must(t, err)
 	must(t, b.queue.Settle(t.Context(), "ingest:high", queue.End{Account: a, Outcome: ledger.Stored, IDs: []string{got[0].ID}}))

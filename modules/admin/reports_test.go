@@ -38,7 +38,8 @@ func shopping(t *testing.T, b *bench) time.Time {
 	}
 	a := queue.AccountOf("px_shop", at)
 	must(t, b.queue.Push(t.Context(), queue.Item{Queue: queue.Ingest(event.High), Body: []byte("1"), Account: a, Stage: ledger.Received, N: 8},
-		queue.Item{Queue: queue.Ingest(event.High), Account: a, Stage: ledger.Suppressed, N: 2}))
+		queue.Item{Queue: queue.Ingest(event.High), Account: a, Stage: ledger.Suppressed, N: 2},
+		queue.Item{Queue: queue.Ingest(event.High), Account: a, Stage: ledger.Refused, N: 2}))
 	return at
 }
 

@@ -131,7 +131,8 @@ func seedProof(t *testing.T, b *bench, now time.Time) {
 	}
 	a := queue.AccountOf("px_shop", now.UTC())
 	must(t, b.queue.Push(ctx, queue.Item{Queue: queue.Ingest(event.High), Body: []byte("1"), Account: a, Stage: ledger.Received, N: 12480},
-		queue.Item{Queue: queue.Ingest(event.High), Account: a, Stage: ledger.Suppressed, N: 1317}))
+		queue.Item{Queue: queue.Ingest(event.High), Account: a, Stage: ledger.Suppressed, N: 1317},
+		queue.Item{Queue: queue.Ingest(event.High), Account: a, Stage: ledger.Refused, N: 1317}))
 }
 
 // TestScreenshots saves pictures of every page, wide and narrow, light and
