@@ -87,6 +87,7 @@ type Admin struct {
 	audit       audit
 	sessions    *scs.SessionManager
 	signins     *collection[signedIn]
+	proposals   *collection[keptProposal]
 	partners    *roster
 	backfills   *backfill.Jobs // the book of them; workers do them
 	schemas     *schema.Checker
@@ -113,15 +114,16 @@ func New(o Options) (*Admin, error) {
 	o.Events, o.Credits, o.Queues = confinedReader{o.Events, near}, confinedCredits{o.Credits, near}, confinedQueues{o.Queues, near}
 	a := &Admin{
 		o: o, now: o.Now,
-		people:   newPeople(o.State, o.Now),
-		links:    links{o.State, o.Now},
-		limit:    limiter{o.State},
-		hasher:   newHasher(),
-		audit:    newAudit(o.State, o.Now, o.Log),
-		sessions: newSessions(o.State, o.Config.PublicURL),
-		signins:  newCollection[signedIn](o.State, "signins"),
-		partners: newRoster(o.Adapters),
-		crossing: http.NewCrossOriginProtection(),
+		people:    newPeople(o.State, o.Now),
+		links:     links{o.State, o.Now},
+		limit:     limiter{o.State},
+		hasher:    newHasher(),
+		audit:     newAudit(o.State, o.Now, o.Log),
+		sessions:  newSessions(o.State, o.Config.PublicURL),
+		signins:   newCollection[signedIn](o.State, "signins"),
+		proposals: newCollection[keptProposal](o.State, "proposals"),
+		partners:  newRoster(o.Adapters),
+		crossing:  http.NewCrossOriginProtection(),
 		logins: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "pixel_admin_logins_total", Help: "Tries to sign in, by result.",
 		}, []string{"result"}),

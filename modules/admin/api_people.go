@@ -69,7 +69,7 @@ func (a *Admin) invite(ctx context.Context, who principal, login string, role Ro
 	if v.Link, err = a.passwordLink(ctx, u.ID); err != nil {
 		return v, err
 	}
-	return v, a.audit.record(ctx, who, "user.create", u.ID, u.Login, differences(nil, viewOf(u))...)
+	return v, a.audit.note(ctx, who, "user.create", u.ID, u.Login, differences(nil, viewOf(u))...)
 }
 
 func (a *Admin) passwordLink(ctx context.Context, id string) (string, error) {
@@ -104,7 +104,7 @@ func (a *Admin) changeUser(ctx context.Context, who principal, id string, in use
 	if err != nil {
 		return before, err
 	}
-	return after, a.audit.record(ctx, who, "user.role", id, before.Login, differences(viewOf(before), viewOf(after))...)
+	return after, a.audit.note(ctx, who, "user.role", id, before.Login, differences(viewOf(before), viewOf(after))...)
 }
 
 func (a *Admin) dismiss(ctx context.Context, who principal, id string) error {
@@ -112,20 +112,20 @@ func (a *Admin) dismiss(ctx context.Context, who principal, id string) error {
 	if err != nil {
 		return err
 	}
-	return a.audit.record(ctx, who, "user.delete", id, u.Login)
+	return a.audit.note(ctx, who, "user.delete", id, u.Login)
 }
 
 func (a *Admin) issue(ctx context.Context, who principal, t token) (tokenView, error) {
 	if err := a.grant(who, t); err != nil {
 		return tokenView{}, err
 	}
-	t.CreatedBy = who.Name
+	t.CreatedBy, t.Behind = who.Name, who.person()
 	t, secret, err := a.people.addToken(ctx, t)
 	if err != nil {
 		return tokenView{}, err
 	}
 	v := tokenViewOf(t)
-	if err := a.audit.record(ctx, who, "token.create", t.ID, "", differences(nil, v)...); err != nil {
+	if err := a.audit.note(ctx, who, "token.create", t.ID, "", differences(nil, v)...); err != nil {
 		return v, err
 	}
 	v.Token = secret
@@ -137,7 +137,7 @@ func (a *Admin) revoke(ctx context.Context, who principal, id string) error {
 	if err != nil {
 		return err
 	}
-	return a.audit.record(ctx, who, "token.revoke", id, t.Name)
+	return a.audit.note(ctx, who, "token.revoke", id, t.Name)
 }
 
 func (a *Admin) listUsers(c *echo.Context) error {
@@ -247,7 +247,11 @@ func (a *Admin) listAudit(c *echo.Context) error {
 		return err
 	}
 	list, next := after(list, cursor, limit)
-	return c.JSON(http.StatusOK, items(list, next))
+	shown, err := a.undoable(c.Request().Context(), list)
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, items(shown, next))
 }
 
 // after is the page of a log, newest first, behind an entry.

@@ -14,34 +14,35 @@ import (
 // pixelBody is what may be written of a pixel. Revision, where given, is the
 // one that the change was made upon.
 type pixelBody struct {
-	ID          string                  `json:"id"`
-	Name        string                  `json:"name"`
-	Advertiser  string                  `json:"advertiser"`
-	Domains     []string                `json:"domains"`
-	Enabled     *bool                   `json:"enabled"`
-	ConsentMode settings.ConsentMode    `json:"consent_mode"`
-	Consent     settings.ConsentOptions `json:"consent"`
-	PrivacyURL  string                  `json:"privacy_url"`
-	Country     string                  `json:"country"`
-	Banner      settings.BannerOptions  `json:"banner,omitzero"`
-	Tag         settings.TagOptions     `json:"tag,omitzero"`
-	Dry         bool                    `json:"dry,omitzero"`
-	Processing  settings.Processing     `json:"processing,omitzero"`
-	Attribution settings.Attribution    `json:"attribution,omitzero"`
-	Retention   settings.Retention      `json:"retention,omitzero"`
-	Routes      []settings.Route        `json:"routes"`
-	Schemas     settings.Schemas        `json:"schemas,omitzero"`
-	Revision    int64                   `json:"revision"`
+	ID              string                  `json:"id"`
+	Name            string                  `json:"name"`
+	Advertiser      string                  `json:"advertiser"`
+	Domains         []string                `json:"domains"`
+	Enabled         *bool                   `json:"enabled"`
+	ConsentMode     settings.ConsentMode    `json:"consent_mode"`
+	Consent         settings.ConsentOptions `json:"consent"`
+	PrivacyURL      string                  `json:"privacy_url"`
+	Country         string                  `json:"country"`
+	Banner          settings.BannerOptions  `json:"banner,omitzero"`
+	Tag             settings.TagOptions     `json:"tag,omitzero"`
+	Dry             bool                    `json:"dry,omitzero"`
+	Processing      settings.Processing     `json:"processing,omitzero"`
+	Attribution     settings.Attribution    `json:"attribution,omitzero"`
+	Retention       settings.Retention      `json:"retention,omitzero"`
+	ConsentApproval bool                    `json:"consent_approval,omitzero"`
+	Routes          []settings.Route        `json:"routes"`
+	Schemas         settings.Schemas        `json:"schemas,omitzero"`
+	Revision        int64                   `json:"revision"`
 }
 
 func bodyOf(p settings.Pixel) pixelBody {
-	return pixelBody{p.ID, p.Name, p.Advertiser, p.Domains, &p.Enabled, p.ConsentMode, p.Consent, p.PrivacyURL, p.Country, p.Banner, p.Tag, p.Dry, p.Processing, p.Attribution, p.Retention, p.Routes, p.Schemas, p.Revision}
+	return pixelBody{p.ID, p.Name, p.Advertiser, p.Domains, &p.Enabled, p.ConsentMode, p.Consent, p.PrivacyURL, p.Country, p.Banner, p.Tag, p.Dry, p.Processing, p.Attribution, p.Retention, p.ConsentApproval, p.Routes, p.Schemas, p.Revision}
 }
 
 func (b pixelBody) pixel() settings.Pixel {
 	return settings.Pixel{
 		ID: b.ID, Name: b.Name, Advertiser: b.Advertiser, Domains: b.Domains, Enabled: b.Enabled == nil || *b.Enabled,
-		ConsentMode: b.ConsentMode, Consent: b.Consent, PrivacyURL: b.PrivacyURL, Country: b.Country, Banner: b.Banner, Tag: b.Tag, Dry: b.Dry, Processing: b.Processing, Attribution: b.Attribution, Retention: b.Retention, Routes: b.Routes, Schemas: b.Schemas, Revision: b.Revision,
+		ConsentMode: b.ConsentMode, Consent: b.Consent, PrivacyURL: b.PrivacyURL, Country: b.Country, Banner: b.Banner, Tag: b.Tag, Dry: b.Dry, Processing: b.Processing, Attribution: b.Attribution, Retention: b.Retention, ConsentApproval: b.ConsentApproval, Routes: b.Routes, Schemas: b.Schemas, Revision: b.Revision,
 	}
 }
 
@@ -93,7 +94,7 @@ func (a *Admin) patchPixel(c *echo.Context) error {
 	}
 	saved, err := a.changePixel(c.Request().Context(), me(c), "pixel.update", changed)
 	if err != nil {
-		return err
+		return pendingAnswer(c, err)
 	}
 	return c.JSON(http.StatusOK, saved)
 }

@@ -229,9 +229,9 @@ func TestTheAuditLogIsBounded(t *testing.T) {
 	b := open(t)
 	b.audit.keep = 20
 	for range 2*pruneEvery + 1 {
-		must(t, b.audit.record(t.Context(), principal{}, "x", "y", ""))
+		must(t, b.audit.note(t.Context(), principal{}, "x", "y", ""))
 	}
-	must(t, b.audit.record(t.Context(), principal{}, "newest", "y", ""))
+	must(t, b.audit.note(t.Context(), principal{}, "newest", "y", ""))
 	list, err := b.audit.list(t.Context())
 	must(t, err)
 	// It is pruned now and then, so a few more than it keeps may be there.

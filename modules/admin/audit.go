@@ -62,29 +62,35 @@ func newAudit(docs state.Documents, now func() time.Time, log *slog.Logger) audi
 	return audit{newCollection[entry](docs, "audit"), now, log, new(atomic.Int64), auditKept}
 }
 
-// record writes a line. The change is made by then, so a failure is reported
+// record writes a line and returns its id. The change is made by then, so a failure is reported
 // as what it is: made, but not recorded.
-func (a audit) record(ctx context.Context, who principal, action, target, note string, changes ...change) error {
-	id, err := uuid.NewV7()
+func (a audit) record(ctx context.Context, who principal, action, target, note string, changes ...change) (id string, err error) {
+	made, err := uuid.NewV7()
 	if err != nil {
-		return err
+		return "", err
 	}
 	e := entry{
-		ID: id.String(), At: a.now().UTC().Truncate(time.Millisecond),
+		ID: made.String(), At: a.now().UTC().Truncate(time.Millisecond),
 		Actor:  actor{who.Kind, who.ID, who.Name},
 		Action: action, Target: target, Note: note, Changes: changes,
 	}
 	// Whoever made the change may have gone by now; it is recorded all the same.
 	ctx = context.WithoutCancel(ctx)
 	if err := a.log.put(ctx, e.ID, 0, e); err != nil {
-		return fmt.Errorf("the change was made but could not be recorded in the audit log: %w", err)
+		return "", fmt.Errorf("the change was made but could not be recorded in the audit log: %w", err)
 	}
 	if a.written.Add(1)%pruneEvery == 1 {
 		if err := a.prune(ctx); err != nil {
 			a.slog.Warn("audit log could not be pruned", "error", err)
 		}
 	}
-	return nil
+	return e.ID, nil
+}
+
+// note is record for who needs no id.
+func (a audit) note(ctx context.Context, who principal, action, target, text string, changes ...change) error {
+	_, err := a.record(ctx, who, action, target, text, changes...)
+	return err
 }
 
 func (a audit) prune(ctx context.Context) error {

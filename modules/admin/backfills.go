@@ -109,7 +109,7 @@ func (a *Admin) turned(c *echo.Context, action string, do func(context.Context, 
 	if err != nil {
 		return job, err
 	}
-	return job, a.audit.record(ctx, me(c), action, job.ID, "")
+	return job, a.audit.note(ctx, me(c), action, job.ID, "")
 }
 
 // startBackfill enters a job, and who asked for it.
@@ -123,7 +123,7 @@ func (a *Admin) startBackfill(ctx context.Context, who principal, spec backfill.
 	if err != nil {
 		return job, err
 	}
-	return job, a.audit.record(ctx, who, "backfill.start", job.ID, purpose(job))
+	return job, a.audit.note(ctx, who, "backfill.start", job.ID, purpose(job))
 }
 
 // startRehearsal enters a rehearsal of a change that is checked as if it were saved.

@@ -5,12 +5,15 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/miq/pixel/modules/httpserver"
 	"github.com/miq/pixel/modules/partner"
 	"github.com/miq/pixel/modules/settings"
 	"github.com/miq/pixel/modules/state"
@@ -53,7 +56,7 @@ func (a *Admin) addPixel(ctx context.Context, who principal, p settings.Pixel) (
 	if err != nil {
 		return p, err
 	}
-	return saved, a.audit.record(ctx, who, "pixel.create", p.ID, "", differences(nil, saved)...)
+	return saved, a.audit.note(ctx, who, "pixel.create", p.ID, "", differences(nil, saved)...)
 }
 
 // changePixel writes a pixel over the revision it was read at.
@@ -67,15 +70,33 @@ func (a *Admin) changePixel(ctx context.Context, who principal, action string, p
 		return p, err
 	}
 	p.CreatedAt = before.CreatedAt
+	wanted := p
+	held := before.ConsentApproval && !reflect.DeepEqual(rulesOf(before), rulesOf(p))
+	if held {
+		rulesOf(before).put(&p)
+	}
 	changes := differences(before, p)
 	if len(changes) == 0 && p.Revision == before.Revision {
+		if held {
+			return before, a.propose(ctx, who, before, wanted)
+		}
 		return before, nil
 	}
 	saved, err := a.o.Settings.SavePixel(ctx, p)
 	if err != nil {
 		return p, err
 	}
-	return saved, a.audit.record(ctx, who, action, p.ID, "", changes...)
+	entry, err := a.audit.record(ctx, who, action, p.ID, "", changes...)
+	if err != nil {
+		return saved, err
+	}
+	if err := a.remember(ctx, entry, former{Pixel: &before, Revision: saved.Revision}); err != nil {
+		return saved, err
+	}
+	if held {
+		return saved, a.propose(ctx, who, before, wanted)
+	}
+	return saved, nil
 }
 
 func (a *Admin) removePixel(ctx context.Context, who principal, id string) error {
@@ -83,10 +104,18 @@ func (a *Admin) removePixel(ctx context.Context, who principal, id string) error
 	if err != nil {
 		return err
 	}
+	if before.ConsentApproval {
+		// Made again under its id, it would have other rules without anybody's approval.
+		return httpserver.NewProblem(http.StatusConflict, "approval_needed", "a second person approves this pixel's consent rules: have that switched off, with approval, before it is deleted")
+	}
 	if err := a.o.Settings.RemovePixel(ctx, id); err != nil {
 		return err
 	}
-	return a.audit.record(ctx, who, "pixel.delete", id, "", differences(before, nil)...)
+	entry, err := a.audit.record(ctx, who, "pixel.delete", id, "", differences(before, nil)...)
+	if err != nil {
+		return err
+	}
+	return a.remember(ctx, entry, former{Pixel: &before})
 }
 
 // normalize forgives what people paste: addresses where host names belong,
@@ -254,10 +283,15 @@ func (a *Admin) changePartner(ctx context.Context, who principal, name string, i
 	if len(changes)+len(notes) == 0 {
 		return nil
 	}
-	if _, err := a.o.Settings.SavePartner(ctx, p); err != nil {
+	saved, err := a.o.Settings.SavePartner(ctx, p)
+	if err != nil {
 		return err
 	}
-	return a.audit.record(ctx, who, "partner.update", name, "", append(changes, notes...)...)
+	entry, err := a.audit.record(ctx, who, "partner.update", name, "", append(changes, notes...)...)
+	if err != nil || len(changes) == 0 {
+		return err // credentials are not brought back
+	}
+	return a.remember(ctx, entry, former{Partner: &partnerFormer{was.Mode, was.Settings, was.Dry}, Revision: saved.Revision})
 }
 
 // partnerRecord is a partner without its secrets.

@@ -108,7 +108,7 @@ func (a *Admin) move(ctx context.Context, who principal, action, short string, s
 		return m, err
 	}
 	// What was moved before an error was moved.
-	return m, errors.Join(err, a.audit.record(ctx, who, action, short, m.Message))
+	return m, errors.Join(err, a.audit.note(ctx, who, action, short, m.Message))
 }
 
 // mended makes a message of what a schema refused: the event as it is, or was edited,

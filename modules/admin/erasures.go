@@ -68,7 +68,7 @@ func (a *Admin) askErasure(c *echo.Context, in erasureInput) (erasure.Request, e
 	if err != nil {
 		return r, err
 	}
-	return r, a.audit.record(ctx, me(c), "erasure.create", r.ID, in.PixelID)
+	return r, a.audit.note(ctx, me(c), "erasure.create", r.ID, in.PixelID)
 }
 
 func (a *Admin) createErasure(c *echo.Context) error {

@@ -193,7 +193,7 @@ func (a *Admin) identify(c *echo.Context) (principal, error) {
 			return principal{}, httpserver.NewProblem(http.StatusUnauthorized, "unauthorized", "this token is unknown, revoked or expired")
 		}
 		a.people.used(c.Request().Context(), t)
-		return principal{Kind: "token", ID: t.ID, Name: t.Name, Role: t.Role, Advertisers: t.Advertisers, Scopes: t.Scopes, bearer: true}, nil
+		return principal{Kind: "token", ID: t.ID, Name: t.Name, Role: t.Role, Advertisers: t.Advertisers, Scopes: t.Scopes, Behind: t.Behind, bearer: true}, nil
 	}
 	u, ok, err := a.sessionUser(c.Request().Context())
 	if err != nil || !ok {

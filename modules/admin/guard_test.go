@@ -72,6 +72,14 @@ admin    POST   /people/:id/delete
 admin    POST   /people/tokens
 admin    POST   /people/tokens/:id/revoke
 admin    GET    /audit
+admin    POST   /audit/:id/undo
+admin    GET    /approvals
+admin    POST   /approvals/:id/approve
+admin    POST   /approvals/:id/reject
+admin    POST   /api/v1/audit/:id/undo
+admin    GET    /api/v1/approvals
+admin    POST   /api/v1/approvals/:id/approve
+admin    POST   /api/v1/approvals/:id/reject
 viewer   GET    /identities
 viewer   POST   /identities
 admin    POST   /identities/decide

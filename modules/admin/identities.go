@@ -152,7 +152,7 @@ func (a *Admin) decide(ctx context.Context, who principal, what, name string, d 
 	if pair {
 		target += " " + ids[1].String()
 	}
-	if err := a.audit.record(ctx, who, "identity."+what, d.PixelID+" "+target, ""); err != nil {
+	if err := a.audit.note(ctx, who, "identity."+what, d.PixelID+" "+target, ""); err != nil {
 		return nil, err
 	}
 	out := []identity.Profile{}

@@ -104,7 +104,7 @@ func (a *Admin) passwordForm(c *echo.Context) error {
 	if _, u, err = a.people.change(ctx, u.ID, func(u *user) { u.Password = hash }); err != nil {
 		return err
 	}
-	if err := a.audit.record(ctx, me(c), "user.password", u.ID, ""); err != nil {
+	if err := a.audit.note(ctx, me(c), "user.password", u.ID, ""); err != nil {
 		return err
 	}
 	if err := a.signIn(c, u); err != nil {
@@ -160,7 +160,7 @@ func (a *Admin) proveFactorForm(c *echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := a.audit.record(ctx, me(c), "user.second_factor", u.ID, "", change{"second_factor", "off", "on"}); err != nil {
+	if err := a.audit.note(ctx, me(c), "user.second_factor", u.ID, "", change{"second_factor", "off", "on"}); err != nil {
 		return err
 	}
 	// Sessions that began with a password alone end.
@@ -206,7 +206,7 @@ func (a *Admin) dropFactor(c *echo.Context, id, note string) error {
 	if before.Factor == nil || !before.Factor.On {
 		return nil
 	}
-	return a.audit.record(ctx, me(c), "user.second_factor", id, note, change{"second_factor", "on", "off"})
+	return a.audit.note(ctx, me(c), "user.second_factor", id, note, change{"second_factor", "on", "off"})
 }
 
 // resetFactorForm is for who lost the app and the recovery codes.
@@ -275,7 +275,7 @@ func (a *Admin) codeForm(c *echo.Context) error {
 	a.logins.WithLabelValues("ok").Inc()
 	if recovery {
 		left := len(u.Factor.Recovery)
-		if err := a.audit.record(ctx, principal{Kind: "user", ID: u.ID, Name: u.Login}, "user.recovery_code", u.ID, strconv.Itoa(left)+" are left"); err != nil {
+		if err := a.audit.note(ctx, principal{Kind: "user", ID: u.ID, Name: u.Login}, "user.recovery_code", u.ID, strconv.Itoa(left)+" are left"); err != nil {
 			return err
 		}
 		return a.done(c, "/account", "You used a recovery code; "+count(left, "code")+" left. Set the app up again if it is lost.")

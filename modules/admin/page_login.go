@@ -163,7 +163,7 @@ func (a *Admin) setup(c *echo.Context) error {
 	} else if _, u, err = a.people.change(ctx, k.UserID, func(u *user) { u.Password = hash }); err != nil {
 		return err
 	}
-	if err := a.audit.record(ctx, principal{Kind: "user", ID: u.ID, Name: u.Login}, "user.password", u.ID, "set by a one-time link"); err != nil {
+	if err := a.audit.note(ctx, principal{Kind: "user", ID: u.ID, Name: u.Login}, "user.password", u.ID, "set by a one-time link"); err != nil {
 		return err
 	}
 	a.notice(c, "Welcome. You are signed in.")

@@ -8,7 +8,7 @@ import (
 )
 
 type auditData struct {
-	Entries []entry
+	Entries []entryView
 	Next    string
 }
 
@@ -21,7 +21,11 @@ func (a *Admin) auditPage(c *echo.Context) error {
 	if next != "" {
 		next = "/audit" + asQuery("cursor", next)
 	}
-	return a.show(c, http.StatusOK, "audit", view{Title: "Audit log", Nav: "audit", Data: auditData{list, next}})
+	shown, err := a.undoable(c.Request().Context(), list)
+	if err != nil {
+		return err
+	}
+	return a.show(c, http.StatusOK, "audit", view{Title: "Audit log", Nav: "audit", Data: auditData{shown, next}})
 }
 
 type peopleData struct {
@@ -124,7 +128,7 @@ func (a *Admin) userLinkForm(c *echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := a.audit.record(ctx, me(c), "user.link", u.ID, u.Login); err != nil {
+	if err := a.audit.note(ctx, me(c), "user.link", u.ID, u.Login); err != nil {
 		return err
 	}
 	return a.peopleView(c, http.StatusOK, peopleData{Link: link, For: u.Login})

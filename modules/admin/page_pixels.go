@@ -366,6 +366,7 @@ func (a *Admin) updatePixelForm(c *echo.Context) error {
 	p, wrong := pixelFrom(c, before)
 	p.Enabled = c.FormValue("enabled") == "true"
 	p.Dry = c.FormValue("dry") == "true"
+	p.ConsentApproval = c.FormValue("consent_approval") == "true"
 	p.Consent.TrustGDPR0 = c.FormValue("trust_gdpr_0") == "true"
 	p.Consent.PartialWithoutSignal = c.FormValue("us_partial_without_signal") == "true"
 	p.Consent.LimitedUse = c.FormValue("us_limited_use") == "true"
@@ -378,7 +379,7 @@ func (a *Admin) updatePixelForm(c *echo.Context) error {
 		if bad, ok := fieldErrors(err, ""); ok {
 			return a.pixelView(c, http.StatusUnprocessableEntity, formOf(p, bad).typed(c))
 		}
-		return err
+		return a.pendingForm(c, err)
 	}
 	return a.done(c, "/pixels/"+p.ID, "Saved. Tags use it within a minute.")
 }

@@ -45,6 +45,7 @@ type token struct {
 	Scopes      []string  `json:"scopes,omitempty"`
 	Digest      string    `json:"digest"`
 	CreatedBy   string    `json:"created_by"`
+	Behind      string    `json:"behind,omitempty"` // the id of the user that it acts for
 	CreatedAt   time.Time `json:"created_at"`
 	ExpiresAt   time.Time `json:"expires_at,omitzero"`
 }

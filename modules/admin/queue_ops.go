@@ -177,7 +177,7 @@ func (a *Admin) takeOut(c *echo.Context, action string, in aside, do func(contex
 		t.Message += " There may be more; repeat to go on."
 	}
 	if n > 0 {
-		err = errors.Join(err, a.audit.record(ctx, me(c), action, name, t.Message+" Reason: "+short(in.Reason, 200)))
+		err = errors.Join(err, a.audit.note(ctx, me(c), action, name, t.Message+" Reason: "+short(in.Reason, 200)))
 	}
 	if err != nil {
 		return err

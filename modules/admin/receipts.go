@@ -121,7 +121,7 @@ func (a *Admin) exportReceipts(c *echo.Context) error {
 		return err
 	}
 	for _, v := range list {
-		if err := a.audit.record(c.Request().Context(), me(c), "receipts.export", v.PixelID, v.Subject); err != nil {
+		if err := a.audit.note(c.Request().Context(), me(c), "receipts.export", v.PixelID, v.Subject); err != nil {
 			return err
 		}
 	}

@@ -37,6 +37,8 @@ type principal struct {
 	Advertisers []string
 	// Scopes narrow a token; none: all that the role may.
 	Scopes []string
+	// Behind is who made a token: whatever it does, they do.
+	Behind string
 	// bearer is set where the request proves itself with a header that no other
 	// site can make a browser send.
 	bearer bool

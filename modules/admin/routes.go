@@ -122,6 +122,10 @@ func (a *Admin) pages() []route {
 		{post, "/people/tokens", Administrator, a.addTokenForm},
 		{post, "/people/tokens/:id/revoke", Administrator, a.revokeTokenForm},
 		{get, "/audit", Administrator, a.auditPage},
+		{post, "/audit/:id/undo", Administrator, a.undoForm},
+		{get, "/approvals", Administrator, a.approvalsPage},
+		{post, "/approvals/:id/approve", Administrator, a.approveForm},
+		{post, "/approvals/:id/reject", Administrator, a.rejectForm},
 	}
 }
 
@@ -199,6 +203,10 @@ func (a *Admin) api() []route {
 		{get, base + "/erasures/:id", Administrator, a.getErasure},
 		{get, base + "/erasures/:id/certificate", Administrator, a.getCertificate},
 		{get, base + "/audit", Administrator, a.listAudit},
+		{post, base + "/audit/:id/undo", Administrator, a.undoChange},
+		{get, base + "/approvals", Administrator, a.listApprovals},
+		{post, base + "/approvals/:id/approve", Administrator, a.approve},
+		{post, base + "/approvals/:id/reject", Administrator, a.reject},
 		{get, base + "/users", Administrator, a.listUsers},
 		{post, base + "/users", Administrator, a.createUser},
 		{patch, base + "/users/:id", Administrator, a.patchUser},

@@ -17,7 +17,7 @@ var scopeAreas = map[string]string{
 	"pixels": "pixels", "partners": "partners", "events": "events", "syncs": "events",
 	"queues": "queues", "dlq": "queues", "processes": "queues", "backfills": "backfills", "rehearsals": "backfills",
 	"reports": "reports", "identities": "identities", "quarantine": "identities",
-	"consent": "receipts", "erasures": "erasures", "audit": "audit", "users": "users", "tokens": "tokens",
+	"consent": "receipts", "erasures": "erasures", "audit": "audit", "approvals": "approvals", "users": "users", "tokens": "tokens",
 }
 
 // scopeOf is the scope that an operation of the API needs; "" for none.

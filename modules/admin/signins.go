@@ -107,7 +107,7 @@ func (a *Admin) endSessionForm(c *echo.Context) error {
 	if err := a.signins.remove(ctx, id); err != nil {
 		return err
 	}
-	if err := a.audit.record(ctx, me(c), "session.end", s.User, strings.TrimSpace(s.Client+" "+s.Network)); err != nil {
+	if err := a.audit.note(ctx, me(c), "session.end", s.User, strings.TrimSpace(s.Client+" "+s.Network)); err != nil {
 		return err
 	}
 	return a.done(c, "/account", "That session has ended.")

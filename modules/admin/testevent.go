@@ -105,7 +105,7 @@ func (a *Admin) sendTest(ctx context.Context, who principal, name string, in tes
 		return out, nil
 	}
 	x, err := sender.Send(ctx, account, []event.Delivery{d}, nil)
-	return resultOf(d.Event.ID, x, err), a.audit.record(ctx, who, "partner.test", name, "sent test event "+d.Event.ID)
+	return resultOf(d.Event.ID, x, err), a.audit.note(ctx, who, "partner.test", name, "sent test event "+d.Event.ID)
 }
 
 func resultOf(id string, x delivery.Exchange, err error) testResult {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/cookiejar"
 	"net/url"
 	"strings"
 	"testing"
@@ -21,6 +22,7 @@ import (
 // caller asks the API of a running product.
 type caller struct {
 	*journey
+	console     *admin.Admin
 	base, token string
 	client      *http.Client
 }
@@ -101,7 +103,7 @@ func field(v any, name string) string {
 func TestTheAPIIsWhatItsDocumentSays(t *testing.T) {
 	var console *admin.Admin
 	j := begin(t, map[string]string{"admin.token": "the-token-of-the-contract"}, fx.Populate(&console))
-	c := &caller{journey: j, base: "http://" + console.Addr(), token: "the-token-of-the-contract", client: http.DefaultClient}
+	c := &caller{journey: j, console: console, base: "http://" + console.Addr(), token: "the-token-of-the-contract", client: http.DefaultClient}
 
 	resp, err := http.Get(c.base + "/api/openapi.yaml")
 	if err != nil {
@@ -370,6 +372,7 @@ func (c *caller) privacy() {
 
 func (c *caller) people() {
 	c.get("/audit?limit=2")
+	c.approvals()
 	made := c.post("/users", `{"login":"ada@example.com","role":"marketer"}`, 201)
 	c.get("/users")
 	c.ask(http.MethodPatch, "/api/v1/users/"+field(made, "id"), `{"role":"viewer"}`, 200)
@@ -377,4 +380,31 @@ func (c *caller) people() {
 	token := c.post("/tokens", `{"name":"ci","role":"viewer"}`, 201)
 	c.get("/tokens")
 	c.ask(http.MethodDelete, "/api/v1/tokens/"+field(token, "id"), nil, 204)
+}
+
+// approvals has a change of consent rules proposed by the token, and approved by
+// somebody who is signed in.
+func (c *caller) approvals() {
+	link, err := c.console.LoginLink(c.t.Context())
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	jar, _ := cookiejar.New(nil)
+	person := *c
+	person.token, person.client = "", &http.Client{Transport: c.client.Transport, Jar: jar}
+	resp, err := person.client.Get(link)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	resp.Body.Close()
+	pixel := "/api/v1/pixels/px_1"
+	undo := func() string { return "/api/v1/audit/" + field(listed(c.get("/audit?limit=1"))[0], "id") + "/undo" }
+	c.ask(http.MethodPatch, pixel, `{"name":"renamed"}`, 200)
+	c.ask(http.MethodPost, undo(), nil, 204)
+	c.ask(http.MethodPatch, pixel, `{"consent_approval":true}`, 200)
+	c.ask(http.MethodPost, undo(), nil, 202)
+	c.post("/approvals/"+field(listed(c.get("/approvals"))[0], "id")+"/reject", nil, 200)
+	asked := c.ask(http.MethodPatch, pixel, `{"consent_approval":false}`, 202)
+	c.post("/approvals/"+field(asked, "id")+"/approve", nil, 403)
+	person.post("/approvals/"+field(asked, "id")+"/approve", nil, 200)
 }

@@ -53,6 +53,10 @@ type Pixel struct {
 	// does not tell and a partner must know.
 	Country string `json:"country,omitempty"`
 
+	// ConsentApproval has a change of ConsentMode, Consent and of itself wait for a
+	// second person.
+	ConsentApproval bool `json:"consent_approval,omitzero"`
+
 	Routes []Route `json:"routes"`
 
 	CreatedAt time.Time `json:"created_at"`
