@@ -131,7 +131,7 @@ func (s *Store) Expire(ctx context.Context, pixelID string, events, syncs time.T
 // expireSums deletes what was counted of the days before a midnight.
 func (s *Store) expireSums(ctx context.Context, pixelID string, before time.Time) error {
 	return s.write(ctx, "expire sums", 1, func(tx *sql.Tx) error {
-		for _, table := range [...]string{"rollups", "visitor_sets"} {
+		for _, table := range [...]string{"rollups", "sums", "visitor_sets"} {
 			for _, level := range [...]int64{minute, anHour, aDay} {
 				w := where{}
 				w.equal("pixel_id", pixelID)

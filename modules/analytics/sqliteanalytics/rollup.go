@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"encoding/binary"
 	"errors"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -27,19 +28,23 @@ const micros = 60_000_000
 // those one by one, and the more come together, the less each costs.
 const rollEvery = 8192
 
-// cell is a row of the roll-ups.
-type cell struct {
-	dimension          string
-	level, bucket      int64
-	pixel, name, value string
+// slot is one minute, hour or day of a pixel and a name.
+type slot struct {
+	level, bucket int64
+	pixel, name   string
 }
 
-func (c cell) compare(o cell) int {
-	return cmp.Or(cmp.Compare(c.dimension, o.dimension), cmp.Compare(c.level, o.level), cmp.Compare(c.bucket, o.bucket),
-		cmp.Compare(c.pixel, o.pixel), cmp.Compare(c.name, o.name), cmp.Compare(c.value, o.value))
+func (s slot) compare(o slot) int {
+	return cmp.Or(cmp.Compare(s.level, o.level), cmp.Compare(s.bucket, o.bucket), cmp.Compare(s.pixel, o.pixel), cmp.Compare(s.name, o.name))
 }
 
-// sum is what a row holds; money in millionths.
+// day is the one that an hour lies in.
+func (s slot) day() slot {
+	s.level, s.bucket = aDay, floor(s.bucket, aDay/anHour)
+	return s
+}
+
+// sum is what events come to; money in millionths.
 type sum struct {
 	events        int64
 	revenue, base float64
@@ -49,72 +54,80 @@ func (s *sum) add(o sum) {
 	s.events, s.revenue, s.base = s.events+o.events, s.revenue+o.revenue, s.base+o.base
 }
 
-// byName begins the dimensions whose sums are apart by name too. Most questions are
-// about all names, and there are far fewer rows of those.
-const byName = "name+"
-
 // roll is what a number of events come to.
 type roll struct {
 	dimensions []string
-	hours      map[cell]*sum // and minutes
-	visitors   map[cell]map[uint64]bool
+	sums       map[slot]*sum              // of minutes, hours and days
+	values     map[slot][]map[string]*sum // of hours, by dimension and value
+	visitors   map[slot]map[uint64]bool   // of hours and days; those slots have no name
 }
 
 func newRoll(dimensions []string) *roll {
-	return &roll{dimensions: dimensions, hours: map[cell]*sum{}, visitors: map[cell]map[uint64]bool{}}
+	return &roll{dimensions: dimensions, sums: map[slot]*sum{}, values: map[slot][]map[string]*sum{}, visitors: map[slot]map[uint64]bool{}}
 }
 
 // add counts an event. values are those of the dimensions, in their order.
 func (r *roll) add(at int64, pixel, name, visitor string, revenue, base sql.NullFloat64, values []string) {
 	one := one(name, revenue, base)
-	c := cell{level: minute, bucket: floor(at, minute*micros), pixel: pixel, name: name}
-	r.sum(c).add(one)
-	c.level, c.bucket = anHour, floor(at, anHour*micros)
-	r.sum(c).add(one)
-	for i, d := range r.dimensions {
-		c.dimension, c.name, c.value = d, "", values[i]
-		r.sum(c).add(one)
-		c.dimension, c.name = byName+d, name
-		r.sum(c).add(one)
+	addTo(r.sums, slot{minute, floor(at, minute*micros), pixel, name}, one)
+	hour := slot{anHour, floor(at, anHour*micros), pixel, name}
+	addTo(r.sums, hour, one)
+	addTo(r.sums, hour.day(), one)
+	by := r.values[hour]
+	if by == nil {
+		by = make([]map[string]*sum, len(r.dimensions))
+		for i := range by {
+			by[i] = map[string]*sum{}
+		}
+		r.values[hour] = by
+	}
+	for i, v := range values {
+		addTo(by[i], v, one)
 	}
 	if visitor != "" {
-		set := cell{level: anHour, bucket: c.bucket, pixel: pixel}
-		if r.visitors[set] == nil {
-			r.visitors[set] = map[uint64]bool{}
+		hour.name = ""
+		d := digest(visitor)
+		for _, s := range [...]slot{hour, hour.day()} {
+			if r.visitors[s] == nil {
+				r.visitors[s] = map[uint64]bool{}
+			}
+			r.visitors[s][d] = true
 		}
-		r.visitors[set][digest(visitor)] = true
 	}
 }
 
-func (r *roll) sum(c cell) *sum {
-	s := r.hours[c]
+func addTo[K comparable](sums map[K]*sum, k K, one sum) {
+	s := sums[k]
 	if s == nil {
 		s = &sum{}
-		r.hours[c] = s
+		sums[k] = s
 	}
-	return s
+	s.add(one)
 }
 
-// days adds the sums of days to those of hours.
-func (r *roll) days() {
-	for c, s := range r.hours {
-		if c.level == anHour {
-			c.level, c.bucket = aDay, floor(c.bucket, aDay/anHour)
-			r.sum(c).add(*s)
+// byValue are the sums by value of hours and days, of each name and of all together.
+func (r *roll) byValue() map[bin]map[string]*sum {
+	out := map[bin]map[string]*sum{}
+	for hour, by := range r.values {
+		for i, values := range by {
+			d := r.dimensions[i]
+			for _, s := range [...]slot{hour, hour.day()} {
+				named := bin{byName + d, s}
+				s.name = ""
+				for _, h := range [...]bin{named, {d, s}} {
+					into := out[h]
+					if into == nil {
+						into = make(map[string]*sum, len(values))
+						out[h] = into
+					}
+					for v, n := range values {
+						addTo(into, v, *n)
+					}
+				}
+			}
 		}
 	}
-	for c, set := range r.visitors {
-		if c.level != anHour {
-			continue
-		}
-		c.level, c.bucket = aDay, floor(c.bucket, aDay/anHour)
-		if r.visitors[c] == nil {
-			r.visitors[c] = make(map[uint64]bool, len(set))
-		}
-		for v := range set {
-			r.visitors[c][v] = true
-		}
-	}
+	return out
 }
 
 // one is what a single event comes to.
@@ -141,21 +154,21 @@ func digest(id string) uint64 {
 	return binary.BigEndian.Uint64(sum[:])
 }
 
-const putRollup = `INSERT INTO rollups (dimension, level, bucket, pixel_id, name, value, events, revenue, base) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+const putRollup = `INSERT INTO rollups (level, bucket, pixel_id, name, events, revenue, base) VALUES (?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET events = events + excluded.events, revenue = revenue + excluded.revenue, base = base + excluded.base`
 
 // write adds what was counted to the roll-ups, in the order of their keys.
 func (r *roll) write(ctx context.Context, tx *sql.Tx, s *Store) error {
-	r.days()
 	put := tx.StmtContext(ctx, s.putRollup)
-	cells := make([]cell, 0, len(r.hours))
-	for c := range r.hours {
-		cells = append(cells, c)
+	for _, c := range slices.SortedFunc(maps.Keys(r.sums), slot.compare) {
+		v := r.sums[c]
+		if _, err := put.ExecContext(ctx, c.level, c.bucket, c.pixel, c.name, v.events, v.revenue, v.base); err != nil {
+			return err
+		}
 	}
-	slices.SortFunc(cells, cell.compare)
-	for _, c := range cells {
-		v := r.hours[c]
-		if _, err := put.ExecContext(ctx, c.dimension, c.level, c.bucket, c.pixel, c.name, c.value, v.events, v.revenue, v.base); err != nil {
+	values := r.byValue()
+	for _, h := range slices.SortedFunc(maps.Keys(values), bin.compare) {
+		if err := s.putSums(ctx, tx, h, sorted(values[h])); err != nil {
 			return err
 		}
 	}
@@ -167,7 +180,7 @@ func (r *roll) write(ctx context.Context, tx *sql.Tx, s *Store) error {
 	return nil
 }
 
-func (s *Store) addVisitors(ctx context.Context, tx *sql.Tx, c cell, set map[uint64]bool) error {
+func (s *Store) addVisitors(ctx context.Context, tx *sql.Tx, c slot, set map[uint64]bool) error {
 	var was []byte
 	err := tx.StmtContext(ctx, s.visitorSet).QueryRowContext(ctx, c.level, c.bucket, c.pixel).Scan(&was)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {

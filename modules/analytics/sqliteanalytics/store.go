@@ -36,6 +36,7 @@ type Store struct {
 	rollEvery                                int64
 	people                                   people
 	putRollup, visitorSet, putVisitors       *sql.Stmt
+	getPart, putPart                         *sql.Stmt
 }
 
 var _ analytics.Store = (*Store)(nil)
@@ -65,6 +66,8 @@ func New(db *sqlitedb.DB) (*Store, error) {
 	}{
 		{&s.putEvent, insertEvent(s.dimension)},
 		{&s.putRollup, putRollup},
+		{&s.getPart, getPart},
+		{&s.putPart, putPart},
 		{&s.visitorSet, `SELECT visitors FROM visitor_sets WHERE level = ? AND bucket = ? AND pixel_id = ?`},
 		{&s.putVisitors, `INSERT INTO visitor_sets (level, bucket, pixel_id, visitors) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET visitors = excluded.visitors`},
 		{&s.putBody, `INSERT INTO event_bodies (seq, codec, body) VALUES (?, ?, ?)`},

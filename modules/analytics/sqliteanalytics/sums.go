@@ -3,6 +3,8 @@ package sqliteanalytics
 import (
 	"context"
 	"database/sql"
+	"fmt"
+	"slices"
 	"sort"
 
 	"github.com/miq/pixel/modules/analytics"
@@ -25,34 +27,29 @@ func (s *Store) sumsOf(ctx context.Context, tx *sql.Tx, q question, dimension st
 		}
 		sums[f].add(v)
 	}
-	key := dimension
-	if dimension != "" && q.asks("name") {
-		key = byName + dimension
-	}
 	levels := []int64{aDay, anHour}
 	if dimension == "" {
 		levels = append(levels, minute)
 	}
 	from, to := within(q.since, q.until)
 	for level, list := range pieces(q.starts, from, to, levels...) {
+		if level != 0 && dimension != "" {
+			if err := q.binned(ctx, tx, level, list, dimension, sums); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		w := where{}
 		query := ""
 		if level == 0 {
 			w.add("received_at >= a AND received_at < b AND +seq <= ?", rolled)
-			q.selects(&w, same)
 			query = `SELECT i, ` + q.group(same) + `, count(*), total(iif(name = 'purchase', round(value * 1000000), 0)), total(iif(name = 'purchase', round(base_value * 1000000), 0))
 				FROM steps CROSS JOIN events`
 		} else {
-			column := func(d string) string {
-				if d == dimension {
-					return "value"
-				}
-				return d
-			}
-			w.add("dimension = ? AND level = ? AND bucket >= a AND bucket < b", key, level)
-			q.selects(&w, column)
-			query = `SELECT i, ` + q.group(column) + `, sum(events), total(revenue), total(base) FROM steps CROSS JOIN rollups`
+			w.add("level = ? AND bucket >= a AND bucket < b", level)
+			query = `SELECT i, ` + q.group(same) + `, sum(events), total(revenue), total(base) FROM steps CROSS JOIN rollups`
 		}
+		q.selects(&w, same)
 		err := each(ctx, tx, table(list)+query+w.String()+` GROUP BY 1, 2`, w.args, []any{&f.step, &f.group, &v.events, &v.revenue, &v.base}, add)
 		if err != nil {
 			return nil, err
@@ -80,6 +77,93 @@ func (s *Store) sumsOf(ctx context.Context, tx *sql.Tx, q question, dimension st
 		}
 	}
 	return out, nil
+}
+
+// binned adds what the bins of some hours or days hold.
+func (q question) binned(ctx context.Context, tx *sql.Tx, level int64, list []piece, dimension string, sums map[figure]*sum) error {
+	key := dimension
+	if q.asks("name") {
+		key = byName + dimension
+	}
+	w := where{}
+	w.add("dimension = ? AND level = ? AND bucket >= a AND bucket < b", key, level)
+	of, column := q.apart(dimension), q.dimension
+	of.selects(&w, same)
+	if column == "" || column == dimension {
+		column = "''"
+	}
+	asked := q.values(dimension)
+	var f figure
+	var blob sql.RawBytes
+	var broken error
+	err := each(ctx, tx, table(list)+`SELECT i, `+column+`, sums FROM steps CROSS JOIN sums`+w.String(), w.args, []any{&f.step, &f.group, &blob}, func() {
+		for rest := []byte(blob); len(rest) > 0 && broken == nil; {
+			var value []byte
+			var v sum
+			if value, v, rest, broken = cutSum(rest); broken != nil || !asked(value) {
+				continue
+			}
+			// A key made within the brackets costs no string.
+			s := sums[figure{f.step, f.group}]
+			if q.dimension == dimension {
+				s = sums[figure{f.step, string(value)}]
+			}
+			if s == nil {
+				k := f
+				if q.dimension == dimension {
+					k.group = string(value)
+				}
+				s = &sum{}
+				sums[k] = s
+			}
+			s.add(v)
+		}
+	})
+	if err == nil && broken != nil {
+		err = fmt.Errorf("the sums of %s: %w", dimension, broken)
+	}
+	return err
+}
+
+// apart is the question without what it asks of one dimension.
+func (q question) apart(dimension string) question {
+	q.where = slices.DeleteFunc(slices.Clone(q.where), func(c analytics.Condition) bool { return c.Dimension == dimension })
+	if q.dimension == dimension {
+		q.only = nil
+	}
+	return q
+}
+
+// values says what the question asks of one dimension's values.
+func (q question) values(dimension string) func([]byte) bool {
+	type set struct {
+		not bool
+		in  map[string]bool
+	}
+	var sets []set
+	add := func(not bool, values []string) {
+		in := make(map[string]bool, len(values))
+		for _, v := range values {
+			in[v] = true
+		}
+		sets = append(sets, set{not, in})
+	}
+	for _, c := range q.where {
+		if c.Dimension == dimension {
+			add(c.Not, c.Values)
+		}
+	}
+	if q.dimension == dimension && len(q.only) > 0 {
+		add(false, q.only)
+	}
+	return func(value []byte) bool {
+		for _, s := range sets {
+			if s.in[string(value)] == s.not {
+				return false
+			}
+		}
+		return true
+	}
 }
 
 // waiting reads the question's events that are not rolled up yet: when each was

@@ -16,11 +16,9 @@ func (s *Store) unroll(ctx context.Context, tx *sql.Tx, which where) error {
 	if _, err := s.count(ctx, tx, r, which.clause(), which.args...); err != nil {
 		return err
 	}
-	r.visitors = nil // see forgetVisitors
-	r.days()
-	for c, v := range r.hours {
+	for c, v := range r.sums {
 		w := where{}
-		w.add(`dimension = ? AND level = ? AND bucket = ? AND pixel_id = ? AND name = ? AND value = ?`, c.dimension, c.level, c.bucket, c.pixel, c.name, c.value)
+		w.add(`level = ? AND bucket = ? AND pixel_id = ? AND name = ?`, c.level, c.bucket, c.pixel, c.name)
 		if _, err := tx.ExecContext(ctx, `UPDATE rollups SET events = events - ?, revenue = revenue - ?, base = base - ?`+w.String(),
 			append([]any{v.events, v.revenue, v.base}, w.args...)...); err != nil {
 			return err
@@ -30,12 +28,18 @@ func (s *Store) unroll(ctx context.Context, tx *sql.Tx, which where) error {
 			return err
 		}
 	}
+	for b, values := range r.byValue() {
+		if err := s.takeSums(ctx, tx, b, sorted(values)); err != nil {
+			return err
+		}
+	}
+	// The visitors' sets see to themselves: forgetVisitors.
 	return nil
 }
 
 // seen is a visitor in one hour or day of a pixel.
 type seen struct {
-	cell
+	slot
 	visitor string
 }
 
@@ -47,7 +51,7 @@ func visits(ctx context.Context, tx *sql.Tx, which where) (map[seen]bool, error)
 	var pixel, visitor string
 	err := each(ctx, tx, `SELECT received_at, pixel_id, visitor_id FROM events`+which.String(), which.args, []any{&at, &pixel, &visitor}, func() {
 		for _, level := range [...]int64{anHour, aDay} {
-			out[seen{cell{level: level, bucket: floor(at, level*micros), pixel: pixel}, visitor}] = true
+			out[seen{slot{level: level, bucket: floor(at, level*micros), pixel: pixel}, visitor}] = true
 		}
 	})
 	return out, err

@@ -3,7 +3,6 @@ package sqliteanalytics
 import (
 	"context"
 	"database/sql"
-	"slices"
 )
 
 // visitorsOf counts different people from the sets of visitors of hours and days,
@@ -13,18 +12,21 @@ func (s *Store) visitorsOf(ctx context.Context, tx *sql.Tx, q question) (map[fig
 	if err != nil {
 		return nil, err
 	}
-	all := map[figure][]uint64{}
+	all := map[figure]*crowd{}
 	add := func(step int, pixel string, set ...uint64) {
 		s.people.count(pixel, set)
 		f := figure{step: step}
 		if q.dimension != "" {
 			f.group = pixel
 		}
-		all[f] = append(all[f], set...)
+		if all[f] == nil {
+			all[f] = &crowd{}
+		}
+		all[f].add(set...)
 	}
 	var step int
 	var pixel string
-	var blob []byte
+	var blob sql.RawBytes
 	var set []uint64
 	from, to := within(q.since, q.until)
 	for level, list := range pieces(q.starts, from, to, aDay, anHour) {
@@ -60,9 +62,8 @@ func (s *Store) visitorsOf(ctx context.Context, tx *sql.Tx, q question) (map[fig
 		return nil, err
 	}
 	out := make(map[figure]float64, len(all))
-	for f, list := range all {
-		slices.Sort(list)
-		out[f] = float64(len(slices.Compact(list)))
+	for f, c := range all {
+		out[f] = float64(c.size())
 	}
 	return out, nil
 }
