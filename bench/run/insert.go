@@ -28,7 +28,7 @@ import (
 
 const (
 	insertRows    = 16_384 // of one batch
-	insertBatches = 4      // of each side in a round
+	insertBatches = 8      // of each side in a round
 	insertHands   = 4      // that write at once, a batch at a time
 )
 
@@ -39,11 +39,15 @@ type engine struct {
 	end  func() error
 }
 
-// startEngine starts the tests' engine on a folder of its own.
-func startEngine(ctx context.Context) (*engine, error) {
-	dir, err := os.MkdirTemp("", "pixel-bench-clickhouse-")
-	if err != nil {
-		return nil, err
+// startEngine starts the tests' engine on a folder; empty: on one of its own, which
+// goes with it.
+func startEngine(ctx context.Context, dir string) (_ *engine, err error) {
+	gone := func() error { return nil }
+	if dir == "" {
+		if dir, err = os.MkdirTemp("", "pixel-bench-clickhouse-"); err != nil {
+			return nil, err
+		}
+		gone = func() error { return os.RemoveAll(dir) }
 	}
 	addr, err := freeAddr()
 	if err != nil {
@@ -54,7 +58,7 @@ func startEngine(ctx context.Context) (*engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &engine{p, "http://" + addr, func() error { p.stop(); return os.RemoveAll(dir) }}
+	e := &engine{p, "http://" + addr, func() error { p.stop(); return gone() }}
 	if err := p.ready(ctx, e.base+"/ping"); err != nil {
 		return nil, errors.Join(err, e.end())
 	}
@@ -84,6 +88,7 @@ func (e *engine) ask(ctx context.Context, database, query string, data []byte) (
 func (e *engine) store(ctx context.Context, database string) (*chanalytics.Store, error) {
 	c := config.Default().ClickHouse
 	c.DSN = e.base + "/" + database
+	c.WriteTimeout = 45 * time.Second // beside other work too
 	if _, err := chanalytics.Migrate(ctx, c); err != nil {
 		return nil, err
 	}
@@ -112,7 +117,7 @@ func benchInsert(ctx context.Context, rounds int) error {
 func insertRatio(ctx context.Context, rounds int) (line map[string]any, err error) {
 	// As the product sets it: else the collector would mostly walk the events made here.
 	debug.SetGCPercent(400)
-	e, err := startEngine(ctx)
+	e, err := startEngine(ctx, "")
 	if err != nil {
 		return nil, err
 	}
@@ -138,7 +143,7 @@ func insertRatio(ctx context.Context, rounds int) (line map[string]any, err erro
 		return nil, err
 	}
 	names := strings.TrimSpace(string(columns))
-	var ourEPS, aloneEPS, ourCPU, aloneCPU []float64
+	var ourEPS, aloneEPS, ourClient, ourServer, aloneClient, aloneServer []float64
 	fmt.Printf("%6s %16s %16s %8s\n", "round", "ours, events/s", "alone, events/s", "ratio")
 	// The first round warms both sides up and is not counted.
 	for round := range rounds + 1 {
@@ -175,22 +180,22 @@ func insertRatio(ctx context.Context, rounds int) (line map[string]any, err erro
 			return insertBatches * insertRows / time.Since(begun).Seconds(), nil
 		}
 		sides := []struct {
-			run  func() (float64, error)
-			into *[]float64
-			cpu  *[]float64
-		}{{through, &ourEPS, &ourCPU}, {posted, &aloneEPS, &aloneCPU}}
+			run                  func() (float64, error)
+			into, client, server *[]float64
+		}{{through, &ourEPS, &ourClient, &ourServer}, {posted, &aloneEPS, &aloneClient, &aloneServer}}
 		if round%2 == 1 {
 			slices.Reverse(sides)
 		}
 		for _, s := range sides {
-			was := own() + e.cpu()
+			client, server := own(), e.cpu()
 			eps, err := s.run()
 			if err != nil {
 				return nil, err
 			}
 			if round > 0 {
 				*s.into = append(*s.into, eps)
-				*s.cpu = append(*s.cpu, float64((own()+e.cpu()-was).Microseconds())/(insertBatches*insertRows))
+				*s.client = append(*s.client, float64((own()-client).Microseconds())/(insertBatches*insertRows))
+				*s.server = append(*s.server, float64((e.cpu()-server).Microseconds())/(insertBatches*insertRows))
 			}
 		}
 		if round > 0 {
@@ -207,8 +212,9 @@ func insertRatio(ctx context.Context, rounds int) (line map[string]any, err erro
 		}
 	}
 	return map[string]any{"insert_ratio": ratios(ourEPS, aloneEPS), "insert_eps": round(median(ourEPS)), "insert_alone_eps": round(median(aloneEPS)),
-		// Of the client and the engine; it does not depend on what else runs.
-		"insert_cpu_us": hundredths(median(ourCPU)), "insert_alone_cpu_us": hundredths(median(aloneCPU))}, nil
+		// CPU an event; it does not depend on what else runs.
+		"insert_client_cpu_us": hundredths(median(ourClient)), "insert_server_cpu_us": hundredths(median(ourServer)),
+		"insert_alone_client_cpu_us": hundredths(median(aloneClient)), "insert_alone_server_cpu_us": hundredths(median(aloneServer))}, nil
 }
 
 // write brings events as workers do: each its next batch as soon as the last one is

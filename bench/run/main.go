@@ -45,8 +45,9 @@ func main() {
 		embedded := flags.Int("n", 5_000_000, "events in the embedded store; 0: leave it out")
 		large := flags.Int("clickhouse", 20_000_000, "events in ClickHouse; 0: leave it out")
 		rounds := flags.Int("rounds", 5, "how often each question is asked")
+		dir := flags.String("data", "", "keep the stores in this `folder`, and ask those that an earlier run left there; empty: make them anew, and delete them")
 		run = func(ctx context.Context) error {
-			return benchReports(ctx, reportsOf{embedded: *embedded, clickhouse: *large, rounds: max(1, *rounds)})
+			return benchReports(ctx, reportsOf{embedded: *embedded, clickhouse: *large, rounds: max(1, *rounds), dir: *dir})
 		}
 	case "insert":
 		rounds := flags.Int("rounds", 3, "rounds, at least 3 for figures to believe")
@@ -62,7 +63,7 @@ func main() {
 			return benchWorker(ctx, workerOf{visitors: *visitors, events: *events, rounds: max(1, *rounds), backlog: *backlog, scale: *scale, profile: *profile})
 		}
 	default:
-		fmt.Fprintln(os.Stderr, "usage: run worker [-visitors n] [-events n] [-rounds n] | run reports [-n events] [-clickhouse events] [-rounds n] | run collect [-rounds n] [-seconds n] [-soak 10m] | run queue [-rounds n] [-events n] | run dispatch [-rounds n] [-seconds n] | run state [-visitors n] [-events n] | run insert [-rounds n]")
+		fmt.Fprintln(os.Stderr, "usage: run worker [-visitors n] [-events n] [-rounds n] | run reports [-n events] [-clickhouse events] [-rounds n] [-data folder] | run collect [-rounds n] [-seconds n] [-soak 10m] | run queue [-rounds n] [-events n] | run dispatch [-rounds n] [-seconds n] | run state [-visitors n] [-events n] | run insert [-rounds n]")
 		os.Exit(2)
 	}
 	if err := flags.Parse(os.Args[2:]); err != nil {

@@ -23,6 +23,7 @@ import (
 type reportsOf struct {
 	embedded, clickhouse int
 	rounds               int
+	dir                  string // where they are kept; empty: nowhere
 }
 
 // benchReports fills both stores, and asks them what the console's pages ask.
@@ -47,11 +48,14 @@ func benchReports(ctx context.Context, o reportsOf) error {
 }
 
 func (o reportsOf) embeddedReports(ctx context.Context, figures map[string]any) error {
-	dir, err := os.MkdirTemp("", "bench-reports-")
-	if err != nil {
-		return err
+	dir := o.dir
+	if dir == "" {
+		var err error
+		if dir, err = os.MkdirTemp("", "bench-reports-"); err != nil {
+			return err
+		}
+		defer os.RemoveAll(dir)
 	}
-	defer os.RemoveAll(dir)
 	db, err := sqlitedb.Open(filepath.Join(dir, "analytics.db"))
 	if err != nil {
 		return err
@@ -61,43 +65,67 @@ func (o reportsOf) embeddedReports(ctx context.Context, figures map[string]any) 
 	if err != nil {
 		return err
 	}
-	until := time.Now().UTC()
-	shop := newShop(o.embedded, until)
-	began, before := time.Now(), own()
-	some, err := fill(ctx, s, shop, o.embedded, 1000)
+	until, err := newest(ctx, s)
 	if err != nil {
 		return err
 	}
-	n := float64(o.embedded)
-	figures["embedded_events"], figures["embedded_write_eps"] = o.embedded, round(n/time.Since(began).Seconds())
-	figures["embedded_write_cpu_us"] = hundredths(float64((own() - before).Microseconds()) / n)
-	fmt.Printf("\nembedded: %d events written by the store's own writer, %v a second, %v µs of CPU each\n", o.embedded, figures["embedded_write_eps"], figures["embedded_write_cpu_us"])
-	slowest, story, err := o.ask(ctx, s, until, some)
+	if until.IsZero() {
+		until = time.Now().UTC()
+		began, before := time.Now(), own()
+		if err := fill(ctx, s, newShop(o.embedded, until), o.embedded, 1000); err != nil {
+			return err
+		}
+		n := float64(o.embedded)
+		figures["embedded_events"], figures["embedded_write_eps"] = o.embedded, round(n/time.Since(began).Seconds())
+		figures["embedded_write_cpu_us"] = hundredths(float64((own() - before).Microseconds()) / n)
+		fmt.Printf("\nembedded: %d events written by the store's own writer, %v a second, %v µs of CPU each\n", o.embedded, figures["embedded_write_eps"], figures["embedded_write_cpu_us"])
+	}
+	slowest, story, err := o.ask(ctx, s, until)
 	figures["embedded_dashboard_ms"], figures["embedded_story_ms"] = slowest, story
 	return err
 }
 
-// fill writes events a thousand at a time, as a busy worker does, and returns some of
-// them with an order.
-func fill(ctx context.Context, s analytics.Writer, shop *shop, n, batch int) (some []event.Event, err error) {
+// newest is just after the last event of a store that an earlier run filled.
+func newest(ctx context.Context, s analytics.Reader) (time.Time, error) {
+	page, err := s.Events(ctx, analytics.EventFilter{Limit: 1})
+	if err != nil || len(page.Events) == 0 {
+		return time.Time{}, err
+	}
+	return page.Events[0].ReceivedAt.Add(time.Microsecond), nil
+}
+
+// fill writes events so many at a time, as a busy worker does.
+func fill(ctx context.Context, s analytics.Writer, shop *shop, n, batch int) error {
 	for left := n; left > 0; left -= batch {
-		events := shop.next(min(batch, left))
-		if err := s.WriteEvents(ctx, events...); err != nil {
+		if err := s.WriteEvents(ctx, shop.next(min(batch, left))...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// orders are some purchases of the whole month.
+func orders(ctx context.Context, s analytics.Reader, until time.Time) (some []event.Event, err error) {
+	for i := range 20 {
+		page, err := s.Events(ctx, analytics.EventFilter{Name: "purchase", Until: until.Add(-time.Duration(i) * 35 * time.Hour), Limit: 5})
+		if err != nil {
 			return nil, err
 		}
-		for i := range events {
-			if events[i].Order.ID != "" && len(some) < 200 && (shop.made/batch)%max(1, n/batch/20) == 0 {
-				some = append(some, events[i])
-				break
-			}
-		}
+		some = append(some, page.Events...)
+	}
+	if len(some) == 0 {
+		return nil, errors.New("there are no orders")
 	}
 	return some, nil
 }
 
 // ask asks what the overview and the report pages ask, and for stories. It returns
 // the slowest question's median, and the slower kind of story's.
-func (o reportsOf) ask(ctx context.Context, s analytics.Reader, until time.Time, some []event.Event) (slowest, story float64, err error) {
+func (o reportsOf) ask(ctx context.Context, s analytics.Reader, until time.Time) (slowest, story float64, err error) {
+	some, err := orders(ctx, s, until)
+	if err != nil {
+		return 0, 0, err
+	}
 	month, week, day := until.AddDate(0, 0, -30), until.AddDate(0, 0, -7), until.AddDate(0, 0, -1)
 	series := func(q analytics.SeriesQuery) func() error {
 		q.Until = until
@@ -175,12 +203,17 @@ func (o reportsOf) timed(ask func() error) (median, worst float64, err error) {
 const seedEvents = 200_000
 
 func (o reportsOf) clickhouseReports(ctx context.Context, figures map[string]any) (err error) {
-	inserted, err := insertRatio(ctx, o.rounds)
-	if err != nil {
-		return fmt.Errorf("insert: %w", err)
+	dir := o.dir
+	if dir != "" {
+		dir = filepath.Join(dir, "clickhouse")
+	} else {
+		inserted, err := insertRatio(ctx, o.rounds)
+		if err != nil {
+			return fmt.Errorf("insert: %w", err)
+		}
+		maps.Copy(figures, inserted)
 	}
-	maps.Copy(figures, inserted)
-	e, err := startEngine(ctx)
+	e, err := startEngine(ctx, dir)
 	if err != nil {
 		return err
 	}
@@ -190,10 +223,24 @@ func (o reportsOf) clickhouseReports(ctx context.Context, figures map[string]any
 		return err
 	}
 	defer s.Stop()
-	until := time.Now().UTC()
-	seed := min(seedEvents, (o.clickhouse+9)/10)
-	some, err := fill(ctx, s, newShop(seed, until), seed, 10_000)
+	until, err := newest(ctx, s)
 	if err != nil {
+		return err
+	}
+	if until.IsZero() {
+		until = time.Now().UTC()
+		if err := o.fillClickHouse(ctx, e, s, until); err != nil {
+			return err
+		}
+		figures["clickhouse_events"] = o.clickhouse
+	}
+	figures["dashboard_ms"], figures["story_ms"], err = o.ask(ctx, s, until)
+	return err
+}
+
+func (o reportsOf) fillClickHouse(ctx context.Context, e *engine, s *chanalytics.Store, until time.Time) error {
+	seed := min(seedEvents, (o.clickhouse+9)/10)
+	if err := fill(ctx, s, newShop(seed, until), seed, 10_000); err != nil {
 		return err
 	}
 	// Copies with ids, visitors and times of their own.
@@ -211,15 +258,11 @@ func (o reportsOf) clickhouseReports(ctx context.Context, figures map[string]any
 		return err
 	}
 	fmt.Printf("\nclickhouse: %d events: %d by the store's own writer, the rest copies of those by INSERT … SELECT with ids, orders, visitors and times of their own\n", o.clickhouse, seed)
-	if o.clickhouse >= 1_000_000 {
-		fmt.Println("waiting until the time series are counted (they settle for five minutes) …")
-		if err := counted(ctx, s); err != nil {
-			return err
-		}
+	if o.clickhouse < 1_000_000 {
+		return nil
 	}
-	figures["clickhouse_events"] = o.clickhouse
-	figures["dashboard_ms"], figures["story_ms"], err = o.ask(ctx, s, until, some)
-	return err
+	fmt.Println("waiting until the time series are counted (they settle for five minutes) …")
+	return counted(ctx, s)
 }
 
 // counted waits until no pass is due that was due after the last write.

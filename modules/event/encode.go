@@ -59,7 +59,12 @@ func (enc *Encoder) Append(dst []byte, e *Event) []byte {
 
 // Encode returns one event.
 func Encode(e *Event) []byte {
-	return appendMore(appendShared(appendOwn([]byte{version}, e), e), e)
+	return Append(make([]byte, 0, 768), e)
+}
+
+// Append appends one event to dst.
+func Append(dst []byte, e *Event) []byte {
+	return appendMore(appendShared(appendOwn(append(dst, version), e), e), e)
 }
 
 func appendOwn(b []byte, e *Event) []byte {

@@ -81,14 +81,15 @@ type eventRow struct {
 	e      *event.Event
 	value  *float64
 	base   *float64
-	search string
-	body   string
+	search []byte
+	body   []byte
 	keep   uint16
 	values []string // by dimensions()
+	writer uint32
 	seq    uint64
 }
 
-func events(writer uint32) table[eventRow] {
+var events = func() table[eventRow] {
 	t := table[eventRow]{"events", []column[eventRow]{
 		col("pixel_id", func(r *eventRow) string { return r.e.PixelID }),
 		col("received_at", func(r *eventRow) time.Time { return within(r.e.ReceivedAt) }),
@@ -101,26 +102,43 @@ func events(writer uint32) table[eventRow] {
 		col("base_value", func(r *eventRow) *float64 { return r.base }),
 		col("url", func(r *eventRow) string { return r.e.Context.Page.URL }),
 		col("properties", func(r *eventRow) string { return string(r.e.Properties) }),
-		col("search", func(r *eventRow) string { return r.search }),
-		col("body", func(r *eventRow) string { return r.body }),
+		col("search", func(r *eventRow) []byte { return r.search }),
+		col("body", func(r *eventRow) []byte { return r.body }),
 		col("keep_days", func(r *eventRow) uint16 { return r.keep }),
-		col("writer", func(*eventRow) uint32 { return writer }),
+		col("writer", func(r *eventRow) uint32 { return r.writer }),
 		col("seq", func(r *eventRow) uint64 { return r.seq }),
 	}}
 	for i, d := range dimensions() {
 		t.columns = append(t.columns, col(d, func(r *eventRow) string { return r.values[i] }))
 	}
 	return t
-}
+}()
 
-// newEventRow does an event's work before anybody waits for it.
-func newEventRow(e *event.Event, dims []string, keep uint16) eventRow {
-	r := eventRow{e: e, search: searchable(e), body: string(event.Encode(e)), keep: keep, values: make([]string, len(dims))}
-	r.value, r.base = number(e.Order.Value), number(e.Enrichment.Value.Amount)
-	for i, d := range dims {
-		r.values[i] = analytics.Value(e, d)
+// newEventRows do the events' work before anybody waits for it. What is long is
+// written into one memory after the other, and not each into one of its own.
+func newEventRows(list []event.Event, dims []string, keep func(pixelID string) uint16) []eventRow {
+	rows := make([]eventRow, len(list))
+	values := make([]string, len(list)*len(dims))
+	var room []byte
+	for i := range list {
+		e := &list[i]
+		if cap(room)-len(room) < 4096 { // more than nearly all need; append sees to the others
+			room = make([]byte, 0, max(4096, min(len(list)*1024, 1<<20)))
+		}
+		r := &rows[i]
+		r.e, r.keep = e, keep(e.PixelID)
+		r.value, r.base = number(e.Order.Value), number(e.Enrichment.Value.Amount)
+		r.values, values = values[:len(dims):len(dims)], values[len(dims):]
+		for j, d := range dims {
+			r.values[j] = analytics.Value(e, d)
+		}
+		from := len(room)
+		room = event.Append(room, e)
+		to := len(room)
+		room = appendSearchable(room, e)
+		r.body, r.search = room[from:to:to], room[to:]
 	}
-	return r
+	return rows
 }
 
 func number(a event.Amount) *float64 {
@@ -130,17 +148,16 @@ func number(a event.Amount) *float64 {
 	return nil
 }
 
-// searchable is the column search; see the migration.
-func searchable(e *event.Event) string {
+// appendSearchable appends the column search; see the migration.
+func appendSearchable(b []byte, e *event.Event) []byte {
 	p := &e.Context.Page
-	b := make([]byte, 0, 8+len(e.Name)+len(p.URL)+len(p.Title)+len(e.ID)+len(e.Order.ID)+len(e.Subject.VisitorID))
 	for _, s := range [...]string{e.Name, p.URL, p.Title} {
 		b = append(append(b, 0xFF), fold(s)...)
 	}
 	for _, s := range [...]string{e.ID, e.Order.ID, e.Subject.VisitorID} {
 		b = append(append(b, 0xFE), fold(s)...)
 	}
-	return string(b)
+	return b
 }
 
 // fold ignores letter case, and leaves no byte that is not UTF-8.

@@ -66,7 +66,7 @@ func TestWhatComesWhileAnInsertIsUnderWayGoesWithTheNext(t *testing.T) {
 	var mu sync.Mutex
 	var inserts []int
 	begin := make(chan struct{})
-	g := newGroup("t", 1000, time.Minute, newPace(0), NewMetrics(prometheus.NewRegistry()), func(ctx context.Context, rows []int) error {
+	g := newGroup("t", 1000, time.Minute, newPace(0), NewMetrics(prometheus.NewRegistry()), func(ctx context.Context, _ int, rows []int) error {
 		mu.Lock()
 		inserts = append(inserts, len(rows))
 		first := len(inserts) == 1
@@ -78,7 +78,7 @@ func TestWhatComesWhileAnInsertIsUnderWayGoesWithTheNext(t *testing.T) {
 	})
 	ctx, stop := context.WithCancel(t.Context())
 	var running, writers sync.WaitGroup
-	running.Go(func() { g.run(ctx) })
+	running.Go(func() { g.run(ctx, 0) })
 	waits := func(n int) bool {
 		g.mu.Lock()
 		defer g.mu.Unlock()
@@ -132,7 +132,7 @@ func await(t *testing.T, ok func() bool) {
 func TestOneThatIsAtFaultFailsAlone(t *testing.T) {
 	bad := errors.New("bad row")
 	hold := make(chan struct{})
-	g := newGroup("t", 1000, time.Minute, newPace(0), NewMetrics(prometheus.NewRegistry()), func(ctx context.Context, rows []int) error {
+	g := newGroup("t", 1000, time.Minute, newPace(0), NewMetrics(prometheus.NewRegistry()), func(ctx context.Context, _ int, rows []int) error {
 		<-hold
 		for _, r := range rows {
 			if r < 0 {
@@ -143,7 +143,7 @@ func TestOneThatIsAtFaultFailsAlone(t *testing.T) {
 	})
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
-	go g.run(ctx)
+	go g.run(ctx, 0)
 	var writers sync.WaitGroup
 	for i := range 8 {
 		writers.Go(func() {

@@ -20,9 +20,12 @@ import (
 // the pace sets. Who brought something waits until it is stored, and when more waits
 // than the group may hold, the next waits for room; so a server that is slow slows
 // the queue's readers down, and nothing is acknowledged early.
+//
+// While much waits, a second insert goes beside the first, so that the server works
+// while we encode. Each of the lanes numbers what it stores as a writer of its own.
 type group[T any] struct {
 	table   string
-	insert  func(context.Context, []T) error
+	insert  func(ctx context.Context, lane int, rows []T) error
 	pace    *pace
 	metrics *Metrics
 	max     int           // rows of one insert
@@ -33,6 +36,7 @@ type group[T any] struct {
 	waiting []*request[T]
 	rows    int
 	wake    chan struct{} // holds one where something waits
+	much    chan struct{} // holds one where it is worth a second insert at a time
 	full    chan struct{} // holds one where an insert's worth waits
 }
 
@@ -42,10 +46,10 @@ type request[T any] struct {
 	done chan error
 }
 
-func newGroup[T any](table string, max int, timeout time.Duration, p *pace, m *Metrics, insert func(context.Context, []T) error) *group[T] {
+func newGroup[T any](table string, max int, timeout time.Duration, p *pace, m *Metrics, insert func(ctx context.Context, lane int, rows []T) error) *group[T] {
 	return &group[T]{
 		table: table, insert: insert, pace: p, metrics: m, max: max, timeout: timeout, room: semaphore.NewWeighted(int64(4 * max)),
-		wake: make(chan struct{}, 1), full: make(chan struct{}, 1),
+		wake: make(chan struct{}, 1), much: make(chan struct{}, 1), full: make(chan struct{}, 1),
 	}
 }
 
@@ -68,9 +72,12 @@ func (g *group[T]) write(ctx context.Context, rows []T) error {
 	g.mu.Lock()
 	g.waiting = append(g.waiting, r)
 	g.rows += len(rows)
-	full := g.rows >= g.max
+	much, full := g.rows >= g.max/secondAt, g.rows >= g.max
 	g.mu.Unlock()
 	signal(g.wake)
+	if much {
+		signal(g.much)
+	}
 	if full {
 		signal(g.full)
 	}
@@ -89,20 +96,35 @@ func signal(c chan struct{}) {
 	}
 }
 
-// run inserts until ctx ends; one insert at a time, so that what is stored later has
-// a higher number.
-func (g *group[T]) run(ctx context.Context) {
+// lanes are how many inserts go at once. The second begins where its part of an
+// insert's rows waits that secondAt says.
+const (
+	lanes    = 2
+	secondAt = 4
+)
+
+// run inserts until ctx ends; one insert at a time, so that what a lane stores later
+// has a higher number.
+func (g *group[T]) run(ctx context.Context, lane int) {
+	begin := g.wake
+	if lane > 0 {
+		begin = g.much
+	}
 	var last time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			g.refuse()
 			return
-		case <-g.wake:
+		case <-begin:
 		}
 		// Also the first after a pause waits a little for those that come with it.
 		gap := g.pace.gap()
-		if wait := max(time.Until(last.Add(gap)), gap/4); wait > 0 {
+		wait := time.Until(last.Add(gap))
+		if lane == 0 {
+			wait = max(wait, gap/4)
+		}
+		if wait > 0 {
 			timer := time.NewTimer(wait)
 			select {
 			case <-timer.C:
@@ -115,7 +137,7 @@ func (g *group[T]) run(ctx context.Context) {
 			}
 		}
 		last = time.Now()
-		g.flush(ctx, g.take())
+		g.flush(ctx, lane, g.take())
 	}
 }
 
@@ -150,10 +172,13 @@ func (g *group[T]) take() (batch []*request[T]) {
 	if len(g.waiting) > 0 {
 		signal(g.wake)
 	}
+	if g.rows >= g.max/secondAt {
+		signal(g.much)
+	}
 	return batch
 }
 
-func (g *group[T]) flush(ctx context.Context, batch []*request[T]) {
+func (g *group[T]) flush(ctx context.Context, lane int, batch []*request[T]) {
 	if len(batch) == 0 {
 		return
 	}
@@ -164,11 +189,11 @@ func (g *group[T]) flush(ctx context.Context, batch []*request[T]) {
 			rows = append(rows, r.rows...)
 		}
 	}
-	err := g.store(ctx, rows)
+	err := g.store(ctx, lane, rows)
 	if err != nil && len(batch) > 1 && !passing(err) {
 		// One of them is at fault, and not the others.
 		for _, r := range batch {
-			r.done <- g.store(ctx, r.rows)
+			r.done <- g.store(ctx, lane, r.rows)
 		}
 		return
 	}
@@ -179,12 +204,12 @@ func (g *group[T]) flush(ctx context.Context, batch []*request[T]) {
 
 // store inserts, and tries again where the connection broke: a server that was
 // started again is not to cost its clients an error.
-func (g *group[T]) store(ctx context.Context, rows []T) error {
+func (g *group[T]) store(ctx context.Context, lane int, rows []T) error {
 	ctx, cancel := context.WithTimeout(ctx, g.timeout)
 	defer cancel()
 	for try := 0; ; try++ {
 		begun := time.Now()
-		err := g.insert(ctx, rows)
+		err := g.insert(ctx, lane, rows)
 		g.metrics.inserted(g.table, len(rows), time.Since(begun), err)
 		g.pace.felt(err)
 		if err == nil || try == 2 || !broken(err) || ctx.Err() != nil {

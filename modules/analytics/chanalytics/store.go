@@ -41,7 +41,7 @@ type Store struct {
 	log     *slog.Logger
 	metrics *Metrics
 	pace    *pace
-	writer  uint32 // this process's number
+	writer  [lanes]uint32 // this process's numbers
 	last    atomic.Uint64
 	dims    []string
 	settle  time.Duration // see series.go
@@ -80,13 +80,16 @@ func New(c config.ClickHouse, keep Keep, log *slog.Logger, m *Metrics) (*Store, 
 	forSQL := *o
 	s := &Store{
 		config: c, conn: conn, db: clickhouse.OpenDB(&forSQL), http: o.Protocol == clickhouse.HTTP, keep: keep, log: log, metrics: m,
-		pace: newPace(c.Linger), writer: rand.Uint32(), dims: dimensions(), settle: settle, fresh: touchFor,
+		pace: newPace(c.Linger), dims: dimensions(), settle: settle, fresh: touchFor,
 		touched: touchCache{at: map[touchKey]time.Time{}},
 	}
 	if s.keep == nil {
 		s.keep = func(string) (uint16, uint16) { return 0, 0 }
 	}
-	s.events = group1(s, events(s.writer), s.insertEvents)
+	for i := range s.writer {
+		s.writer[i] = rand.Uint32()
+	}
+	s.events = group1(s, events, s.insertEvents)
 	s.syncs = group1(s, syncs, s.insertSyncs)
 	s.matches = group1(s, matches, nil)
 	s.receipts = group1(s, receipts, nil)
@@ -97,14 +100,14 @@ func New(c config.ClickHouse, keep Keep, log *slog.Logger, m *Metrics) (*Store, 
 }
 
 // group1 gathers one table's rows; before may change what is inserted.
-func group1[T any](s *Store, t table[T], before func(context.Context, []T) ([]T, error)) *group[T] {
-	return newGroup(t.name, s.config.BatchRows, s.config.WriteTimeout, s.pace, s.metrics, func(ctx context.Context, rows []T) error {
+func group1[T any](s *Store, t table[T], before func(ctx context.Context, lane int, rows []T) ([]T, error)) *group[T] {
+	return newGroup(t.name, s.config.BatchRows, s.config.WriteTimeout, s.pace, s.metrics, func(ctx context.Context, lane int, rows []T) error {
 		types, err := s.checked(ctx)
 		if err != nil {
 			return err
 		}
 		if before != nil {
-			if rows, err = before(ctx, rows); err != nil || len(rows) == 0 {
+			if rows, err = before(ctx, lane, rows); err != nil || len(rows) == 0 {
 				return err
 			}
 		}
@@ -125,9 +128,13 @@ func (s *Store) Start(ctx context.Context) error {
 	}
 	running, stop := context.WithCancel(context.Background())
 	s.stop = stop
-	for _, run := range []func(context.Context){s.events.run, s.syncs.run, s.matches.run, s.receipts.run, s.identities.run, s.touches.run, s.credits.run, s.watch, s.count} {
-		s.done.Go(func() { run(running) })
+	for lane := range lanes {
+		for _, run := range []func(context.Context, int){s.events.run, s.syncs.run, s.matches.run, s.receipts.run, s.identities.run, s.touches.run, s.credits.run} {
+			s.done.Go(func() { run(running, lane) })
+		}
 	}
+	s.done.Go(func() { s.watch(running) })
+	s.done.Go(func() { s.count(running) })
 	return nil
 }
 
