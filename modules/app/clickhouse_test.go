@@ -3,6 +3,7 @@ package app
 import (
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
@@ -18,7 +19,10 @@ import (
 	"github.com/miq/pixel/config"
 	"github.com/miq/pixel/modules/analytics"
 	"github.com/miq/pixel/modules/analytics/chanalytics"
+	"github.com/miq/pixel/modules/archive"
 	"github.com/miq/pixel/modules/clickhousetest"
+	"github.com/miq/pixel/modules/redistest"
+	"github.com/miq/pixel/modules/s3test"
 	"github.com/miq/pixel/modules/settings"
 )
 
@@ -114,16 +118,21 @@ func (j *journey) waiting() (n int) {
 	return n
 }
 
-func onClickHouse(t *testing.T, server *clickhousetest.Server) *journey {
+// migrated makes the database px, and returns its address.
+func migrated(t *testing.T, server *clickhousetest.Server) string {
 	t.Helper()
-	server.Exec(t, "CREATE DATABASE px")
-	dsn := server.DSN("px")
 	c := config.Default().ClickHouse
-	c.DSN = dsn
+	c.DSN = server.DSN("px")
 	if _, err := chanalytics.Migrate(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
-	j := begin(t, map[string]string{"clickhouse.dsn": dsn, "clickhouse.write_timeout": "5s", "worker.concurrency": "4"})
+	return c.DSN
+}
+
+func onClickHouse(t *testing.T, server *clickhousetest.Server, flags map[string]string) *journey {
+	t.Helper()
+	flags["clickhouse.dsn"], flags["clickhouse.write_timeout"], flags["worker.concurrency"] = migrated(t, server), "5s", "4"
+	j := begin(t, flags)
 	p, _ := j.settings.Pixel("px_1")
 	p.Retention = settings.Retention{EventsDays: 400, SyncsDays: 30}
 	if _, err := j.settings.SavePixel(t.Context(), p); err != nil {
@@ -132,16 +141,33 @@ func onClickHouse(t *testing.T, server *clickhousetest.Server) *journey {
 	return j
 }
 
-// The worker writes to a real engine that is killed, hangs and runs out of disk. What
-// was accepted is stored once, or still in the queue, and what is counted of it is a
-// recount.
-func TestNothingIsLostOrDoubledWhateverBecomesOfClickHouse(t *testing.T) {
+// The worker takes from a real queue, and writes to a real engine that is killed, hangs
+// and runs out of disk, and to a real S3 server behind a network that fails. What was
+// accepted is stored and archived, once, or still in the queue; and what is counted of
+// it is a recount.
+func TestNothingIsLostOrDoubledWhateverBecomesOfClickHouseAndS3(t *testing.T) {
 	if testing.Short() {
 		t.Skip("kills a ClickHouse engine under load")
 	}
+	t.Run("embedded queue, folder", func(t *testing.T) { breakStores(t, map[string]string{}, nil) })
+	t.Run("redis, S3", func(t *testing.T) {
+		s3, redis := s3test.Start(t, ""), redistest.Start(t)
+		s3.Bucket(t, "faults")
+		p := s3.Before(t)
+		breakStores(t, map[string]string{"redis.url": "unix://" + redis.Addr, "secret_key": someKey,
+			"archive.url": "s3://faults/kept", "archive.s3.endpoint": p.Endpoint, "archive.s3.path_style": "true"}, p)
+	})
+}
+
+// breakStores is one round; more where PIXEL_FAULT_ROUNDS says so.
+func breakStores(t *testing.T, flags map[string]string, bucket *s3test.Proxy) {
+	rounds := 1
+	if n, err := strconv.Atoi(os.Getenv("PIXEL_FAULT_ROUNDS")); err == nil {
+		rounds = n
+	}
 	dir, small := smallDisk(t)
 	server := clickhousetest.Start(t, dir)
-	j := onClickHouse(t, server)
+	j := onClickHouse(t, server, flags)
 	stored := func() int {
 		n, err := strconv.Atoi(server.Query(t, "SELECT count() FROM px.events FINAL")[0])
 		if err != nil {
@@ -152,26 +178,49 @@ func TestNothingIsLostOrDoubledWhateverBecomesOfClickHouse(t *testing.T) {
 	l := j.load()
 	j.until("the first events are stored", func() bool { return stored() > 100 })
 
-	for range 2 {
-		server.Kill()
+	waits := func(why string) {
+		t.Helper()
 		before := j.waiting()
-		j.until("events wait while the engine is dead", func() bool { return j.waiting() > before+100 })
-		server.Restart(t)
+		j.until("events wait while "+why, func() bool { return j.waiting() > before+100 })
+	}
+	goesOn := func() {
+		t.Helper()
 		n := stored()
 		j.until("events are stored again", func() bool { return stored() > n+100 })
 	}
-
-	server.Pause(t)
-	before := j.waiting()
-	j.until("events wait while the engine hangs", func() bool { return j.waiting() > before+100 })
-	server.Resume(t)
+	for range rounds {
+		for range 2 {
+			server.Kill()
+			waits("the engine is dead")
+			server.Restart(t)
+			goesOn()
+		}
+		server.Pause(t)
+		waits("the engine hangs")
+		server.Resume(t)
+		if bucket == nil {
+			continue
+		}
+		bucket.Fail(s3test.Broken)
+		waits("S3 answers 500")
+		bucket.Fail(nil)
+		goesOn()
+		bucket.Fail(s3test.Slow(500 * time.Millisecond))
+		j.until("S3 is slow to some", func() bool { return bucket.Hit() > 10 })
+		bucket.Fail(s3test.Deaf)
+		j.until("what S3 did is not heard of", func() bool { return bucket.Hit() > 10 })
+		server.Kill() // both at once
+		waits("nothing answers")
+		server.Restart(t)
+		bucket.Fail(nil)
+		goesOn()
+	}
 
 	if small {
 		fill := dir + "/filler"
 		// It ends when nothing more fits.
 		_ = exec.Command("dd", "if=/dev/zero", "of="+fill, "bs=64k").Run()
-		before := j.waiting()
-		j.until("events wait while the disk is full", func() bool { return j.waiting() > before+100 })
+		waits("the disk is full")
 		if err := os.Remove(fill); err != nil {
 			t.Fatal(err)
 		}
@@ -187,6 +236,16 @@ func TestNothingIsLostOrDoubledWhateverBecomesOfClickHouse(t *testing.T) {
 	slices.Sort(want)
 	if !slices.Equal(got, want) {
 		t.Errorf("%d rows are stored of %d accepted, which are not the same", len(got), len(want))
+	}
+	kept := map[string]bool{}
+	for rec, err := range j.archive.Read(t.Context(), archive.Filter{PixelID: "px_1"}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		kept[rec.Event.ID] = true
+	}
+	if !maps.Equal(kept, accepted) {
+		t.Errorf("%d events are in the archive of %d accepted, which are not the same", len(kept), len(want))
 	}
 	copies := server.Query(t, "SELECT count() - uniqExact(id) FROM px.events")[0]
 	t.Logf("%d events, %s copies merged away, disk filled: %v", len(want), copies, small)
@@ -212,8 +271,8 @@ func TestNothingIsLostOrDoubledWhateverBecomesOfClickHouse(t *testing.T) {
 	if len(recount) > 0 {
 		t.Errorf("not in the series: %v", recount)
 	}
-	if kept := server.Query(t, "SELECT DISTINCT keep_days FROM px.events"); !slices.Contains(kept, "400") {
-		t.Errorf("the pixel's retention did not reach the rows: %v", kept)
+	if days := server.Query(t, "SELECT DISTINCT keep_days FROM px.events"); !slices.Contains(days, "400") {
+		t.Errorf("the pixel's retention did not reach the rows: %v", days)
 	}
 }
 

@@ -3,6 +3,7 @@ package app
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"io/fs"
@@ -15,13 +16,17 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/uuid"
+	"github.com/klauspost/compress/zstd"
+	"github.com/pierrec/lz4/v4"
 	"go.uber.org/fx"
 
 	"github.com/miq/pixel/modules/analytics"
 	"github.com/miq/pixel/modules/archive"
+	"github.com/miq/pixel/modules/clickhousetest"
 	"github.com/miq/pixel/modules/erasure"
 	"github.com/miq/pixel/modules/queue"
 	"github.com/miq/pixel/modules/redistest"
+	"github.com/miq/pixel/modules/s3test"
 	"github.com/miq/pixel/modules/settings"
 )
 
@@ -55,21 +60,33 @@ func TestAnErasedPersonIsNowhereLeft(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes half a minute")
 	}
-	for _, backend := range []string{"embedded", "redis"} {
-		t.Run(backend, func(t *testing.T) {
-			dir := t.TempDir()
-			flags := map[string]string{"data_dir": dir}
-			var server *redistest.Server
-			if backend == "redis" {
-				server = redistest.Start(t)
-				flags["redis.url"], flags["secret_key"] = "unix://"+server.Addr, someKey
-			}
-			eraseTen(t, dir, server, flags)
-		})
-	}
+	t.Run("embedded", func(t *testing.T) {
+		dir := t.TempDir()
+		eraseTen(t, map[string]string{"data_dir": dir}, map[string]string{"ours": dir})
+	})
+	t.Run("redis", func(t *testing.T) {
+		dir, redis := t.TempDir(), redistest.Start(t)
+		eraseTen(t, map[string]string{"data_dir": dir, "redis.url": "unix://" + redis.Addr, "secret_key": someKey},
+			map[string]string{"ours": dir, "redis": filepath.Dir(redis.Addr)})
+	})
+	t.Run("redis, ClickHouse and S3", func(t *testing.T) {
+		s3 := s3test.Start(t, "")
+		s3.Bucket(t, "erasures")
+		dir, at, redis := t.TempDir(), t.TempDir(), redistest.Start(t)
+		house := clickhousetest.Start(t, at)
+		dsn := migrated(t, house)
+		for _, table := range house.Query(t, "SELECT name FROM system.tables WHERE database = 'px' AND create_table_query LIKE '%old_parts_lifetime%'") {
+			// A minute in earnest, which the erasure waits for.
+			house.Exec(t, "ALTER TABLE px."+table+" MODIFY SETTING old_parts_lifetime = 1")
+		}
+		eraseTen(t, map[string]string{"data_dir": dir, "redis.url": "unix://" + redis.Addr, "secret_key": someKey, "clickhouse.dsn": dsn,
+			"archive.url": "s3://erasures/kept", "archive.s3.endpoint": s3.Endpoint, "archive.s3.path_style": "true"},
+			map[string]string{"ours": dir, "redis": filepath.Dir(redis.Addr), "clickhouse": at, "s3": s3.Dir})
+	})
 }
 
-func eraseTen(t *testing.T, dir string, server *redistest.Server, flags map[string]string) {
+// eraseTen erases ten of a thousand. places are the folders of all that keeps something.
+func eraseTen(t *testing.T, flags, places map[string]string) {
 	var book *erasure.Book
 	j := begin(t, flags, fx.Populate(&book))
 	hold := j.settings.Partner("amazon")
@@ -199,26 +216,21 @@ func eraseTen(t *testing.T, dir string, server *redistest.Server, flags map[stri
 		t.Errorf("the archive holds %d visitors", len(archived))
 	}
 
-	files := dirBytes(t, dir)
-	if server != nil {
-		waitFor(t, "Redis has written its log anew", func() bool {
-			files = dirBytes(t, dir)
-			for name, b := range dirBytes(t, filepath.Dir(server.Addr)) {
-				files["redis/"+name] = b
-			}
-			for i := 1; i < 10; i++ {
-				for _, mark := range person(i * 97).marks() {
-					for name, b := range files {
-						if strings.HasPrefix(name, "redis/") && bytes.Contains(b, mark) {
-							return false
-						}
-					}
+	// A Redis writes its log anew in the background, and a ClickHouse merges what was
+	// just written.
+	var files map[string][]byte
+	waitFor(t, "nothing is found of whom was erased, or Redis does not write its log anew", func() bool {
+		files = map[string][]byte{}
+		for place, dir := range places {
+			for name, b := range dirBytes(t, dir) {
+				files[place+"/"+name] = b
+				if place == "clickhouse" {
+					files[place+"/"+name+", unpacked"] = unpacked(b)
 				}
 			}
-			return true
-		})
-	}
-	seen := 0
+		}
+		return !holds(files, "redis/")
+	})
 	for name, b := range files {
 		for i := 1; i < 10; i++ {
 			for what, mark := range person(i * 97).marks() {
@@ -227,15 +239,73 @@ func eraseTen(t *testing.T, dir string, server *redistest.Server, flags map[stri
 				}
 			}
 		}
-		for _, mark := range person(5).marks() {
-			if bytes.Contains(b, mark) {
-				seen++
+	}
+	// That the others are found says that this looks at the right bytes.
+	for place := range places {
+		if place == "s3" {
+			continue // the archive is packed, and was read
+		}
+		seen := 0
+		for name, b := range files {
+			for _, mark := range person(5).marks() {
+				if strings.HasPrefix(name, place) && bytes.Contains(b, mark) {
+					seen++
+				}
+			}
+		}
+		if seen == 0 {
+			t.Errorf("nobody is found in the files of %s at all", place)
+		}
+	}
+}
+
+// holds reports whether an erased person is in any file of a place.
+func holds(files map[string][]byte, place string) bool {
+	for name, b := range files {
+		if !strings.HasPrefix(name, place) {
+			continue
+		}
+		for i := 1; i < 10; i++ {
+			for _, mark := range person(i * 97).marks() {
+				if bytes.Contains(b, mark) {
+					return true
+				}
 			}
 		}
 	}
-	if seen == 0 {
-		t.Error("nobody is found on the disk at all: this looks at the wrong bytes")
+	return false
+}
+
+// unpacked is what the compressed blocks of one of ClickHouse's files hold: each has a
+// checksum of 16 bytes, its method, and its size packed, with these nine, and unpacked.
+func unpacked(file []byte) (out []byte) {
+	d, err := zstd.NewReader(nil)
+	if err != nil {
+		panic(err)
 	}
+	defer d.Close()
+	for len(file) >= 25 {
+		method, packed, size := file[16], int(binary.LittleEndian.Uint32(file[17:])), int(binary.LittleEndian.Uint32(file[21:]))
+		if packed < 9 || packed > len(file)-16 || size > 64<<20 {
+			return out
+		}
+		data := file[25 : 16+packed]
+		file = file[16+packed:]
+		switch method {
+		case 0x02: // as it is
+			out = append(out, data...)
+		case 0x82:
+			block := make([]byte, size)
+			if n, err := lz4.UncompressBlock(data, block); err == nil {
+				out = append(out, block[:n]...)
+			}
+		case 0x90:
+			if block, err := d.DecodeAll(data, nil); err == nil {
+				out = append(out, block...)
+			}
+		}
+	}
+	return out
 }
 
 // visit sends a page view and a purchase.
@@ -258,7 +328,7 @@ func (j *journey) visit(p someone) {
 
 func waitFor(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(3 * time.Minute); !is(); {
+	for deadline := time.Now().Add(10 * time.Minute); !is(); {
 		if time.Now().After(deadline) {
 			t.Fatalf("it never came to this: %s", what)
 		}

@@ -67,7 +67,16 @@ func (s *said) String() string {
 	return s.text.String()
 }
 
+// begin starts one with a pixel and partners.
 func begin(t *testing.T, flags map[string]string, extra ...fx.Option) *journey {
+	t.Helper()
+	j := resume(t, flags, extra...)
+	j.seed()
+	return j
+}
+
+// resume starts one on what is there.
+func resume(t *testing.T, flags map[string]string, extra ...fx.Option) *journey {
 	t.Helper()
 	j := &journey{t: t, partners: sandbox.New(Adapters()), spans: tracetest.NewInMemoryExporter(), logs: &said{}}
 	site := httptest.NewServer(j.partners)
@@ -88,7 +97,6 @@ func begin(t *testing.T, flags map[string]string, extra ...fx.Option) *journey {
 	a.RequireStart()
 	t.Cleanup(a.RequireStop)
 	j.base = "http://" + j.collector.Addr()
-	j.seed()
 	return j
 }
 

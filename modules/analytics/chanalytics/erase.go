@@ -247,7 +247,7 @@ func (s *Store) remove(ctx context.Context, table string, w where) (int, error) 
 	if n == 0 {
 		return 0, nil
 	}
-	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{"lightweight_deletes_sync": 2, "mutations_sync": 2, "max_query_size": 64 << 20}))
+	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{"lightweight_deletes_sync": 2, "mutations_sync": 2, "max_query_size": 64 << 20, "log_queries": 0}))
 	if err := s.conn.Exec(ctx, `DELETE FROM `+table+w.String(), w.args...); err != nil {
 		return 0, fmt.Errorf("delete from %s: %w", table, err)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/miq/pixel/config"
 	"github.com/miq/pixel/modules/analytics"
+	"github.com/miq/pixel/modules/erasure"
 	"github.com/miq/pixel/modules/health"
 )
 
@@ -40,7 +41,8 @@ type Result struct {
 	CreditReader  analytics.CreditReader
 	Eraser        analytics.Eraser
 	Expirer       analytics.Expirer
-	Health        health.Check `group:"health"`
+	Health        health.Check     `group:"health"`
+	Scrubber      erasure.Scrubber `group:"scrub"`
 }
 
 func provide(p Params) (Result, error) {
@@ -49,5 +51,5 @@ func provide(p Params) (Result, error) {
 		return Result{}, err
 	}
 	p.Lifecycle.Append(fx.StartStopHook(s.Start, func(context.Context) error { return s.Stop() }))
-	return Result{Store: s, Writer: s, Reader: s, ReceiptWriter: s, ReceiptReader: s, Identities: s, CreditWriter: s, CreditReader: s, Eraser: s, Expirer: s, Health: health.Check{Name: "clickhouse", Check: s.Check}}, nil
+	return Result{Store: s, Writer: s, Reader: s, ReceiptWriter: s, ReceiptReader: s, Identities: s, CreditWriter: s, CreditReader: s, Eraser: s, Expirer: s, Scrubber: s, Health: health.Check{Name: "clickhouse", Check: s.Check}}, nil
 }

@@ -3,15 +3,12 @@ package s3archive
 import (
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
-	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/google/uuid"
@@ -19,6 +16,7 @@ import (
 	"github.com/johannesboyne/gofakes3/backend/s3mem"
 
 	"github.com/miq/pixel/config"
+	"github.com/miq/pixel/modules/s3test"
 )
 
 // server is an S3 server that tests may use.
@@ -34,65 +32,18 @@ func servers(t *testing.T) []server {
 	if e := os.Getenv("PIXEL_TEST_S3_ENDPOINT"); e != "" {
 		return append(list, server{"at " + e, e})
 	}
-	for k, v := range map[string]string{"AWS_ACCESS_KEY_ID": "tester", "AWS_SECRET_ACCESS_KEY": "secret-of-the-tester", "AWS_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true"} {
-		t.Setenv(k, v)
+	if _, err := exec.LookPath("versitygw"); err != nil {
+		s3test.Account(t)
+		t.Log("SKIPPED: versitygw is not installed (go install github.com/versity/versitygw/cmd/versitygw@v1.8.0); only the S3 server in process was asked")
+		return list
 	}
-	if e := versity(t); e != "" {
-		list = append(list, server{"versitygw", e})
-	}
-	return list
+	return append(list, server{"versitygw", s3test.Start(t, "").Endpoint})
 }
 
 func inProcess(t *testing.T) string {
 	s := httptest.NewServer(gofakes3.New(s3mem.New()).Server())
 	t.Cleanup(s.Close)
 	return s.URL
-}
-
-// versity starts a versitygw that keeps its buckets in a folder.
-func versity(t *testing.T) string {
-	program, err := exec.LookPath("versitygw")
-	if err != nil {
-		t.Log("SKIPPED: versitygw is not installed (go install github.com/versity/versitygw/cmd/versitygw@v1.8.0); only the S3 server in process was asked")
-		return ""
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	l.Close()
-	dir := t.TempDir()
-	for _, sub := range []string{"buckets", "meta"} {
-		if err := os.Mkdir(dir+"/"+sub, 0o700); err != nil {
-			t.Fatal(err)
-		}
-	}
-	// Nothing outlives the test, and the log is shown where it fails.
-	log := &strings.Builder{}
-	cmd := exec.Command(program, "--port", addr, "posix", "--sidecar", dir+"/meta", dir+"/buckets")
-	cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+os.Getenv("AWS_ACCESS_KEY_ID"), "ROOT_SECRET_KEY="+os.Getenv("AWS_SECRET_ACCESS_KEY"))
-	cmd.Stdout, cmd.Stderr = log, log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		if t.Failed() {
-			s := log.String()
-			t.Logf("versitygw: %s", s[max(0, len(s)-2000):])
-		}
-	})
-	for end := time.Now().Add(time.Minute); time.Now().Before(end); {
-		c, err := net.DialTimeout("tcp", addr, time.Second)
-		if err == nil {
-			c.Close()
-			return "http://" + addr
-		}
-	}
-	t.Fatal("versitygw did not start")
-	return ""
 }
 
 // settings are of a new bucket.
