@@ -97,7 +97,7 @@ func (b *drainBench) prepare(ctx context.Context, clickhouse bool) error {
 	b.env = []string{"PIXEL_REDIS_URL=redis://" + store, "PIXEL_ADMIN_TOKEN=" + token, "PIXEL_SECRET_KEY=" + base64.StdEncoding.EncodeToString(key)}
 	b.args = []string{"serve", "--log.level=warn", "--data_dir=" + filepath.Join(b.dir, "data")}
 	if clickhouse {
-		if b.engine, err = startEngine(ctx); err != nil {
+		if b.engine, err = startEngine(ctx, ""); err != nil {
 			return err
 		}
 		if _, err := b.engine.ask(ctx, "", "CREATE DATABASE IF NOT EXISTS drained", nil); err != nil {

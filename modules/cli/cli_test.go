@@ -32,6 +32,11 @@ func TestCommandLines(t *testing.T) {
 		{"an unknown flag", []string{"--rolle=all"}, 2, "", "unknown flag: --rolle"},
 		{"an unknown command", []string{"frobnicate"}, 2, "", `unknown command "frobnicate"`},
 		{"migrate", []string{"migrate", "--data_dir", filepath.Join(dir, "data")}, 0, "is up to date", ""},
+		{"backup", []string{"backup", "--data_dir", filepath.Join(dir, "data"), filepath.Join(dir, "copy")}, 0, filepath.Join(dir, "copy"), ""},
+		{"restore over data", []string{"restore", "--data_dir", filepath.Join(dir, "data"), filepath.Join(dir, "copy")}, 1, "", "is not empty"},
+		{"restore", []string{"restore", "--data_dir", filepath.Join(dir, "again"), filepath.Join(dir, "copy")}, 0, "are in " + filepath.Join(dir, "again"), ""},
+		{"restore of nothing", []string{"restore", filepath.Join(dir, "again")}, 1, "", "is no backup"},
+		{"backup to nowhere", []string{"backup"}, 2, "", "needs one argument"},
 		{"health without anybody there", []string{"health", "--ops.addr=127.0.0.1:1"}, 1, "", "connection refused"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
