@@ -162,7 +162,8 @@ func eraseTen(t *testing.T, flags, places map[string]string) {
 	waitFor(t, "the erasures are done", func() bool {
 		var err error
 		if all, err = book.List(t.Context()); err != nil {
-			t.Fatal(err)
+			t.Log(err) // a machine that is busy may be slow to answer
+			return false
 		}
 		for _, r := range all {
 			if r.State != erasure.Done {
