@@ -1,5 +1,5 @@
 # One command a line; README.md says when to use which.
-.PHONY: build test generate reference dashboards lint sbom reproduce alerts faults chaos rolling
+.PHONY: build test generate reference dashboards lint sbom reproduce alerts faults chaos rolling pages
 
 build: ## the binary, static
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o pixel .
@@ -41,3 +41,6 @@ rolling: ## a fleet behind HAProxy is upgraded and rolled back under load, and n
 
 identity: ## the profiles of a million identifiers against an offline union-find, and what a visitor takes
 	PIXEL_IDENTITY_IDS=1130000 go test ./modules/identity -run 'TestAPopulation|TestWhatAVisitor' -v -timeout 30m
+
+pages: ## how long each page of the console takes with a million events in the embedded store
+	PIXEL_PAGES_EVENTS=1000000 go test ./modules/admin -run TestThePagesWithAFullStore -v -timeout 30m

@@ -23,6 +23,7 @@ public   POST   /setup
 public   GET    /welcome
 public   POST   /theme
 viewer   GET    /
+viewer   GET    /tour
 viewer   GET    /live
 viewer   GET    /events
 viewer   GET    /events/:id
@@ -165,6 +166,8 @@ viewer   GET    /reports/reconciliation
 viewer   GET    /reports/duplicates
 viewer   GET    /reports/latency
 viewer   GET    /reports/loss
+viewer   POST   /reports/views
+viewer   POST   /reports/views/delete
 admin    GET    /api/v1/audit
 admin    GET    /api/v1/users
 admin    POST   /api/v1/users

@@ -29,6 +29,7 @@ type partnerReadiness struct {
 	Grades      []gradeShare
 	Carries     []keyShare
 	Lacks       []keyShare
+	WhatIfs     []whatIf
 }
 
 type gradeShare struct {
@@ -73,7 +74,7 @@ func (a *Admin) readinessPage(c *echo.Context) error {
 			}
 			return out
 		}
-		p := partnerReadiness{Name: r.Partner, Title: cmp.Or(a.partners.title(r.Partner), r.Partner), Events: r.Events, Carries: keys(r.Keys), Lacks: keys(r.Missing)}
+		p := partnerReadiness{Name: r.Partner, Title: cmp.Or(a.partners.title(r.Partner), r.Partner), Events: r.Events, Carries: keys(r.Keys), Lacks: keys(r.Missing), WhatIfs: whatIfs(r, a.partners.specs[r.Partner].Keys)}
 		for _, g := range slices.Backward(event.Grades[:]) {
 			p.Grades = append(p.Grades, gradeShare{g, gradeHelp[g], r.Grades[g], share(r.Grades[g])})
 		}

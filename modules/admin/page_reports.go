@@ -36,6 +36,9 @@ type reportView struct {
 	File   string      // the address of the same report as CSV, but for the format
 	Others [][2]string // what else the address asks for, which a change of the above keeps
 	Errors []httpFieldError
+	// Here is the address with all that is asked for, and Saved are the views of whoever asks.
+	Here  string
+	Saved []savedView
 
 	since, until time.Time
 	zone         *time.Location
@@ -61,6 +64,11 @@ func (a *Admin) reportView(c *echo.Context) reportView {
 		for _, value := range c.QueryParams()[name] {
 			v.Others = append(v.Others, [2]string{name, value})
 		}
+	}
+	v.Here = c.Request().URL.RequestURI()
+	var err error
+	if v.Saved, _, err = a.saved(c.Request().Context(), me(c)); err != nil {
+		a.o.Log.Warn("saved views could not be read", "error", err)
 	}
 	v.Keep = asQuery("range", v.Range.Key, "pixel_id", v.Pixel, "zone", v.Zone)
 	return v

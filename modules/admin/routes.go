@@ -44,6 +44,7 @@ func (a *Admin) pages() []route {
 		{post, "/theme", public, a.theme},
 
 		{get, "/", Viewer, a.overviewPage},
+		{get, "/tour", Viewer, a.tourPage},
 		{get, "/live", Viewer, a.livePage},
 		{get, "/events", Viewer, a.eventsPage},
 		{get, "/events/:id", Viewer, a.eventPage},
@@ -55,6 +56,8 @@ func (a *Admin) pages() []route {
 		{get, "/reports/duplicates", Viewer, a.duplicatesPage},
 		{get, "/reports/latency", Viewer, a.latencyPage},
 		{get, "/reports/loss", Viewer, a.lossPage},
+		{post, "/reports/views", Viewer, a.saveViewForm},
+		{post, "/reports/views/delete", Viewer, a.forgetViewForm},
 
 		{get, "/pixels", Viewer, a.pixelsPage},
 		{get, "/pixels/new", Marketer, a.newPixelPage},

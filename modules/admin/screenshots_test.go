@@ -85,7 +85,7 @@ func healthy(t *testing.T, ctx context.Context, where string) {
 
 // everyPage are the addresses that a person can open, with what the seed holds.
 var everyPage = []struct{ name, path string }{
-	{"overview", "/"}, {"overview-7d", "/?range=7d"}, {"live", "/live"}, {"events", "/events"}, {"events-search", "/events?q=checkout&name=purchase"}, {"events-none", "/events?q=nothing-like-it"},
+	{"overview", "/"}, {"overview-7d", "/?range=7d"}, {"live", "/live"}, {"tour", "/tour"}, {"events", "/events"}, {"events-search", "/events?q=checkout&name=purchase"}, {"events-none", "/events?q=nothing-like-it"},
 	{"event", "/events/0193f2bb-story-purchase?pixel_id=px_shop"}, {"event-request", "/events/0193f2bb-story-purchase?pixel_id=px_shop&request=amazon"}, {"event-waiting", "/events/0193f2cc-story-waiting?pixel_id=px_shop"},
 	{"reports", "/reports"}, {"reports-grouped", "/reports?metric=visitors&group_by=device&range=30d&zone=Europe/London&dimension=utm_campaign&where=country&is=GB"}, {"reports-none", "/reports?name=nothing"},
 	{"report-funnel", "/reports/funnel"}, {"report-consent", "/reports/consent"}, {"report-reconciliation", "/reports/reconciliation"}, {"report-duplicates", "/reports/duplicates"}, {"report-latency", "/reports/latency"}, {"report-loss", "/reports/loss"},

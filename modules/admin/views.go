@@ -228,6 +228,7 @@ func (v *views) funcs() template.FuncMap {
 		"device":   device,
 		"delta":    delta,
 		"points":   points,
+		"explain":  explain,
 		// times is the width of a share, or of two together, of 100.
 		"times": func(a, b float64) string { return strconv.FormatFloat((a+b)*100, 'f', 2, 64) },
 		"share": func(n, of float64) string { return strconv.FormatFloat(100*n/max(of, 1), 'f', 2, 64) },

@@ -101,6 +101,7 @@ func (d *demonstration) ready(ctx context.Context) error {
 	table(d.out, [][2]string{
 		{"Shop", d.shop.URL},
 		{"Console", login},
+		{"Tour", console + "/tour  (two minutes, once you are signed in)"},
 		{"Partners", d.sandbox + "  (what the imitated partners received)"},
 		{"Collector", origin + "  (POST /collect; the tag is at /sdk.js)"},
 		{"Metrics", "http://" + browsable(d.ops) + "/metrics"},
