@@ -33,7 +33,7 @@ const drain = 3 * time.Second
 // muster starts all of it, with the analytics in a ClickHouse server. The last collector
 // speaks to Redis by way of skewed, if that is given.
 func muster(ctx context.Context, dir, binary, clickhouse string, skewed func(redis string) (string, error)) (_ *fleet, err error) {
-	f := &fleet{stand: &stand{dir: dir, binary: binary}, opsOf: map[*process]string{}}
+	f := &fleet{stand: &stand{dir: dir, binary: binary, archive: filepath.Join(dir, "archive")}, opsOf: map[*process]string{}}
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("%w\n%s", err, f.tail())
@@ -52,7 +52,7 @@ func muster(ctx context.Context, dir, binary, clickhouse string, skewed func(red
 		return nil, err
 	}
 	common := append([]string{"--secret_key=" + secret, "--queue.lease=" + lease.String(), "--queue.max_deliveries=50",
-		"--clickhouse.dsn=" + clickhouse, "--archive.url=file://" + filepath.Join(dir, "back", "archive"),
+		"--clickhouse.dsn=" + clickhouse, "--archive.url=file://" + f.archive,
 		"--drain_delay=" + drain.String(), "--collector.trusted_proxies=127.0.0.0/8"}, endpoints...)
 	migrate := exec.CommandContext(ctx, binary, append([]string{"migrate", "--data_dir=" + filepath.Join(dir, "migrate")}, append(common, at...)...)...)
 	migrate.Dir = dir

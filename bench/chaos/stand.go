@@ -53,6 +53,7 @@ type stand struct {
 	api     string
 	ops     []string // of all roles, the console's first
 	disks   []string // mounted for the collectors
+	archive string   // its folder, where workers share one; else it is the worker's own
 
 	partners *http.Server
 	sandbox  *sandbox.Server

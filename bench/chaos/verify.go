@@ -265,11 +265,15 @@ func (s *stand) stored(ctx context.Context) (map[string]int, error) {
 // archived counts the events in the archive. One that a worker died over may be
 // there twice; whoever reads it goes by the id.
 func (s *stand) archived(ctx context.Context) (map[string]int, error) {
-	who := s.back
-	if s.plan.apart {
-		who = s.apart[0]
+	folder := s.archive
+	switch {
+	case folder != "":
+	case s.plan.apart:
+		folder = filepath.Join(s.dir, s.apart[0].name, "archive")
+	default:
+		folder = filepath.Join(s.dir, s.back.name, "archive")
 	}
-	a, _, err := filearchive.New(filepath.Join(s.dir, who.name, "archive"), lake.Options{})
+	a, _, err := filearchive.New(folder, lake.Options{})
 	if err != nil {
 		return nil, err
 	}
