@@ -53,6 +53,7 @@ func (c Config) check(bad *Invalid) {
 	}
 	webURL(bad, "collector.public_url", c.Collector.PublicURL)
 	webURL(bad, "admin.public_url", c.Admin.PublicURL)
+	c.checkOIDC(bad)
 	webURL(bad, "otel.endpoint", c.OTel.Endpoint)
 	for name, p := range c.Partners {
 		webURL(bad, "partners."+name+".endpoint", p.Endpoint)

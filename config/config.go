@@ -135,6 +135,7 @@ type Admin struct {
 	Token string `koanf:"token" secret:"true"`
 	// PublicURL is where people reach the console, for links it prints.
 	PublicURL string `koanf:"public_url"`
+	OIDC      OIDC   `koanf:"oidc"`
 }
 
 // Ops serves health, metrics and pprof.
@@ -229,7 +230,9 @@ func Default() Config {
 			Retry:       Retry{Min: 5 * time.Second, Max: time.Hour, Attempts: 200},
 			HoldMax:     1_000_000,
 		},
-		Admin: Admin{Addr: ":8081"},
+		Admin: Admin{Addr: ":8081", OIDC: OIDC{
+			Scopes: []string{"openid", "email", "profile"}, LoginClaim: "email", RoleClaim: "groups", Label: "Sign in with single sign-on",
+		}},
 		Ops:   Ops{Addr: ":9464"},
 		Queue: Queue{Lease: time.Minute, MaxDeliveries: 8, KeepBooks: 40 * 24 * time.Hour, MaxBytes: 8 << 30},
 		Redis: Redis{Mode: "single", Timeout: 2 * time.Second},

@@ -209,3 +209,41 @@ func TestASecretMayStandInAFile(t *testing.T) {
 		}
 	}
 }
+
+func TestSingleSignOnIsSetAltogetherOrNotAtAll(t *testing.T) {
+	good := `
+admin:
+  public_url: https://console.example.com
+  oidc:
+    issuer: https://login.example.com/realms/main
+    client_id: pixel
+    roles: ["cn=admins,dc=example=admin", media=marketer]
+`
+	c, err := Load(Sources{File: file(t, good), Named: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if value, role, ok := c.Admin.OIDC.RoleOf(c.Admin.OIDC.Roles[0]); !ok || value != "cn=admins,dc=example" || role != "admin" {
+		t.Errorf("read as %q %q %v", value, role, ok)
+	}
+	for _, c := range []struct{ was, is, key string }{
+		{"issuer: https://login.example.com/realms/main", "issuer: ''", "admin.oidc.issuer"},
+		{"https://login.example.com", "http://login.example.com", "admin.oidc.issuer"},
+		{"public_url: https://console.example.com", "token: x", "admin.public_url"},
+		{"client_id: pixel", "label: ''", "admin.oidc.client_id"},
+		{"client_id: pixel", "client_id: pixel\n    label: ''", "admin.oidc.label"},
+		{"client_id: pixel", "client_id: pixel\n    scopes: [email]", "admin.oidc.scopes"},
+		{"client_id: pixel", "client_id: pixel\n    login_claim: ''", "admin.oidc.login_claim"},
+		{"client_id: pixel", "client_id: pixel\n    role_claim: ''", "admin.oidc.role_claim"},
+		{"media=marketer", "media=owner", "admin.oidc.roles"},
+		{"media=marketer", "media", "admin.oidc.roles"},
+	} {
+		_, err := Load(Sources{File: file(t, strings.Replace(good, c.was, c.is, 1)), Named: true})
+		if err == nil || !strings.Contains(err.Error(), c.key+": ") {
+			t.Errorf("%q in place of %q: %v", c.is, c.was, err)
+		}
+	}
+	if _, err := Load(Sources{File: file(t, strings.Replace(good, "https://login.example.com", "http://127.0.0.1:9000", 1)), Named: true}); err != nil {
+		t.Errorf("a provider on the same machine: %v", err)
+	}
+}

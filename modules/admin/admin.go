@@ -86,6 +86,7 @@ type Admin struct {
 	hasher      hasher
 	audit       audit
 	sessions    *scs.SessionManager
+	sso         *sso // nil: there is no identity provider
 	signins     *collection[signedIn]
 	proposals   *collection[keptProposal]
 	partners    *roster
@@ -120,6 +121,7 @@ func New(o Options) (*Admin, error) {
 		hasher:    newHasher(),
 		audit:     newAudit(o.State, o.Now, o.Log),
 		sessions:  newSessions(o.State, o.Config.PublicURL),
+		sso:       newSSO(o.Config.OIDC, o.Now),
 		signins:   newCollection[signedIn](o.State, "signins"),
 		proposals: newCollection[keptProposal](o.State, "proposals"),
 		partners:  newRoster(o.Adapters),

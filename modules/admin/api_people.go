@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v5"
+
+	"github.com/miq/pixel/modules/settings"
 )
 
 //go:embed openapi.yaml
@@ -19,12 +21,14 @@ func (a *Admin) openapi(c *echo.Context) error {
 
 // userView is a user without secrets.
 type userView struct {
-	ID           string    `json:"id"`
-	Login        string    `json:"login"`
-	Role         Role      `json:"role"`
-	Advertisers  []string  `json:"advertisers"` // empty: all
-	HasPassword  bool      `json:"has_password"`
-	SecondFactor bool      `json:"second_factor"`
+	ID           string   `json:"id"`
+	Login        string   `json:"login"`
+	Role         Role     `json:"role"`
+	Advertisers  []string `json:"advertisers"` // empty: all
+	HasPassword  bool     `json:"has_password"`
+	SecondFactor bool     `json:"second_factor"`
+	// SingleSignOn is set where the identity provider vouches for them and gives the role.
+	SingleSignOn bool      `json:"single_sign_on"`
 	CreatedAt    time.Time `json:"created_at"`
 	// Link is a one-time address to set a password with; only in the answer
 	// that made it.
@@ -32,7 +36,7 @@ type userView struct {
 }
 
 func viewOf(u user) userView {
-	return userView{ID: u.ID, Login: u.Login, Role: u.Role, Advertisers: nonNil(u.Advertisers), HasPassword: u.Password != "", SecondFactor: u.Factor != nil && u.Factor.On, CreatedAt: u.CreatedAt}
+	return userView{ID: u.ID, Login: u.Login, Role: u.Role, Advertisers: nonNil(u.Advertisers), HasPassword: u.Password != "", SecondFactor: u.Factor != nil && u.Factor.On, SingleSignOn: u.Provided(), CreatedAt: u.CreatedAt}
 }
 
 // tokenView is a token without its digest.
@@ -90,6 +94,9 @@ func (a *Admin) changeUser(ctx context.Context, who principal, id string, in use
 	}
 	if err != nil {
 		return now, err
+	}
+	if now.Provided() {
+		return now, settings.Invalid{{Field: "role", Message: "comes from the identity provider at each sign-in: change their groups there"}}
 	}
 	if in.Role != nil {
 		now.Role = *in.Role

@@ -199,5 +199,5 @@ func (a *Admin) identify(c *echo.Context) (principal, error) {
 	if err != nil || !ok {
 		return principal{}, err
 	}
-	return principal{Kind: "user", ID: u.ID, Name: u.Login, Role: u.Role, Advertisers: u.Advertisers}, nil
+	return u.principal(), nil
 }

@@ -17,6 +17,8 @@ public   GET    /favicon.ico
 public   GET    /login
 public   POST   /login
 public   POST   /login/code
+public   GET    /login/sso
+public   GET    /login/sso/back
 public   POST   /logout
 public   GET    /setup
 public   POST   /setup

@@ -7,13 +7,16 @@ import (
 
 	"github.com/labstack/echo/v5"
 
+	"github.com/miq/pixel/modules/httpserver"
 	"github.com/miq/pixel/modules/settings"
 )
 
 type accountData struct {
 	HasPassword bool
-	Errors      map[string]string
-	Sessions    []signinView
+	// Provided is set where the identity provider asks for both factors.
+	Provided bool
+	Errors   map[string]string
+	Sessions []signinView
 	// Factor is on, off or being set up; Left counts the recovery codes.
 	Factor string
 	Left   int
@@ -40,7 +43,7 @@ func (a *Admin) accountView(c *echo.Context, status int, d accountData) error {
 	if err != nil {
 		return err
 	}
-	d.HasPassword = u.Password != ""
+	d.HasPassword, d.Provided = u.Password != "", u.Provided()
 	if f := u.Factor; f != nil && f.On {
 		d.Factor, d.Left = "on", len(f.Recovery)
 	}
@@ -55,6 +58,15 @@ func (a *Admin) self(c *echo.Context) (user, error) {
 	u, _, ok, err := a.people.users.get(c.Request().Context(), me(c).ID)
 	if err == nil && !ok {
 		err = errNoUser // an API token has no account
+	}
+	return u, err
+}
+
+// keeper is self, of those whose password and second factor are kept here.
+func (a *Admin) keeper(c *echo.Context) (user, error) {
+	u, err := a.self(c)
+	if err == nil && u.Provided() {
+		err = httpserver.NewProblem(http.StatusConflict, "single_sign_on", "you sign in by the identity provider, which keeps your password and second factor")
 	}
 	return u, err
 }
@@ -78,7 +90,7 @@ func (a *Admin) confirmed(c *echo.Context, u user) (bool, error) {
 
 func (a *Admin) passwordForm(c *echo.Context) error {
 	ctx := c.Request().Context()
-	u, err := a.self(c)
+	u, err := a.keeper(c)
 	if err != nil {
 		return err
 	}
@@ -115,7 +127,7 @@ func (a *Admin) passwordForm(c *echo.Context) error {
 
 // offerFactorForm shows a secret for an authenticator app.
 func (a *Admin) offerFactorForm(c *echo.Context) error {
-	u, err := a.self(c)
+	u, err := a.keeper(c)
 	if err != nil {
 		return err
 	}

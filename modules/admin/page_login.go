@@ -14,6 +14,8 @@ type loginData struct {
 	Login, Next, Error string
 	// Empty is set while there is nobody who could sign in.
 	Empty bool
+	// SSO is what stands on the button of single sign-on; empty: there is none.
+	SSO string
 }
 
 func (a *Admin) loginPage(c *echo.Context) error {
@@ -24,12 +26,12 @@ func (a *Admin) loginPage(c *echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return a.show(c, http.StatusOK, "login", view{Title: "Sign in", Data: loginData{Next: local(c.QueryParam("next")), Empty: !there}})
+	return a.show(c, http.StatusOK, "login", view{Title: "Sign in", Data: loginData{Next: local(c.QueryParam("next")), Empty: !there, SSO: a.ssoLabel()}})
 }
 
 func (a *Admin) login(c *echo.Context) error {
 	ctx := c.Request().Context()
-	d := loginData{Login: c.FormValue("login"), Next: local(c.FormValue("next"))}
+	d := loginData{Login: c.FormValue("login"), Next: local(c.FormValue("next")), SSO: a.ssoLabel()}
 	refuse := func(status int, result, message string) error {
 		a.logins.WithLabelValues(result).Inc()
 		d.Error = message
@@ -97,7 +99,7 @@ func (a *Admin) setupLink(c *echo.Context, secret string) (k link, u user, ok bo
 		return k, u, !there, err
 	}
 	u, _, ok, err = a.people.users.get(ctx, k.UserID)
-	return k, u, ok, err
+	return k, u, ok && !u.Provided(), err
 }
 
 func (a *Admin) setupPage(c *echo.Context) error {

@@ -124,6 +124,9 @@ func (a *Admin) userLinkForm(c *echo.Context) error {
 	if err != nil {
 		return err
 	}
+	if u.Provided() {
+		return a.done(c, "/people", "They sign in by the identity provider and have no password here.")
+	}
 	link, err := a.passwordLink(ctx, u.ID)
 	if err != nil {
 		return err

@@ -30,9 +30,20 @@ type user struct {
 	Password    string        `json:"password,omitempty"` // argon2id; empty until the first is set
 	Factor      *secondFactor `json:"factor,omitempty"`
 	CreatedAt   time.Time     `json:"created_at"`
+	// Issuer and Subject are who vouches for somebody and under which name that never
+	// changes; empty for those who have a password here.
+	Issuer  string `json:"issuer,omitempty"`
+	Subject string `json:"subject,omitempty"`
 	// Generation ends all sessions of an older one: it grows with each change of
 	// password or role.
 	Generation int `json:"generation"`
+}
+
+// Provided reports whether somebody signs in by the identity provider, and by nothing else.
+func (u user) Provided() bool { return u.Subject != "" }
+
+func (u user) principal() principal {
+	return principal{Kind: "user", ID: u.ID, Name: u.Login, Role: u.Role, Advertisers: u.Advertisers}
 }
 
 // token is an API token; only its digest is kept.
@@ -99,6 +110,17 @@ func (p *people) list(ctx context.Context) ([]user, error) {
 	return out, nil
 }
 
+// of finds the user whom an identity provider knows by a name of its own.
+func (p *people) of(ctx context.Context, issuer, subject string) (user, bool, error) {
+	all, err := p.users.all(ctx)
+	for _, s := range all {
+		if s.value.Provided() && s.value.Issuer == issuer && s.value.Subject == subject {
+			return s.value, true, err
+		}
+	}
+	return user{}, false, err
+}
+
 func (p *people) any(ctx context.Context) (bool, error) {
 	all, err := p.users.all(ctx)
 	return len(all) > 0, err
@@ -147,6 +169,8 @@ func (p *people) add(ctx context.Context, u user) (user, error) {
 		return user{}, v
 	}
 	u.ID, u.Login, u.CreatedAt = userID(login), login, p.now().UTC().Truncate(time.Millisecond)
+	// Sessions of somebody of that name who was removed are not the new one's.
+	u.Generation = int(u.CreatedAt.UnixMilli())
 	err := p.users.put(ctx, u.ID, 0, u)
 	if errors.Is(err, state.ErrConflict) {
 		err = errUserTaken
@@ -166,7 +190,8 @@ func (p *people) change(ctx context.Context, id string, edit func(*user)) (befor
 	after = before
 	edit(&after)
 	after.Generation++
-	if before.Role == Administrator && after.Role != Administrator {
+	// The identity provider can make another administrator at any time.
+	if before.Role == Administrator && after.Role != Administrator && !before.Provided() {
 		if err := p.keepAdmin(ctx, id); err != nil {
 			return before, before, err
 		}

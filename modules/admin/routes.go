@@ -37,6 +37,8 @@ func (a *Admin) pages() []route {
 		{get, "/login", public, a.loginPage},
 		{post, "/login", public, a.login},
 		{post, "/login/code", public, a.codeForm},
+		{get, ssoPath, public, a.ssoPage},
+		{get, ssoBack, public, a.ssoBackPage},
 		{post, "/logout", public, a.logout},
 		{get, "/setup", public, a.setupPage},
 		{post, "/setup", public, a.setup},
