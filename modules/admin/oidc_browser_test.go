@@ -17,6 +17,7 @@ func TestSingleSignOnInABrowser(t *testing.T) {
 	ctx := chromium(t)
 	p := newProvider(t)
 	p.server.URL = strings.Replace(p.server.URL, "127.0.0.1", "localhost", 1)
+	p.says = map[string]any{"groups": "cn=admins,dc=example"}
 	b := p.console(func(o *Options) { o.Config.PublicURL = "" })
 	must(t, b.Start(t.Context()))
 	t.Cleanup(func() { _ = b.Stop(t.Context()) })
@@ -51,7 +52,7 @@ func TestSingleSignOnInABrowser(t *testing.T) {
 		t.Errorf("ended at %s", at)
 	}
 	if *screenshots != "" {
-		for _, page := range []string{"/account", "/login/sso/back?state=x"} {
+		for _, page := range []string{"/account", "/people", "/login/sso/back?state=x"} {
 			drive(t, ctx, chromedp.Navigate(b.URL()+page))
 			png, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
 			must(t, err)

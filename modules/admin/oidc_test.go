@@ -227,7 +227,9 @@ func TestWhoTheProviderKnowsButNothingLetsIn(t *testing.T) {
 
 func TestWhatTheProviderSaysIsTakenAnewAtEachSignIn(t *testing.T) {
 	p := newProvider(t)
-	b := p.console(overHTTP, func(o *Options) { o.Config.OIDC.AdvertiserClaim, o.Config.OIDC.RoleClaim = "pixel.clients", "pixel.groups" })
+	b := p.console(overHTTP, func(o *Options) {
+		o.Config.OIDC.AdvertiserClaim, o.Config.OIDC.RoleClaim = "pixel.clients", "pixel.groups"
+	})
 	inside := func(groups, clients any) map[string]any {
 		return map[string]any{"pixel": map[string]any{"groups": groups, "clients": clients}}
 	}
