@@ -14,6 +14,7 @@ import (
 	"github.com/miq/pixel/modules/analytics"
 	"github.com/miq/pixel/modules/attribution"
 	"github.com/miq/pixel/modules/event"
+	"github.com/miq/pixel/modules/fields"
 	"github.com/miq/pixel/modules/identity"
 	"github.com/miq/pixel/modules/ledger"
 	"github.com/miq/pixel/modules/queue"
@@ -57,6 +58,10 @@ func twoAdvertisers(t *testing.T, b *bench) {
 		}
 		must(t, b.o.People.Resolve(ctx, &identity.Seen{Event: &event.Event{ID: who + "-event-0", PixelID: pixel, Source: "web", ReceivedAt: now, Verdict: event.Verdict{State: event.Full},
 			Subject: event.Subject{AnonymousID: who + "-visitor", UserID: who + "-customer"}}}))
+		sent := fields.New(b.o.State, b.o.Log)
+		sent.Start()
+		sent.Sent("ttd", fields.Request{Type: "application/json", Body: []byte(`{"` + word + `":1}`), Pixels: []string{pixel}, At: now})
+		sent.Stop(ctx)
 		for i := range 5 { // a browser that many use is quarantined
 			must(t, b.o.People.Resolve(ctx, &identity.Seen{Event: &event.Event{ID: fmt.Sprint(who, i), PixelID: pixel, Source: "server", ReceivedAt: now, Verdict: event.Verdict{State: event.Full},
 				Subject: event.Subject{AnonymousID: who + "-till", UserID: fmt.Sprint(who, "-customer-", i)}}}))
@@ -156,7 +161,7 @@ func TestNothingOfAnotherAdvertiserIsSeen(t *testing.T) {
 				}
 			}
 		}
-		for _, path := range []string{"/", "/live", "/events", "/pixels", "/at-risk", "/match-readiness", "/ledger", "/attribution", "/dead/:queue", "/backfills", "/identities",
+		for _, path := range []string{"/", "/live", "/events", "/pixels", "/at-risk", "/match-readiness", "/ledger", "/attribution", "/dead/:queue", "/backfills", "/identities", "/privacy/fields", base + "/fields",
 			"/reports", "/reports/reconciliation", base + "/pixels", base + "/events", base + "/syncs", base + "/quarantine", base + "/dlq/:queue", base + "/queues/:queue/messages", base + "/backfills",
 			base + "/reports/top", base + "/reports/attribution", base + "/reports/attribution/paths", base + "/reports/ledger", base + "/reports/reconciliation", base + "/reports/at-risk", base + "/reports/match-readiness", base + "/reports/duplicates"} {
 			if role == Viewer && !seen[path] {

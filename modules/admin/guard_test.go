@@ -86,6 +86,8 @@ admin    POST   /api/v1/approvals/:id/reject
 viewer   GET    /identities
 viewer   POST   /identities
 admin    POST   /identities/decide
+viewer   GET    /privacy/fields
+viewer   GET    /api/v1/fields
 admin    GET    /privacy/receipts
 admin    GET    /privacy/receipts/export
 admin    GET    /privacy/erasures

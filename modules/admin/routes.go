@@ -106,6 +106,7 @@ func (a *Admin) pages() []route {
 		{post, "/identities", Viewer, a.findIdentityForm},
 		{post, "/identities/decide", Administrator, a.decideIdentityForm},
 
+		{get, "/privacy/fields", Viewer, a.fieldsPage},
 		{get, "/privacy/receipts", Administrator, a.receiptsPage},
 		{get, "/privacy/receipts/export", Administrator, a.exportReceipts},
 		{get, "/privacy/erasures", Administrator, a.erasuresPage},
@@ -202,6 +203,7 @@ func (a *Admin) api() []route {
 		{post, base + "/identities/:id/release", Administrator, a.decideIdentity(release)},
 		{get, base + "/quarantine", Viewer, a.listQuarantine},
 
+		{get, base + "/fields", Viewer, a.fieldsReport},
 		{get, base + "/consent/receipts", Administrator, a.listReceipts},
 		{get, base + "/erasures", Administrator, a.listErasures},
 		{post, base + "/erasures", Administrator, a.createErasure},

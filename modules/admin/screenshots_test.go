@@ -92,7 +92,7 @@ var everyPage = []struct{ name, path string }{
 	{"pixels", "/pixels"}, {"pixel-new", "/pixels/new"}, {"pixel", "/pixels/px_shop"}, {"pixel-waiting", "/pixels/px_old"}, {"pixel-check", "/pixels/px_shop/check"}, {"pixel-check-waiting", "/pixels/px_old/check"},
 	{"route-choose", "/pixels/px_shop/routes/new"}, {"route-ttd", "/pixels/px_shop/routes/new?partner=ttd"}, {"route-amazon", "/pixels/px_shop/routes/2"}, {"route-dv360", "/pixels/px_shop/routes/new?partner=dv360"}, {"route-yahoo", "/pixels/px_shop/routes/new?partner=yahoo"},
 	{"partners", "/partners"}, {"partner-ttd", "/partners/ttd"}, {"partner-amazon", "/partners/amazon"}, {"partner-dv360", "/partners/dv360"}, {"partner-yahoo", "/partners/yahoo"},
-	{"identities", "/identities"}, {"identity", "/identities?id=customer-5&pixel_id=px_shop"}, {"receipts", "/privacy/receipts"}, {"erasures", "/privacy/erasures"}, {"erasure", "/privacy/erasures/{newest}"}, {"receipts-visitor", "/privacy/receipts?visitor_id=visitor-1"}, {"queues", "/queues"}, {"processes", "/processes"}, {"ledger", "/ledger"}, {"attribution", "/attribution"}, {"attribution-campaign", "/attribution?dimension=campaign&range=90d"}, {"at-risk", "/at-risk"}, {"readiness", "/match-readiness"}, {"dead-ttd", "/dead/ttd"}, {"dead-validation", "/dead/validation"}, {"dead-empty", "/dead/amazon"},
+	{"identities", "/identities"}, {"identity", "/identities?id=customer-5&pixel_id=px_shop"}, {"fields", "/privacy/fields"}, {"fields-none", "/privacy/fields?pixel_id=px_old"}, {"receipts", "/privacy/receipts"}, {"erasures", "/privacy/erasures"}, {"erasure", "/privacy/erasures/{newest}"}, {"receipts-visitor", "/privacy/receipts?visitor_id=visitor-1"}, {"queues", "/queues"}, {"processes", "/processes"}, {"ledger", "/ledger"}, {"attribution", "/attribution"}, {"attribution-campaign", "/attribution?dimension=campaign&range=90d"}, {"at-risk", "/at-risk"}, {"readiness", "/match-readiness"}, {"dead-ttd", "/dead/ttd"}, {"dead-validation", "/dead/validation"}, {"dead-empty", "/dead/amazon"},
 	{"backfills", "/backfills"}, {"backfills-rehearse", "/backfills?form=rehearse&pixel_id=px_shop"}, {"rehearsal", "/backfills/0193f2dd-0000-7000-8000-000000000001"},
 	{"people", "/people"}, {"audit", "/audit"}, {"approvals", "/approvals"}, {"account", "/account"}, {"missing", "/nowhere"},
 }
@@ -117,6 +117,7 @@ func seedProof(t *testing.T, b *bench, now time.Time) {
 			Grade: event.MediumMatch, Keys: []string{"email"}, Missing: []string{"phone", "ip"}}))
 	}
 	seedCredits(t, b, now)
+	sentFields(t, b, "px_shop")
 	for i := range 8 { // a household, a till that many use, and its customers' addresses
 		for j := range 1 + i%3 {
 			must(t, b.o.People.Resolve(ctx, &identity.Seen{Event: &event.Event{

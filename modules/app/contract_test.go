@@ -284,6 +284,8 @@ func (c *caller) reports() {
 		}
 		c.get("/reports/" + path + sep + "format=csv")
 	}
+	waitFor(c.t, "the fields that were sent are known", func() bool { return len(listed(c.get("/fields?pixel_id=px_1&partner=ttd"))) > 0 })
+	c.get("/fields?format=csv")
 	c.wrong(http.MethodGet, "/api/v1/reports/top", nil)
 	c.post("/reports/attribution/run", nil, 202)
 }

@@ -40,6 +40,9 @@ type Sender struct {
 	// Renewed, where it is set before the first request, is told of each access
 	// token that was asked for: when it ends, or why there is none.
 	Renewed func(ends time.Time, err error)
+	// Left, where it is set before the first request, is told of each request with
+	// deliveries that left, whatever came of it, and of those in it in their order.
+	Left func(x Exchange, in []event.Delivery)
 }
 
 // New returns a sender for one partner. Client comes from NewClient, vault shares
@@ -187,6 +190,9 @@ func (s *Sender) once(ctx context.Context, a Account, token string, deliveries [
 	var left atomic.Bool
 	answer, err := s.exchange(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { left.Store(true) }}), req)
 	x.Latency = s.now().Sub(start)
+	if s.Left != nil && (err == nil || left.Load()) {
+		s.Left(x, rest)
+	}
 	if err != nil {
 		err = bare(err)
 		x.Unsure = left.Load()

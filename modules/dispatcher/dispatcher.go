@@ -26,6 +26,8 @@ import (
 	"github.com/miq/pixel/modules/analytics"
 	"github.com/miq/pixel/modules/consent"
 	"github.com/miq/pixel/modules/delivery"
+	"github.com/miq/pixel/modules/event"
+	"github.com/miq/pixel/modules/fields"
 	"github.com/miq/pixel/modules/lanestatus"
 	"github.com/miq/pixel/modules/partner"
 	"github.com/miq/pixel/modules/queue"
@@ -66,6 +68,7 @@ type Dispatcher struct {
 	lanes     []*lane
 	keys      state.Keys
 	publisher *lanestatus.Publisher
+	fields    *fields.Recorder // which of them go where
 	log       *slog.Logger
 	sharing   sync.WaitGroup
 	stop      context.CancelFunc
@@ -73,12 +76,25 @@ type Dispatcher struct {
 
 // New returns a dispatcher that does nothing until Start.
 func New(d Deps) *Dispatcher {
-	x := &Dispatcher{keys: d.Keys, log: d.Log}
+	x := &Dispatcher{keys: d.Keys, log: d.Log, fields: fields.New(d.Keys, d.Log)}
 	for _, a := range d.Adapters {
-		x.lanes = append(x.lanes, newLane(d, a))
+		l := newLane(d, a)
+		l.sender.Left = x.left(l.name)
+		x.lanes = append(x.lanes, l)
 	}
 	x.publisher = lanestatus.NewPublisher(d.Keys, instance(), x.Status, d.Log)
 	return x
+}
+
+// left takes note of the fields of what goes to a partner.
+func (x *Dispatcher) left(partner string) func(delivery.Exchange, []event.Delivery) {
+	return func(e delivery.Exchange, in []event.Delivery) {
+		q := fields.Request{URL: e.URL, Type: e.RequestHeader.Get("Content-Type"), Body: e.RequestBody, At: e.At, Pixels: make([]string, len(in))}
+		for i, d := range in {
+			q.Pixels[i] = d.Event.PixelID
+		}
+		x.fields.Sent(partner, q)
+	}
 }
 
 // instance names this process among the dispatchers.
@@ -98,6 +114,7 @@ func (x *Dispatcher) Start(context.Context) error {
 		l.start()
 	}
 	x.publisher.Start()
+	x.fields.Start()
 	ctx, stop := context.WithCancel(context.Background())
 	x.stop = stop
 	x.sharing.Go(func() { x.sharePaces(ctx) })
@@ -156,6 +173,7 @@ func (x *Dispatcher) Stop(ctx context.Context) error {
 		all.Go(func() { l.stop(ctx) })
 	}
 	all.Wait()
+	x.fields.Stop(ctx)
 	x.publisher.Stop(ctx)
 	return ctx.Err()
 }
