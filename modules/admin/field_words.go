@@ -58,7 +58,7 @@ var fieldGroups = [...]map[string]string{
 		"trackerid": "Partner's tracker", "upixelid": "Partner's tracker", "trackingtagid": "Partner's tracker", "adv": "Advertiser at the partner", "merchantid": "Merchant at the partner",
 		"floodlightactivityid": "Floodlight activity", "floodlightconfigurationid": "Floodlight configuration", "kind": "Kind of message (fixed)", "actionsource": "Where the event came from", "eventsource": "Where the event came from",
 		"eventdescription.name": "Event's name at the partner", "eventdescription.conversiontype": "Type of conversion", "eventdescription.eventsource": "Where the event came from",
-		"eventdescription.eventingestionmethod": "Way it was sent", "type": "Kind of identifier or field (fixed)", "iattr": "Attribution of the sale: click or view", "ivtc": "Attribution of the sale: view counts",
+		"eventdescription.eventingestionmethod": "Way it was sent", "type": "Kind of identifier or field (fixed)", "iattr": "Whether the event is owed to that ad", "ivtc": "Whether the ad was only seen",
 		"td1": "Dimension 1 of the route", "td2": "Dimension 2 of the route", "td3": "Dimension 3 of the route", "td4": "Dimension 4 of the route", "td5": "Dimension 5 of the route",
 		"td6": "Dimension 6 of the route", "td7": "Dimension 7 of the route", "td8": "Dimension 8 of the route", "td9": "Dimension 9 of the route", "td10": "Dimension 10 of the route",
 		"validateonly": "Only a test", "body": "A body that is no list of fields",
