@@ -108,7 +108,7 @@ func value(d *jsontext.Decoder, whole jsontext.Value) (jsontext.Value, error) {
 }
 
 func decoder(b []byte) *jsontext.Decoder {
-	return jsontext.NewDecoder(bytes.NewReader(b), jsontext.AllowDuplicateNames(true))
+	return jsontext.NewDecoder(bytes.NewBuffer(b), jsontext.AllowDuplicateNames(true))
 }
 
 // names are those of a query and of a form.

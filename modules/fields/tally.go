@@ -1,7 +1,7 @@
 package fields
 
 import (
-	"regexp"
+	"bytes"
 	"sync"
 	"time"
 
@@ -47,6 +47,18 @@ func (t *tally) key(n *node, name string) *node {
 		return c
 	}
 	return t.below(n, named(name), ".")
+}
+
+// quoted is key of a name as it stands in JSON.
+func (t *tally) quoted(n *node, name jsontext.Value) *node {
+	if c := n.next[string(name[1:len(name)-1])]; c != nil {
+		return c
+	}
+	plain, err := jsontext.AppendUnquote(nil, name)
+	if err != nil {
+		return t.key(n, "")
+	}
+	return t.key(n, string(plain))
 }
 
 // item is the node of a list's items.
@@ -121,11 +133,11 @@ func (t *tally) walk(d *jsontext.Decoder, n *node, events, depth int) {
 	case '{':
 		_, _ = d.ReadToken()
 		for d.PeekKind() == '"' {
-			name, err := d.ReadToken()
+			quoted, err := d.ReadValue()
 			if err != nil {
 				return
 			}
-			t.walk(d, t.key(n, name.String()), events, depth+1)
+			t.walk(d, t.quoted(n, quoted), events, depth+1)
 		}
 		_, _ = d.ReadToken()
 	case '[':
@@ -173,29 +185,21 @@ func (t *tally) empty(now time.Time) []Field {
 	return out
 }
 
-// typeOf is what an item of a list says of its type, where that is a word of the
-// partner's such as EMAIL, and not data; "" otherwise.
+// typeOf is what an item of a list says of its type, where that comes first, as adapters
+// write it without spaces, and is a word of the partner's such as EMAIL, and not data; "" otherwise.
 func typeOf(item jsontext.Value) string {
-	d := decoder(item)
-	_, _ = d.ReadToken()
-	for d.PeekKind() == '"' {
-		name, err := d.ReadToken()
-		if err != nil {
-			return ""
-		}
-		if name.String() != "type" || d.PeekKind() != '"' {
-			if d.SkipValue() != nil {
-				return ""
-			}
-			continue
-		}
-		v, err := d.ReadToken()
-		if w := v.String(); err == nil && typeWord.MatchString(w) {
-			return w
-		}
+	rest, ok := bytes.CutPrefix(item, []byte(`{"type":"`))
+	if !ok {
 		return ""
 	}
-	return ""
+	word, _, _ := bytes.Cut(rest, []byte{'"'})
+	if len(word) < 2 || len(word) > 32 || word[0] < 'A' || word[0] > 'Z' {
+		return ""
+	}
+	for _, c := range word {
+		if (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '_' {
+			return ""
+		}
+	}
+	return string(word)
 }
-
-var typeWord = regexp.MustCompile(`^[A-Z][A-Z0-9_]{1,31}$`)
