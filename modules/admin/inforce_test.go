@@ -27,7 +27,7 @@ func TestARoutesSwitchShowsWhereItIsInForce(t *testing.T) {
 	p.Routes = []settings.Route{{Partner: "ttd", Event: "purchase", Enabled: true, Params: []byte(`{"adv":"a","tracker_id":"t"}`)}}
 	_, err := b.changePixel(t.Context(), principal{Kind: "user", ID: "usr_1", Name: "ada@example.com", Role: Administrator}, "pixel.update", p)
 	must(t, err)
-	for deadline := time.Now().Add(30 * time.Second); ; <-time.After(20 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); ; <-time.After(20 * time.Millisecond) {
 		v, err := b.inForce(t.Context(), mustPixel(b))
 		must(t, err)
 		if len(v) == 2 && applied(v) == 2 && !v[0].AppliedAt.IsZero() {

@@ -364,7 +364,7 @@ func (w *world) push(list ...event.Delivery) {
 // until waits for something to become true.
 func (w *world) until(what string, ok func() bool) {
 	w.t.Helper()
-	deadline := time.Now().Add(15 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for !ok() {
 		if time.Now().After(deadline) {
 			w.t.Fatalf("timed out: %s; the partner took %v, queues %+v", what, w.server.got(), w.stats())

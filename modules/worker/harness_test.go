@@ -274,7 +274,7 @@ func (x *world) push(events ...event.Event) {
 
 func (x *world) until(what string, ok func() bool) {
 	x.t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for !ok() {
 		if time.Now().After(deadline) {
 			x.t.Fatalf("timed out: %s; queues %+v", what, x.stats())
