@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -26,11 +25,10 @@ const (
 
 // clockWatch compares this machine's clock with that of Redis.
 type clockWatch struct {
+	looking
 	client redis.UniversalClient
 	log    *slog.Logger
 	gauge  prometheus.Gauge
-	quit   context.CancelFunc
-	done   sync.WaitGroup
 	offset atomic.Int64
 	known  atomic.Bool
 	wrong  bool // as it was logged
@@ -42,29 +40,6 @@ func newClockWatch(client redis.UniversalClient, log *slog.Logger, metrics prome
 	})}
 	metrics.MustRegister(w.gauge)
 	return w
-}
-
-func (w *clockWatch) start() {
-	ctx, cancel := context.WithCancel(context.Background())
-	w.quit = cancel
-	w.done.Go(func() {
-		for tick := time.NewTicker(clockEvery); ; {
-			w.look(ctx)
-			select {
-			case <-ctx.Done():
-				tick.Stop()
-				return
-			case <-tick.C:
-			}
-		}
-	})
-}
-
-func (w *clockWatch) stop() {
-	if w.quit != nil {
-		w.quit()
-	}
-	w.done.Wait()
 }
 
 func (w *clockWatch) look(ctx context.Context) {

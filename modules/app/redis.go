@@ -52,8 +52,8 @@ func redisModule(c config.Redis, copy settings.Copy) fx.Option {
 					}
 					log.Warn("redis is away; this process starts without it", "error", err)
 				}
-				w.start()
-				clock.start()
+				w.start(relook, w.look)
+				clock.start(clockEvery, clock.look)
 				return nil
 			}, func() error {
 				w.stop()
@@ -109,12 +109,11 @@ const relook = time.Minute
 // riskWatch looks for ways in which the servers would lose what they
 // acknowledged, and tells the log, the metrics and readiness.
 type riskWatch struct {
+	looking
 	client   redis.UniversalClient
 	replicas int
 	log      *slog.Logger
 	gauge    *prometheus.GaugeVec
-	quit     context.CancelFunc
-	done     sync.WaitGroup
 
 	mu    sync.Mutex
 	known []redisclient.Risk
@@ -126,29 +125,6 @@ func newRiskWatch(client redis.UniversalClient, replicas int, log *slog.Logger, 
 	}, []string{"risk"})}
 	metrics.MustRegister(w.gauge)
 	return w
-}
-
-func (w *riskWatch) start() {
-	ctx, cancel := context.WithCancel(context.Background())
-	w.quit = cancel
-	w.done.Go(func() {
-		for tick := time.NewTicker(relook); ; {
-			w.look(ctx)
-			select {
-			case <-ctx.Done():
-				tick.Stop()
-				return
-			case <-tick.C:
-			}
-		}
-	})
-}
-
-func (w *riskWatch) stop() {
-	if w.quit != nil {
-		w.quit()
-	}
-	w.done.Wait()
 }
 
 func (w *riskWatch) look(ctx context.Context) {
