@@ -1,13 +1,17 @@
 // Command summary reads `go test -json` and says in plain words what ran, what
-// failed and what could not run, ending in a line of counts.
+// failed, what failed at first and passed when it was run again alone, and what
+// could not run, ending in a line of counts.
 package main
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
-	"sort"
+	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -19,7 +23,7 @@ func main() {
 	passed, failed, skipped := 0, 0, map[key]string{}
 	out := map[key]*strings.Builder{}
 	packages := map[string]bool{}
-	var broken []key
+	broken, again := map[key]bool{}, map[key]bool{}
 	for _, path := range os.Args[1:] {
 		f, err := os.Open(path)
 		if err != nil {
@@ -28,6 +32,7 @@ func main() {
 		}
 		in := bufio.NewScanner(f)
 		in.Buffer(nil, 16<<20)
+		first := maps.Clone(broken) // what failed in this file can pass in this file alone
 		for in.Scan() {
 			var l line
 			if json.Unmarshal(in.Bytes(), &l) != nil {
@@ -45,13 +50,12 @@ func main() {
 					passed++
 				}
 				packages[k.pkg] = true
-			case "fail":
-				if l.Test != "" {
-					failed++
-				} else if strings.Contains(text(out[k]), "[build failed]") || strings.Contains(text(out[k]), "panic:") {
-					failed++
+				if broken[k] && !first[k] {
+					delete(broken, k)
+					again[k] = true
 				}
-				broken = append(broken, k)
+			case "fail":
+				broken[k] = true
 			case "skip":
 				if l.Test != "" {
 					skipped[k] = reason(text(out[k]))
@@ -64,7 +68,10 @@ func main() {
 		}
 		f.Close()
 	}
-	for _, k := range broken {
+	for _, k := range sorted(broken) {
+		if k.test != "" || strings.Contains(text(out[k]), "[build failed]") || strings.Contains(text(out[k]), "panic:") {
+			failed++
+		}
 		fmt.Printf("\n--- FAILED %s %s\n%s", k.pkg, k.test, text(out[k]))
 	}
 	for _, k := range sorted(out) {
@@ -84,8 +91,22 @@ func main() {
 		}
 		fmt.Println("Could not run, or was asked not to:")
 		for why, tests := range byReason {
-			sort.Strings(tests)
+			slices.Sort(tests)
 			fmt.Printf("  %s\n    %s\n", why, strings.Join(tests, ", "))
+		}
+	}
+	if len(again) > 0 {
+		fmt.Println("Failed beside the others, and passed when run again alone (a defect of the test or, worse, of what it tests):")
+		for _, k := range sorted(again) {
+			if k.test != "" {
+				fmt.Printf("  %s %s\n%s", k.pkg, k.test, complaints(text(out[k])))
+			}
+		}
+	}
+	if len(broken) > 0 {
+		fmt.Println("Failed:")
+		for _, k := range sorted(broken) {
+			fmt.Printf("  %s %s\n%s", k.pkg, k.test, complaints(text(out[k])))
 		}
 	}
 	fmt.Printf("\n%d passed, %d failed, %d skipped\n", passed, failed, len(skipped))
@@ -97,6 +118,23 @@ func main() {
 func text(b *strings.Builder) string {
 	if b == nil {
 		return ""
+	}
+	return b.String()
+}
+
+// complaint is where and what a test complains of.
+var complaint = regexp.MustCompile(`^\s+\w+_test\.go:\d+: `)
+
+// complaints are the first of what a test complained of.
+func complaints(out string) string {
+	var b strings.Builder
+	for n := 0; n < 5 && out != ""; {
+		var l string
+		l, out, _ = strings.Cut(out, "\n")
+		if complaint.MatchString(l) || strings.HasPrefix(l, "panic:") {
+			fmt.Fprintf(&b, "    %.300s\n", strings.TrimSpace(l))
+			n++
+		}
 	}
 	return b.String()
 }
@@ -119,13 +157,8 @@ func reason(out string) string {
 	return why
 }
 
-func sorted(m map[key]*strings.Builder) []key {
-	keys := make([]key, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	sort.Slice(keys, func(i, j int) bool {
-		return keys[i].pkg+keys[i].test < keys[j].pkg+keys[j].test
+func sorted[V any](m map[key]V) []key {
+	return slices.SortedFunc(maps.Keys(m), func(a, b key) int {
+		return cmp.Or(cmp.Compare(a.pkg, b.pkg), cmp.Compare(a.test, b.test))
 	})
-	return keys
 }

@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+
+	"github.com/miq/pixel/modules/freeaddr"
 )
 
 // engineScript is the ClickHouse of the tests: the real engine behind an HTTP
@@ -23,7 +25,7 @@ func (s *stand) clickhouse(ctx context.Context) (string, error) {
 	if said, err := exec.CommandContext(ctx, script, "--prepare").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w: there is no ClickHouse engine: %w: %.300s", errNotHere, err, said)
 	}
-	addr, err := free()
+	addr, err := freeaddr.Pick()
 	if err != nil {
 		return "", err
 	}

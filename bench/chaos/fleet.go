@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/miq/pixel/modules/freeaddr"
 )
 
 // fleet is a stand as it is in production: every role several times, each a process of
@@ -118,7 +120,7 @@ func (f *fleet) balance(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	addr, err := free()
+	addr, err := freeaddr.Pick()
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,8 @@ import (
 
 	"github.com/Shopify/toxiproxy/v2"
 	"github.com/rs/zerolog"
+
+	"github.com/miq/pixel/modules/freeaddr"
 )
 
 // network is what lies between the roles and Redis.
@@ -17,7 +19,7 @@ type network struct {
 }
 
 func newNetwork(upstream string) (*network, error) {
-	addr, err := free()
+	addr, err := freeaddr.Pick()
 	if err != nil {
 		return nil, err
 	}

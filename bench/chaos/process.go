@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -109,16 +108,6 @@ func until(ctx context.Context, patience time.Duration, what string, f func() er
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
-}
-
-// free is an address that nobody listened on a moment ago.
-func free() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	return l.Addr().String(), nil
 }
 
 func answers(url string) func(context.Context) error {

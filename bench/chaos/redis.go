@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/miq/pixel/modules/freeaddr"
 )
 
 // store starts Redis and returns the settings that lead to it.
@@ -32,7 +34,7 @@ func (s *stand) store(ctx context.Context) ([]string, error) {
 }
 
 func (s *stand) server(ctx context.Context, name string, args ...string) (*process, string, error) {
-	addr, err := free()
+	addr, err := freeaddr.Pick()
 	if err != nil {
 		return nil, "", err
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/miq/pixel/modules/app"
+	"github.com/miq/pixel/modules/freeaddr"
 	"github.com/miq/pixel/modules/sandbox"
 )
 
@@ -159,7 +160,7 @@ func (s *stand) role(ctx context.Context, name, roles string, common []string) (
 	var addr [3]string
 	for i := range addr {
 		var err error
-		if addr[i], err = free(); err != nil {
+		if addr[i], err = freeaddr.Pick(); err != nil {
 			return nil, err
 		}
 	}

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+
+	"github.com/miq/pixel/modules/freeaddr"
 )
 
 const token = "bench-token-of-enough-characters-1"
@@ -164,7 +166,7 @@ func (b *bench) prepare(ctx context.Context) error {
 
 // redis starts a Redis with an AOF, and returns its address.
 func (b *bench) redis(ctx context.Context, path, fsync string) (*process, string, error) {
-	addr, err := freeAddr()
+	addr, err := freeaddr.Pick()
 	if err != nil {
 		return nil, "", err
 	}
@@ -191,7 +193,7 @@ func (b *bench) run(name string, env []string, path string, args ...string) (*pr
 
 // anchor starts one of the servers in ref.
 func (b *bench) anchor(ctx context.Context, name, mode string, args ...string) error {
-	addr, err := freeAddr()
+	addr, err := freeaddr.Pick()
 	if err != nil {
 		return err
 	}
@@ -208,7 +210,7 @@ func (b *bench) product(ctx context.Context, name string, env []string, store ..
 	var addr [3]string
 	for i := range addr {
 		var err error
-		if addr[i], err = freeAddr(); err != nil {
+		if addr[i], err = freeaddr.Pick(); err != nil {
 			return err
 		}
 	}

@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+
+	"github.com/miq/pixel/modules/freeaddr"
 )
 
 // deliveries is what measures the way to the partners.
@@ -114,7 +116,7 @@ func (d *deliveries) prepare(ctx context.Context) error {
 	var addr [4]string
 	for i := range addr {
 		var err error
-		if addr[i], err = freeAddr(); err != nil {
+		if addr[i], err = freeaddr.Pick(); err != nil {
 			return err
 		}
 	}

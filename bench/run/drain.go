@@ -17,6 +17,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/miq/pixel/config"
+	"github.com/miq/pixel/modules/freeaddr"
 	"github.com/miq/pixel/modules/queue"
 	"github.com/miq/pixel/modules/queue/redisqueue"
 	"github.com/miq/pixel/modules/redisclient"
@@ -121,7 +122,7 @@ func (b *drainBench) prepare(ctx context.Context, clickhouse bool) error {
 func (b *drainBench) serve(ctx context.Context, role string) (p *process, admin, ops string, err error) {
 	var addr [2]string
 	for i := range addr {
-		if addr[i], err = freeAddr(); err != nil {
+		if addr[i], err = freeaddr.Pick(); err != nil {
 			return nil, "", "", err
 		}
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/miq/pixel/config"
 	"github.com/miq/pixel/modules/analytics/chanalytics"
 	"github.com/miq/pixel/modules/event"
+	"github.com/miq/pixel/modules/freeaddr"
 )
 
 const (
@@ -49,7 +50,7 @@ func startEngine(ctx context.Context, dir string) (_ *engine, err error) {
 		}
 		gone = func() error { return os.RemoveAll(dir) }
 	}
-	addr, err := freeAddr()
+	addr, err := freeaddr.Pick()
 	if err != nil {
 		return nil, err
 	}

@@ -109,14 +109,6 @@ func (p *process) cpu() time.Duration {
 	return time.Duration(user+system) * tick
 }
 
-func freeAddr() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return l.Addr().String(), l.Close()
-}
-
 // tool returns the path of a program, which it installs if need be.
 func tool(ctx context.Context, name string) (string, error) {
 	if path, err := exec.LookPath(name); err == nil {

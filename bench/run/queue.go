@@ -22,6 +22,7 @@ import (
 
 	"github.com/miq/pixel/config"
 	"github.com/miq/pixel/modules/event"
+	"github.com/miq/pixel/modules/freeaddr"
 	"github.com/miq/pixel/modules/queue"
 	"github.com/miq/pixel/modules/queue/redisqueue"
 	"github.com/miq/pixel/modules/queue/sqlitequeue"
@@ -73,7 +74,7 @@ func benchQueue(ctx context.Context, rounds, events int) (err error) {
 	if b.tool, err = tool(ctx, "redis-benchmark"); err != nil {
 		return err
 	}
-	if b.addr, err = freeAddr(); err != nil {
+	if b.addr, err = freeaddr.Pick(); err != nil {
 		return err
 	}
 	_, port, _ := strings.Cut(b.addr, ":")

@@ -13,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/miq/pixel/config"
+	"github.com/miq/pixel/modules/freeaddr"
 	"github.com/miq/pixel/modules/queue"
 	"github.com/miq/pixel/modules/redisclient"
 	"github.com/miq/pixel/modules/state/redisstate"
@@ -38,7 +39,7 @@ func scale(ctx context.Context, of workerOf, line map[string]any) (err error) {
 	if err != nil {
 		return err
 	}
-	addr, err := freeAddr()
+	addr, err := freeaddr.Pick()
 	if err != nil {
 		return err
 	}

@@ -18,6 +18,8 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/redis/go-redis/v9"
+
+	"github.com/miq/pixel/modules/freeaddr"
 )
 
 // benchState lets visitors browse, buy and in part withdraw their consent, with
@@ -67,7 +69,7 @@ func (b *bench) whole(ctx context.Context, store string) (*side, error) {
 	var addr [3]string
 	for i := range addr {
 		var err error
-		if addr[i], err = freeAddr(); err != nil {
+		if addr[i], err = freeaddr.Pick(); err != nil {
 			return nil, err
 		}
 	}

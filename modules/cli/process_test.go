@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -15,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/miq/pixel/modules/freeaddr"
 )
 
 // The tests of this package run the real binary, as its users do.
@@ -81,15 +82,13 @@ func (o *output) String() string {
 	return o.buf.String()
 }
 
-// freeAddr is an address that nobody listened on a moment ago.
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := freeaddr.Pick()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return addr
 }
 
 // start runs a command of the binary and waits until it is ready.

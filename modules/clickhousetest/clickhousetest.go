@@ -19,6 +19,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/miq/pixel/modules/freeaddr"
 )
 
 // Server is a running engine.
@@ -91,7 +93,7 @@ func Start(t testing.TB, dir string, args ...string) *Server {
 	if dir == "" {
 		dir = folder(t)
 	}
-	s := &Server{Port: "0", dir: dir, args: args}
+	s := &Server{dir: dir, args: args}
 	t.Cleanup(s.Kill)
 	s.Restart(t)
 	return s
@@ -117,6 +119,13 @@ func (s *Server) Restart(t testing.TB) {
 }
 
 func (s *Server) start(path string) error {
+	if s.Port == "" {
+		addr, err := freeaddr.Pick()
+		if err != nil {
+			return err
+		}
+		_, s.Port, _ = strings.Cut(addr, ":")
+	}
 	ready := filepath.Join(s.dir, "port")
 	os.Remove(ready)
 	s.cmd = exec.Command(path, append([]string{"--port", s.Port, "--port-file", ready, "--path", s.dir, "--exit-with-stdin"}, s.args...)...)
@@ -130,8 +139,7 @@ func (s *Server) start(path string) error {
 		return err
 	}
 	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-		if b, err := os.ReadFile(ready); err == nil {
-			s.Port = strings.TrimSpace(string(b))
+		if _, err := os.Stat(ready); err == nil {
 			return nil
 		}
 		if s.cmd.Process.Signal(syscall.Signal(0)) != nil {
@@ -197,19 +205,28 @@ func (s *Server) Exec(t testing.TB, statement string) {
 // is in one.
 func (s *Server) Query(t testing.TB, query string) []string {
 	t.Helper()
+	lines, err := s.Ask(query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return lines
+}
+
+// Ask is Query where the server may not be well.
+func (s *Server) Ask(query string) ([]string, error) {
 	r, err := http.Post("http://"+s.Addr()+"/", "text/plain", strings.NewReader(query))
 	if err != nil {
-		t.Fatalf("%.80s: %v", query, err)
+		return nil, fmt.Errorf("%.80s: %w", query, err)
 	}
 	defer r.Body.Close()
 	body, err := io.ReadAll(r.Body)
 	if err != nil || r.StatusCode != http.StatusOK {
-		t.Fatalf("%.80s: %v %s", query, err, body)
+		return nil, fmt.Errorf("%.80s: %w %s", query, err, body)
 	}
 	if len(body) == 0 {
-		return nil
+		return nil, nil
 	}
-	return strings.Split(strings.TrimSuffix(string(body), "\n"), "\n")
+	return strings.Split(strings.TrimSuffix(string(body), "\n"), "\n"), nil
 }
 
 // shared is one server for all of a process's tests. It ends with the process,
@@ -237,7 +254,7 @@ func DSN(t testing.TB) string {
 		}
 		// The folder outlives the process that made it; the next one clears it up.
 		sweep(dir)
-		shared.s = &Server{Port: "0", dir: dir}
+		shared.s = &Server{dir: dir}
 		shared.err = shared.s.start(path)
 	})
 	if shared.err != nil {

@@ -2,7 +2,6 @@ package dispatcher
 
 import (
 	"context"
-	"net"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -15,6 +14,7 @@ import (
 	"github.com/miq/pixel/config"
 	"github.com/miq/pixel/modules/consent"
 	"github.com/miq/pixel/modules/event"
+	"github.com/miq/pixel/modules/freeaddr"
 	"github.com/miq/pixel/modules/partner"
 	"github.com/miq/pixel/modules/queue"
 	"github.com/miq/pixel/modules/settings"
@@ -89,12 +89,10 @@ func TestWithoutADedupeKeyItIsSentAgainWhereThatIsSet(t *testing.T) {
 
 // Where no connection came about nothing was counted, and nobody need look.
 func TestWithoutADedupeKeyWhatSurelyDidNotLeaveIsSentAgain(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := freeaddr.Pick()
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := l.Addr().String()
-	l.Close()
 	w := setup(t, func(d *Deps) {
 		d.Adapters = []partner.Adapter{newKeyless(false)}
 		d.Partners = map[string]config.Partner{"acme": {Endpoint: "http://" + address}}

@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/miq/pixel/modules/freeaddr"
 )
 
 // Server is a running redis-server.
@@ -75,12 +77,11 @@ func folder(t testing.TB) string {
 // FreeAddr is an address that nobody listens on.
 func FreeAddr(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := freeaddr.Pick()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return addr
 }
 
 // Start starts a server that listens on a socket and keeps an append-only file,

@@ -41,6 +41,8 @@ type Disk interface {
 	Release(ctx context.Context, name string, ids ...string) error
 	Bury(ctx context.Context, name, reason string, ids ...string) error
 	Stats(ctx context.Context) ([]queue.Stats, error)
+	Dead(ctx context.Context, name, cursor string, limit int) ([]queue.DeadLetter, string, error)
+	Revive(ctx context.Context, name string, ids ...string) (int, error)
 }
 
 // Options are what a Spill needs.
@@ -173,9 +175,10 @@ func (s *Spill) came() {
 	}
 }
 
-// Start begins to drain, also what a former process left.
+// Start begins to drain, also what a former process left. Its dead letters are tried
+// again: a new start is how an operator says that their cause is mended.
 func (s *Spill) Start(ctx context.Context) error {
-	if err := s.recount(ctx); err != nil {
+	if err := errors.Join(s.revive(ctx), s.recount(ctx)); err != nil {
 		return fmt.Errorf("look at what was spilled: %w", err)
 	}
 	if n := s.onDisk.Load(); n > 0 {
@@ -183,6 +186,33 @@ func (s *Spill) Start(ctx context.Context) error {
 	}
 	ctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))
 	s.running.Go(func() { s.drain(ctx) })
+	return nil
+}
+
+// revive puts the dead letters back to what is drained.
+func (s *Spill) revive(ctx context.Context) error {
+	all, err := s.o.Disk.Stats(ctx)
+	if err != nil {
+		return err
+	}
+	for _, q := range all {
+		for queue.IsDead(q.Queue) {
+			letters, _, err := s.o.Disk.Dead(ctx, q.Queue, "", drainItems)
+			if err != nil {
+				return err
+			}
+			if len(letters) == 0 {
+				break
+			}
+			ids := make([]string, len(letters))
+			for i, l := range letters {
+				ids[i] = l.ID
+			}
+			if n, err := s.o.Disk.Revive(ctx, q.Queue, ids...); err != nil || n == 0 {
+				return err
+			}
+		}
+	}
 	return nil
 }
 

@@ -401,6 +401,19 @@ func TestOneRefusedItemHoldsUpNoOther(t *testing.T) {
 	if st, _ := s.Status(t.Context()); st.Away || st.Items != 0 {
 		t.Errorf("after a refusal the status is %+v", st)
 	}
+	// Once its cause is mended the next start brings what was set aside.
+	s.Stop()
+	f.mu.Lock()
+	f.refuse = ""
+	f.mu.Unlock()
+	s = start(t, spill.Options{Queue: f, Disk: q})
+	drained(t, s)
+	if n := len(f.items()); n != 100 {
+		t.Errorf("after another start %d items arrived, want 100", n)
+	}
+	if st, err := s.Status(t.Context()); err != nil || st.Dead != 0 {
+		t.Errorf("after another start the status is %+v, %v", st, err)
+	}
 }
 
 func TestWhereNeitherTakesItNothingIsPretended(t *testing.T) {

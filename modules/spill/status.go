@@ -33,7 +33,7 @@ func newMetrics(reg prometheus.Registerer, s *Spill) *metrics {
 	}
 	reg.MustRegister(m.spilled, m.drained, m.refused, m.outages,
 		gauge("pixel_spill_items", "Items on this process's disk that the queue does not have yet.", func() float64 { return float64(s.onDisk.Load()) }),
-		gauge("pixel_spill_dead_letters", "Items on this process's disk that cannot be read, or that the queue refuses: they stay there.", func() float64 { return float64(s.dead.Load()) }),
+		gauge("pixel_spill_dead_letters", "Items on this process's disk that cannot be read, or that the queue refuses: they stay there, and the next start tries them again.", func() float64 { return float64(s.dead.Load()) }),
 		gauge("pixel_spill_active", "1 while the queue is away and items go to the disk.", func() float64 { return number(s.away.Load()) }),
 		gauge("pixel_spill_draining", "1 while the queue is back and items go there from the disk.", func() float64 { return number(!s.away.Load() && s.onDisk.Load() > 0) }),
 		gauge("pixel_spill_bytes", "Bytes that are used on the disk.", func() float64 { return float64(s.look().Used) }),

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
@@ -15,6 +14,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+
+	"github.com/miq/pixel/modules/freeaddr"
 )
 
 const token = "test-token-of-enough-characters"
@@ -35,12 +36,10 @@ func start(t *testing.T, w *world) *product {
 	}
 	var addr [3]string
 	for i := range addr {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
+		var err error
+		if addr[i], err = freeaddr.Pick(); err != nil {
 			t.Fatal(err)
 		}
-		addr[i] = l.Addr().String()
-		l.Close()
 	}
 	cmd := exec.Command(bin, "serve", "--data_dir="+t.TempDir(), "--collector.addr="+addr[0], "--admin.addr="+addr[1], "--ops.addr="+addr[2])
 	cmd.Env = append(os.Environ(), "PIXEL_ADMIN_TOKEN="+token, "PIXEL_COLLECTOR_EDGE_KEYS=k1:"+key)

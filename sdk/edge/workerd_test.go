@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -16,6 +15,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/miq/pixel/modules/freeaddr"
 )
 
 // The worker is tested under workerd, the runtime that Cloudflare runs, with a
@@ -174,12 +175,10 @@ const edge :Workerd.Worker = (
 func run(t *testing.T, w *world) *worker {
 	t.Helper()
 	bin := workerd(t)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := freeaddr.Pick()
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := l.Addr().String()
-	l.Close()
 	dir := t.TempDir()
 	bundle := exec.Command("go", "tool", "esbuild", "src/index.ts", "--bundle", "--format=esm", "--target=es2022",
 		"--external:cloudflare:workers", "--log-level=warning", "--outfile="+filepath.Join(dir, "edge.mjs"))
