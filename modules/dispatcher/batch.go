@@ -17,6 +17,7 @@ type job struct {
 	message  queue.Message
 	delivery event.Delivery
 	record   record // what is known of earlier attempts
+	stood    []byte // the record as it stands while the attempt is under way
 
 	// result is what became of it; its Outcome is empty while nothing did.
 	result partner.Result

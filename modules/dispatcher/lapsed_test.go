@@ -101,6 +101,69 @@ func TestARecordThatAnotherWroteIsNotFreed(t *testing.T) {
 	w.nobody(l)
 }
 
+// Whoever had stopped for too long hears late that it was taken, while another that
+// holds the message by now decides that it is to be sent again.
+func TestARecordThatSaysSentStaysSo(t *testing.T) {
+	w := setup(t)
+	l := w.resting()
+	w.push(purchase("1"))
+	at := time.Now()
+	messages, err := l.gather(1)
+	if err != nil || len(messages) != 1 {
+		t.Fatalf("pulled %d, error %v", len(messages), err)
+	}
+	b := l.sort(messages, at)[0]
+	j := b.jobs[0]
+	if err := l.claim(t.Context(), b.jobs, at, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	sent, err := l.entry(j, record{State: done, Holder: "first", End: "delivered", Attempts: 1}, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.keys.Set(t.Context(), sent); err != nil {
+		t.Fatal(err)
+	}
+	j.result = partner.Result{EventID: "1", Outcome: event.Retry, Code: "http_500"}
+	a := &attempt{lane: l, seat: b.seat, pulled: at, keep: time.Hour, settled: b.jobs}
+	a.settle()
+	if r := l.recordOf(t, w.keys, j); r.State != done || r.Holder != "first" {
+		t.Errorf("the record is %+v", r)
+	}
+}
+
+// unburied is a queue that buries nothing.
+type unburied struct{ queue.Queue }
+
+func (unburied) Bury(context.Context, string, string, ...string) error { return queue.ErrUnavailable }
+
+// Of what nobody knows the outcome the record says so until it is among the dead
+// letters: else it would come back, and be sent again.
+func TestWhatIsUnknownAndCannotBeBuriedIsNotFree(t *testing.T) {
+	for what, mend := range map[string]func(*lane, *world){
+		"the queue takes nothing":    func(l *lane, _ *world) { l.queue = unburied{l.queue} },
+		"the sync log takes nothing": func(_ *lane, w *world) { w.syncs.err = queue.ErrUnavailable },
+	} {
+		t.Run(what, func(t *testing.T) {
+			w := setup(t, func(d *Deps) { d.Adapters = []partner.Adapter{newKeyless(false)} })
+			w.server.set(silentAt())
+			l := w.resting()
+			mend(l, w)
+			w.push(purchase("1"))
+			at := time.Now()
+			messages, err := l.gather(1)
+			if err != nil || len(messages) != 1 {
+				t.Fatalf("pulled %d, error %v", len(messages), err)
+			}
+			b := l.sort(messages, at)[0]
+			l.send(b)
+			if r := l.recordOf(t, w.keys, b.jobs[0]); r.State != held || !r.Sending {
+				t.Errorf("the record is %+v", r)
+			}
+		})
+	}
+}
+
 func (l *lane) recordOf(t *testing.T, keys state.Keys, j *job) (r record) {
 	t.Helper()
 	v, err := keys.Get(t.Context(), l.recordKey(j))

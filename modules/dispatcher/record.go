@@ -1,9 +1,9 @@
 package dispatcher
 
 import (
+	"bytes"
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -87,7 +87,8 @@ func (l *lane) claim(ctx context.Context, jobs []*job, now time.Time, ttl time.D
 		return fmt.Errorf("look up what was sent: %w", err)
 	}
 	var owed []state.Entry
-	var taken []taking
+	var taken []*job
+	var changes []state.Change
 	for i, j := range jobs {
 		if r, ok := l.owed.find(l.recordKey(j)); ok {
 			j.record = r
@@ -96,9 +97,10 @@ func (l *lane) claim(ctx context.Context, jobs []*job, now time.Time, ttl time.D
 				return err
 			}
 			owed = append(owed, e)
+			j.stood = e.Value
 			continue
 		}
-		j.record = record{}
+		j.record, j.stood = record{}, standing[i]
 		if err := json.Unmarshal(standing[i], &j.record); err != nil {
 			return fmt.Errorf("read what was sent: %w", err)
 		}
@@ -111,7 +113,7 @@ func (l *lane) claim(ctx context.Context, jobs []*job, now time.Time, ttl time.D
 		if err != nil {
 			return err
 		}
-		taken = append(taken, taking{j, standing[i], e})
+		taken, changes = append(taken, j), append(changes, state.Change{Old: j.stood, Entry: e})
 	}
 	if len(owed) > 0 {
 		if err := l.keys.Set(ctx, owed...); err != nil {
@@ -119,40 +121,37 @@ func (l *lane) claim(ctx context.Context, jobs []*job, now time.Time, ttl time.D
 		}
 		l.owed.paid(owed)
 	}
-	return l.takeHold(ctx, taken, until)
-}
-
-// taking is a record that is to be taken hold of, as it stood and as it shall be.
-type taking struct {
-	job   *job
-	stood []byte
-	entry state.Entry
-}
-
-// takeHold swaps records that stood already. Of two copies of an event that come at
-// the same moment on two replicas one gets it, and the other's job finds it held.
-func (l *lane) takeHold(ctx context.Context, list []taking, until time.Time) error {
-	const atOnce = 16
-	var wg sync.WaitGroup
-	errs := make([]error, len(list))
-	turn := make(chan struct{}, atOnce)
-	for i, t := range list {
-		turn <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-turn }()
-			ok, err := l.keys.Swap(ctx, t.stood, t.entry)
-			if errs[i] = err; err == nil && !ok {
-				t.job.record.State, t.job.record.Holder, t.job.record.Until = held, "another", until
-			}
-		})
+	lost, err := l.swap(ctx, taken, changes)
+	if err != nil {
+		return fmt.Errorf("take hold of what is sent: %w", err)
 	}
-	wg.Wait()
-	for _, err := range errs {
-		if err != nil {
-			return fmt.Errorf("take hold of what is sent: %w", err)
-		}
+	for _, j := range lost {
+		j.anothers(until)
 	}
 	return nil
+}
+
+// swap writes records of jobs that stand as these jobs left them, and returns those
+// whose record somebody else has changed: another replica that took hold of a copy at
+// the same moment, or whoever went on when this one had stopped for too long.
+func (l *lane) swap(ctx context.Context, jobs []*job, changes []state.Change) (lost []*job, err error) {
+	standing, err := l.keys.SwapAll(ctx, changes...)
+	if err != nil {
+		return nil, err
+	}
+	for i, j := range jobs {
+		if !bytes.Equal(standing[i], changes[i].Value) {
+			lost = append(lost, j)
+			continue
+		}
+		j.stood = standing[i]
+	}
+	return lost, nil
+}
+
+// anothers notes that another holds the record, until then as far as is known.
+func (j *job) anothers(until time.Time) {
+	j.record.State, j.record.Holder, j.record.Until = held, "another", until
 }
 
 // mayTry reports whether the record lets this message be tried now.

@@ -25,14 +25,16 @@ type written struct {
 }
 
 // settle writes what became of a batch: first the sync log, then the records,
-// and last the queue, so that a crash in between repeats the harmless part.
+// and last the queue, so that a crash in between repeats the harmless part. Only what
+// nobody knows the outcome of is first among the dead letters and then free to be
+// replayed: if it is not buried it comes back, and must not be sent again.
 func (a *attempt) settle() {
 	l, now := a.lane, time.Now()
 
 	var syncs []event.Sync
 	v := newVerdict()
 	counts := map[event.Outcome]int{}
-	var records []written
+	var records, unknown []written
 
 	if len(a.parked) > 0 {
 		a.park(v, now)
@@ -67,7 +69,11 @@ func (a *attempt) settle() {
 		if line {
 			syncs = append(syncs, j.sync(l.name, now))
 		}
-		records = append(records, written{j, r})
+		if j.result.Code == codeUnknown {
+			unknown = append(unknown, written{j, r})
+		} else {
+			records = append(records, written{j, r})
+		}
 	}
 
 	for _, j := range a.untried {
@@ -83,7 +89,9 @@ func (a *attempt) settle() {
 	if !logged {
 		v.comeBack(l, now.Add(relog))
 	}
-	l.apply(ctx, v, a.pulled)
+	if l.apply(ctx, v, a.pulled) && logged {
+		l.keepRecordsOf(ctx, unknown, logged, a)
+	}
 	l.release(&batch{jobs: a.untried, pulled: a.pulled})
 	a.report(counts)
 }
@@ -133,12 +141,14 @@ func (a *attempt) freed(j *job) record {
 }
 
 // keepRecordsOf writes the records. What was taken and could not be logged is
-// marked, what was decided and could not be logged is decided again. Once the lease
-// is over only what is certain is written: a record that frees the event could
-// take the place of another holder's that says it was sent.
+// marked, what was decided and could not be logged is decided again. That an event is
+// free is written only where the record is still this attempt's, and not once the lease
+// is over: another that holds it since may have sent it.
 func (l *lane) keepRecordsOf(ctx context.Context, records []written, logged bool, a *attempt) {
 	lapsed := l.lapsed(a.pulled)
 	var entries []state.Entry
+	var freed []*job
+	var changes []state.Change
 	sent := map[string]record{}
 	for _, w := range records {
 		if !logged && (w.job.result.Outcome == event.Accepted || w.record.State == told) {
@@ -154,15 +164,23 @@ func (l *lane) keepRecordsOf(ctx context.Context, records []written, logged bool
 			l.log.Error("a record cannot be encoded", "error", err)
 			continue
 		}
-		entries = append(entries, e)
-		if w.record.State == done || w.record.State == told {
-			sent[e.Key] = w.record
+		if w.record.State == free {
+			freed, changes = append(freed, w.job), append(changes, state.Change{Old: w.job.stood, Entry: e})
+			continue
 		}
+		entries = append(entries, e)
+		sent[e.Key] = w.record
 	}
 	if err := l.remember(ctx, entries); err != nil {
 		// If the queue is away too, the messages come back though they were sent.
 		l.owed.keep(sent)
 		l.log.Warn("what was sent could not be remembered by all", "events", len(entries), "error", err)
+	}
+	if len(changes) == 0 {
+		return
+	}
+	if err := insist(ctx, func() error { _, err := l.swap(ctx, freed, changes); return err }); err != nil {
+		l.log.Warn("what is to be sent again could not be remembered", "events", len(changes), "error", err)
 	}
 }
 

@@ -229,34 +229,55 @@ func TestA429DoesNotCountTowardsGivingUp(t *testing.T) {
 // just before it is swapped.
 type racing struct {
 	state.Keys
+	at    int // the swap before which it does
 	mu    sync.Mutex
 	swaps int
 }
 
-func (r *racing) Swap(ctx context.Context, old []byte, e state.Entry) (bool, error) {
+func (r *racing) SwapAll(ctx context.Context, changes ...state.Change) ([][]byte, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if strings.HasPrefix(e.Key, "sent:") {
-		if r.swaps++; r.swaps == 1 {
+	for _, c := range changes {
+		if !strings.HasPrefix(c.Key, "sent:") {
+			continue
+		}
+		if r.swaps++; r.swaps == r.at {
 			// Another replica was faster.
 			body, _ := json.Marshal(record{State: held, Holder: "theirs", Until: time.Now().Add(2 * time.Second)})
-			if err := r.Keys.Set(ctx, state.Entry{Key: e.Key, Value: body, TTL: time.Hour}); err != nil {
-				return false, err
+			if err := r.Keys.Set(ctx, state.Entry{Key: c.Key, Value: body, TTL: time.Hour}); err != nil {
+				return nil, err
 			}
 		}
 	}
-	return r.Keys.Swap(ctx, old, e)
+	return r.Keys.SwapAll(ctx, changes...)
 }
 
 func TestOfTwoReplicasThatTakeACopyAtOnceOneSends(t *testing.T) {
 	w := setup(t)
-	r := &racing{Keys: w.keys}
+	r := &racing{Keys: w.keys, at: 1}
 	w.deps.Keys = r
 	j := &job{delivery: purchase("1")}
 	body, _ := json.Marshal(record{State: free, Attempts: 1})
 	if err := w.keys.Set(t.Context(), state.Entry{Key: "sent:acme:" + j.key(), Value: body, TTL: time.Hour}); err != nil {
 		t.Fatal(err)
 	}
+	w.push(purchase("1"))
+	w.start()
+	w.until("the race", func() bool { r.mu.Lock(); defer r.mu.Unlock(); return r.swaps > 0 })
+	<-time.After(300 * time.Millisecond)
+	if n := w.server.asked(); n != 0 {
+		t.Errorf("%d requests though another holds it", n)
+	}
+	w.done() // the other never came to an end
+	w.once("1")
+}
+
+// Whoever was stopped between his check and his request finds, just before it, that
+// another has taken over.
+func TestWhatAnotherTookOverSinceTheCheckIsNotSent(t *testing.T) {
+	w := setup(t, func(d *Deps) { d.Adapters = []partner.Adapter{newKeyless(false)} })
+	r := &racing{Keys: w.keys, at: 1} // the first is the mark: nothing stood before
+	w.deps.Keys = r
 	w.push(purchase("1"))
 	w.start()
 	w.until("the race", func() bool { r.mu.Lock(); defer r.mu.Unlock(); return r.swaps > 0 })

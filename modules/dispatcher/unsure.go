@@ -3,6 +3,7 @@ package dispatcher
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/miq/pixel/modules/delivery"
@@ -44,36 +45,47 @@ func (c *lastCheck) ask(ctx context.Context, list []event.Delivery) []event.Deli
 	}
 	going, err := a.permit(ctx, going, time.Now())
 	if err == nil {
-		c.jobs = append(rest, going...)
-		err = a.mark(ctx, going)
+		c.jobs = slices.Concat(rest, going)
+		going, err = a.mark(ctx, going)
 	}
 	if err != nil {
 		c.err = err
 		return nil
 	}
+	c.jobs = slices.Concat(rest, going)
 	return deliveries(going)
 }
 
-// mark writes that the jobs are about to be sent, where that matters.
-func (a *attempt) mark(ctx context.Context, jobs []*job) error {
+// mark writes that the jobs are about to be sent, where that matters, and returns
+// those that are this attempt's still: what another took over meanwhile is for it.
+func (a *attempt) mark(ctx context.Context, jobs []*job) ([]*job, error) {
 	l := a.lane
 	if l.spec.DedupeKey != "" || len(jobs) == 0 {
-		return nil
+		return jobs, nil
 	}
-	entries := make([]state.Entry, len(jobs))
+	changes := make([]state.Change, len(jobs))
 	for i, j := range jobs {
 		r := j.record
 		r.State, r.Holder, r.Until, r.NotBefore, r.Sending = held, j.message.ID, a.pulled.Add(l.lease()), time.Time{}, true
 		e, err := l.entry(j, r, a.keep)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		entries[i], j.marked = e, true
+		changes[i], j.marked = state.Change{Old: j.stood, Entry: e}, true
 	}
-	if err := l.keys.Set(ctx, entries...); err != nil {
-		return fmt.Errorf("mark what is sent: %w", err)
+	lost, err := l.swap(ctx, jobs, changes)
+	if err != nil {
+		for i, j := range jobs {
+			j.stood = changes[i].Value // maybe: only then it is to be freed
+		}
+		return nil, fmt.Errorf("mark what is sent: %w", err)
 	}
-	return nil
+	for _, j := range lost {
+		j.marked = false
+		j.anothers(a.pulled.Add(l.lease()))
+		a.later = append(a.later, j)
+	}
+	return slices.DeleteFunc(jobs, func(j *job) bool { return !j.marked }), nil
 }
 
 // unknown decides about a job whose request was not answered.

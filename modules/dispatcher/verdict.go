@@ -73,14 +73,16 @@ func (e ends) list() []queue.End {
 
 // apply tells the queue. What fails comes back when its lease ends. Once the lease
 // of what was pulled then is over, only what came to its end is told: all else is
-// for the holder that the message has now to decide.
-func (l *lane) apply(ctx context.Context, v *verdict, pulled time.Time) {
+// for the holder that the message has now to decide. It reports whether all was told.
+func (l *lane) apply(ctx context.Context, v *verdict, pulled time.Time) bool {
 	if l.lapsed(pulled) {
 		v = &verdict{ends: v.ends}
 	}
 	name := queue.Partner(l.name)
+	told := true
 	failed := func(what string, err error) {
 		if err != nil {
+			told = false
 			l.log.Warn("the queue did not take what became of a delivery", "operation", what, "error", err)
 		}
 	}
@@ -119,4 +121,5 @@ func (l *lane) apply(ctx context.Context, v *verdict, pulled time.Time) {
 	for reason, jobs := range v.buried {
 		failed("bury", l.queue.Bury(ctx, name, reason, messageIDs(jobs)...))
 	}
+	return told
 }
