@@ -128,6 +128,9 @@ func (c Config) check(bad *Invalid) {
 	if c.OTel.Sample < 0 || c.OTel.Sample > 1 {
 		bad.add("otel.sample", "must be between 0 and 1")
 	}
+	if c.OTel.Slow < 0 {
+		bad.add("otel.slow", "must not be negative; 0 keeps the share alone")
+	}
 	c.checkEdge(bad)
 	c.checkStores(bad)
 }

@@ -199,6 +199,9 @@ type OTel struct {
 	Endpoint string `koanf:"endpoint"`
 	// Sample is the share of requests traced, 0 to 1.
 	Sample float64 `koanf:"sample"`
+	// Slow is from when on a request is traced whatever Sample says, as is one that
+	// fails; 0: neither is.
+	Slow time.Duration `koanf:"slow"`
 }
 
 // Default is the configuration with nothing set: the whole product on the
@@ -244,6 +247,6 @@ func Default() Config {
 		Archive:  Archive{URL: "file://{data_dir}/archive", FileEvery: 5 * time.Minute, S3: ArchiveS3{Timeout: 10 * time.Second, Attempts: 4}},
 		Consent:  Consent{VendorID: 101},
 		Partners: map[string]*Partner{"dv360": {}, "ttd": {}, "yahoo": {}, "amazon": {}},
-		OTel:     OTel{Sample: 1},
+		OTel:     OTel{Sample: 1, Slow: time.Second},
 	}
 }

@@ -6,6 +6,7 @@
 // balance.
 //
 //	go run ./bench/chaos [-short] [-run REGEXP] [-parallel N] [-keep]
+//	go run ./bench/chaos -soak 20m [-at 0.7] [-apart [-costs FILE]]
 //
 // It needs redis-server. The last line is the result as JSON.
 package main
@@ -59,9 +60,21 @@ func main() {
 	only := flag.String("run", "", "only faults whose name matches this regular `expression`")
 	parallel := flag.Int("parallel", 3, "`how many` faults to try side by side")
 	keep := flag.Bool("keep", false, "keep the folder with data and logs")
+	length := flag.Duration("soak", 0, "break nothing, but load it for `so long` with the traffic of shops, and watch memory and latency")
+	share := flag.Float64("at", 0.7, "soak: which `share` of what it can take")
+	alone := flag.Bool("apart", false, "soak: each role a process of its own, on ClickHouse")
+	costs := flag.String("costs", "", "soak with -apart: write what an event costs to a `file`, for pixel simulate plan --costs")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
+	if *length > 0 {
+		if err := soak(ctx, os.Stdout, soaking{length: *length, share: *share, apart: *alone, costs: *costs}); err != nil {
+			fmt.Fprintln(os.Stderr, "soak:", err)
+			stop()
+			os.Exit(1)
+		}
+		return
+	}
 	if err := run(ctx, os.Stdout, *short, *only, *parallel, *keep); err != nil {
 		fmt.Fprintln(os.Stderr, "chaos:", err)
 		os.Exit(1)
@@ -86,10 +99,8 @@ func run(ctx context.Context, out io.Writer, short bool, only string, parallel i
 		defer os.RemoveAll(dir)
 	}
 	binary := filepath.Join(dir, "pixel")
-	build := exec.CommandContext(ctx, "go", "build", "-o", binary, "github.com/miq/pixel")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if said, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("go build: %w\n%s", err, said)
+	if err := compile(ctx, binary); err != nil {
+		return err
 	}
 	var chosen []fault
 	for _, f := range faults() {
@@ -133,6 +144,15 @@ func run(ctx context.Context, out io.Writer, short bool, only string, parallel i
 			fmt.Fprintln(os.Stderr, "data and logs are in", dir)
 		}
 		return fmt.Errorf("not as it must be: %s", strings.Join(trouble, "; "))
+	}
+	return nil
+}
+
+func compile(ctx context.Context, binary string) error {
+	build := exec.CommandContext(ctx, "go", "build", "-o", binary, "github.com/miq/pixel")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if said, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("go build: %w\n%s", err, said)
 	}
 	return nil
 }

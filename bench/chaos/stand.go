@@ -15,6 +15,7 @@ import (
 
 	"github.com/miq/pixel/modules/app"
 	"github.com/miq/pixel/modules/freeaddr"
+	"github.com/miq/pixel/modules/partner"
 	"github.com/miq/pixel/modules/sandbox"
 )
 
@@ -192,13 +193,21 @@ func (s *stand) settle(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	return s.connect(ctx, "ttd", "amazon")
+}
+
+// connect gives partners credentials, of which their imitations want only that there are some.
+func (s *stand) connect(ctx context.Context, names ...string) error {
 	for _, a := range app.Adapters() {
 		spec := a.Spec()
-		if spec.Name != "ttd" && spec.Name != "amazon" {
+		if !slices.Contains(names, spec.Name) {
 			continue
 		}
 		credentials := map[string]string{}
 		for _, c := range spec.Credentials {
+			if c.Name == partner.ServiceAccount {
+				continue // the account is connected by its refresh token
+			}
 			credentials[c.Name] = "chaos-" + c.Name
 		}
 		if len(credentials) == 0 {

@@ -9,6 +9,7 @@ import (
 	"github.com/miq/pixel/modules/event"
 	"github.com/miq/pixel/modules/queue"
 	"github.com/miq/pixel/modules/settings"
+	"github.com/miq/pixel/modules/simulate"
 )
 
 // traffic makes events as the collector accepts them from visitors who come to a shop
@@ -223,73 +224,10 @@ func decide(e *event.Event) {
 }
 
 // tcString is a TC string as a consent platform makes them: all purposes, or those of
-// our own analytics alone, for 800 vendors.
+// our own analytics alone, 1 and 7.
 func tcString(made time.Time, all bool) string {
-	ds := uint64(made.UnixMilli() / 100)
-	var core bits
-	core.put(6, 2)
-	core.put(36, ds)
-	core.put(36, ds)
-	core.put(12, 123)
-	core.put(12, 1)
-	core.put(6, 0)
-	core.put(12, 4<<6|13) // EN
-	core.put(12, 200)
-	core.put(6, 5)
-	core.put(2, 2) // specific to the site
-	core.put(12, 0)
-	allowed := uint64(1)<<23 | 1<<17 // 1 and 7
 	if all {
-		allowed = 0xffc000 // 1 to 10
+		return simulate.TCString(made, 0xffc000)
 	}
-	core.put(24, allowed)
-	core.put(24, 0)
-	core.put(1, 0)
-	core.put(12, 6<<6|1) // GB
-	core.vendors()
-	core.put(17, 0) // nobody by legitimate interest
-	core.put(12, 0)
-	disclosed := bits{}
-	disclosed.put(3, 1)
-	disclosed.vendors()
-	return core.String() + "." + disclosed.String()
-}
-
-// bits are written from the left.
-type bits struct {
-	b []byte
-	n int
-}
-
-func (w *bits) put(size int, v uint64) {
-	for i := size - 1; i >= 0; i-- {
-		if w.n%6 == 0 {
-			w.b = append(w.b, 0)
-		}
-		w.b[len(w.b)-1] |= byte(v>>i&1) << (5 - w.n%6)
-		w.n++
-	}
-}
-
-// vendors are two thirds of 800, and all that we send to.
-func (w *bits) vendors() {
-	w.put(16, 800)
-	w.put(1, 0)
-	for id := 1; id <= 800; id++ {
-		var in uint64
-		switch {
-		case id%3 > 0, id == 21, id == 101, id == 755, id == 25, id == 793:
-			in = 1
-		}
-		w.put(1, in)
-	}
-}
-
-func (w *bits) String() string {
-	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-	out := make([]byte, len(w.b))
-	for i, c := range w.b {
-		out[i] = alphabet[c]
-	}
-	return string(out)
+	return simulate.TCString(made, 1<<23|1<<17)
 }

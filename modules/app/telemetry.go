@@ -20,6 +20,7 @@ import (
 
 	"github.com/miq/pixel/config"
 	"github.com/miq/pixel/modules/build"
+	"github.com/miq/pixel/modules/sampling"
 )
 
 // NewLogger returns the process's logger, and its level, which may be changed.
@@ -30,10 +31,26 @@ func NewLogger(c config.Log, w io.Writer) (*slog.Logger, *slog.LevelVar, error) 
 	}
 	o := &slog.HandlerOptions{Level: level}
 	if c.Format == "json" {
-		return slog.New(slog.NewJSONHandler(w, o)), level, nil
+		return slog.New(traced{slog.NewJSONHandler(w, o)}), level, nil
 	}
-	return slog.New(slog.NewTextHandler(w, o)), level, nil
+	return slog.New(traced{slog.NewTextHandler(w, o)}), level, nil
 }
+
+// traced adds to a line the ids of the trace that it was written in, so that one gets from
+// the line to the request and back.
+type traced struct{ slog.Handler }
+
+func (h traced) Handle(ctx context.Context, r slog.Record) error {
+	if sc := trace.SpanContextFromContext(ctx); sc.IsValid() {
+		r = r.Clone()
+		r.AddAttrs(slog.String("trace_id", sc.TraceID().String()), slog.String("span_id", sc.SpanID().String()))
+	}
+	return h.Handler.Handle(ctx, r)
+}
+
+func (h traced) WithAttrs(attrs []slog.Attr) slog.Handler { return traced{h.Handler.WithAttrs(attrs)} }
+
+func (h traced) WithGroup(name string) slog.Handler { return traced{h.Handler.WithGroup(name)} }
 
 func telemetry(c config.Config) fx.Option {
 	return fx.Provide(
@@ -65,10 +82,12 @@ func tracer(lc fx.Lifecycle, c config.OTel, role string) (trace.TracerProvider, 
 	if err != nil {
 		return nil, err
 	}
-	tp := sdktrace.NewTracerProvider(
-		sdktrace.WithBatcher(exporter), sdktrace.WithResource(res),
-		sdktrace.WithSampler(sdktrace.ParentBased(sdktrace.TraceIDRatioBased(c.Sample))),
-	)
+	late := c.Slow > 0
+	var out sdktrace.SpanProcessor = sdktrace.NewBatchSpanProcessor(exporter)
+	if late {
+		out = sampling.NewLate(out, c.Slow)
+	}
+	tp := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(out), sdktrace.WithResource(res), sdktrace.WithSampler(sampling.Sampler(c.Sample, late)))
 	lc.Append(fx.StopHook(tp.Shutdown))
 	return tp, nil
 }

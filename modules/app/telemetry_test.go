@@ -1,6 +1,7 @@
 package app
 
 import (
+	"bytes"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -11,6 +12,8 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/fx"
 	"go.uber.org/fx/fxtest"
+
+	"github.com/miq/pixel/config"
 )
 
 func TestSpansReachTheEndpointBeforeTheProcessEnds(t *testing.T) {
@@ -39,5 +42,20 @@ func TestSpansReachTheEndpointBeforeTheProcessEnds(t *testing.T) {
 		}
 	case <-time.After(time.Minute):
 		t.Error("no span arrived")
+	}
+}
+
+func TestALineOfTheLogNamesItsTrace(t *testing.T) {
+	var out bytes.Buffer
+	log, _, err := NewLogger(config.Log{Level: "info", Format: "json"}, &out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sc := trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{0xab}, SpanID: trace.SpanID{0xcd}})
+	log.With("component", "test").InfoContext(trace.ContextWithSpanContext(t.Context(), sc), "within a request")
+	log.InfoContext(t.Context(), "beside any")
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	if len(lines) != 2 || !strings.Contains(lines[0], `"trace_id":"ab000000000000000000000000000000","span_id":"cd00000000000000"`) || strings.Contains(lines[1], "trace_id") {
+		t.Errorf("the log says\n%s", out.String())
 	}
 }

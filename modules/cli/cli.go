@@ -92,7 +92,7 @@ redis.url) and a flag (--redis.url=…); "pixel config" prints what is in force.
 			_ = flags.MarkHidden(key) // config.yaml is where they are explained
 		}
 	}
-	root.AddCommand(serve, demoCommand(), sandboxCommand(), configCommand(), migrateCommand(), queueCommand(), dlqCommand(), eraseCommand(), backfillCommand(), backupCommand(), restoreCommand(), healthCommand(), versionCommand())
+	root.AddCommand(serve, demoCommand(), sandboxCommand(), simulateCommand(), configCommand(), migrateCommand(), queueCommand(), dlqCommand(), eraseCommand(), backfillCommand(), backupCommand(), restoreCommand(), healthCommand(), versionCommand())
 	return root
 }
 

@@ -7,8 +7,9 @@ import (
 	"io"
 	"log/slog"
 	"path/filepath"
+	"sync"
+	"time"
 
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/spf13/cobra"
 	"go.uber.org/fx"
 
@@ -19,6 +20,7 @@ import (
 	"github.com/miq/pixel/modules/partner"
 	"github.com/miq/pixel/modules/sandbox"
 	"github.com/miq/pixel/modules/settings"
+	"github.com/miq/pixel/modules/simulate"
 	"github.com/miq/pixel/sdk"
 )
 
@@ -27,6 +29,7 @@ const demoPixel = "px_demo"
 
 func demoCommand() *cobra.Command {
 	var shopAddr, sandboxAddr string
+	var traffic float64
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Everything at once on the embedded store, with a shop that uses the tag and imitated partners",
@@ -60,7 +63,7 @@ func demoCommand() *cobra.Command {
 			if c.Admin.PublicURL == "" {
 				c.Admin.PublicURL = "http://" + browsable(c.Admin.Addr)
 			}
-			d := demonstration{out: cmd.OutOrStdout(), shopAddr: shopAddr, sandbox: partners.URL, ops: c.Ops.Addr, origin: c.Collector.PublicURL, console: c.Admin.PublicURL}
+			d := demonstration{out: cmd.OutOrStdout(), shopAddr: shopAddr, sandbox: partners.URL, ops: c.Ops.Addr, origin: c.Collector.PublicURL, console: c.Admin.PublicURL, collector: "http://" + browsable(c.Collector.Addr), traffic: traffic}
 			defer d.close()
 			// The demo signs its visitor in itself, so nobody needs to set a password.
 			return run(cmd.Context(), c, io.Discard, cmd.ErrOrStderr(), d.ready, fx.Populate(&d.settings, &d.admin, &d.log))
@@ -68,6 +71,7 @@ func demoCommand() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&shopAddr, "shop", "127.0.0.1:8083", "`host:port` of the demo shop")
 	cmd.Flags().StringVar(&sandboxAddr, "sandbox", "127.0.0.1:8082", "`host:port` of the imitated partners")
+	cmd.Flags().Float64Var(&traffic, "traffic", 1, "how many `events` a second simulated visitors of two other shops send; 0: there are none")
 	return cmd
 }
 
@@ -76,6 +80,10 @@ type demonstration struct {
 	shopAddr, sandbox, ops string
 	origin, console        string // addresses of the collector and the console
 	shop                   *site
+	collector              string  // where the simulated visitors go
+	traffic                float64 // events of theirs a second
+	visitors               sync.WaitGroup
+	leave                  context.CancelFunc // ends their visits
 
 	settings *settings.Store
 	admin    *admin.Admin
@@ -106,11 +114,35 @@ func (d *demonstration) ready(ctx context.Context) error {
 		{"Collector", origin + "  (POST /collect; the tag is at /sdk.js)"},
 		{"Metrics", "http://" + browsable(d.ops) + "/metrics"},
 	})
+	if d.traffic > 0 {
+		d.simulate(ctx)
+		fmt.Fprintf(d.out, "\n  Simulated visitors of two more shops send about %g events a second; --traffic 0 leaves them out.\n", d.traffic)
+	}
 	fmt.Fprint(d.out, "\n  The console's link signs you in once. Ctrl-C ends the demo; its data stays for the next.\n\n")
 	return nil
 }
 
+// simulate lets visitors come to two shops that nobody can visit, so that live events,
+// reports and partners have something to show.
+func (d *demonstration) simulate(ctx context.Context) {
+	ctx, leave := context.WithCancel(ctx)
+	d.leave = leave
+	d.visitors.Go(func() {
+		_, err := simulate.Send(ctx, simulate.Options{
+			Seed: 1, Collectors: []string{d.collector}, Rate: d.traffic, Length: 1000 * time.Hour, Shops: simulate.NewShops(2), Visitors: 300, Robots: 0.04,
+			Patience: time.Second,
+		})
+		if err != nil {
+			d.log.Error("nobody visits the simulated shops", "error", err)
+		}
+	})
+}
+
 func (d *demonstration) close() {
+	if d.leave != nil {
+		d.leave()
+		d.visitors.Wait()
+	}
 	if d.shop != nil {
 		_ = d.shop.Close()
 	}
@@ -120,23 +152,24 @@ func (d *demonstration) close() {
 // earlier demo did.
 func (d *demonstration) seed(ctx context.Context) error {
 	if _, ok := d.settings.Pixel(demoPixel); !ok {
-		route := func(partner, event, params string) settings.Route {
-			return settings.Route{Partner: partner, Event: event, Enabled: true, Params: jsontext.Value(params)}
-		}
 		_, err := d.settings.SavePixel(ctx, settings.Pixel{
 			// Whoever shows the demo with an automated browser wants to see it at the partners.
 			Processing: settings.Processing{Automated: settings.Send},
 			ID:         demoPixel, Name: "Demo shop", Advertiser: "Fell & Fleet", Enabled: true, ConsentMode: settings.Banner, Country: "US",
 			Banner: settings.BannerOptions{HideReopen: true}, // the shop has a link of its own
-			Routes: []settings.Route{
-				route("ttd", "purchase", `{"adv":"demoadv","tracker_id":"demotrk"}`),
-				route("ttd", "add_to_cart", `{"adv":"demoadv","tracker_id":"demotrk"}`),
-				route("dv360", "purchase", `{"profile_id":"7654321","floodlight_configuration_id":"1234567","floodlight_activity_id":"111111","match_id_from":"order_id","currency":"USD"}`),
-				route("yahoo", "purchase", `{"pixel_id":"10012345"}`),
-				route("amazon", "purchase", `{"account_id":"1234567890","region":"NA","conversion_type":"OFF_AMAZON_PURCHASES"}`),
-			},
+			Routes: simulate.Routes(),
 		})
 		if err != nil {
+			return err
+		}
+	}
+	for _, shop := range simulate.NewShops(2) {
+		if _, ok := d.settings.Pixel(shop.ID); ok || d.traffic <= 0 {
+			continue
+		}
+		p := shop.Pixel()
+		p.Routes = simulate.Routes()
+		if _, err := d.settings.SavePixel(ctx, p); err != nil {
 			return err
 		}
 	}

@@ -34,7 +34,7 @@ func TestTheDemoInARealBrowser(t *testing.T) {
 	}
 	dir := t.TempDir()
 	shop, partners := "http://"+freeAddr(t), "http://"+freeAddr(t)
-	p := start(t, dir, "demo", "--shop="+strings.TrimPrefix(shop, "http://"), "--sandbox="+strings.TrimPrefix(partners, "http://"))
+	p := start(t, dir, "demo", "--traffic=0", "--shop="+strings.TrimPrefix(shop, "http://"), "--sandbox="+strings.TrimPrefix(partners, "http://"))
 	p.eventually("the demo prints where it is", func() error {
 		if !strings.Contains(p.out.String(), "Ctrl-C ends the demo") {
 			return fmt.Errorf("not yet")

@@ -98,7 +98,7 @@ func (c *Collector) accept(ec *echo.Context, p *settings.Pixel, env *event.Envel
 	defer c.reuse(b)
 	a, err := c.prepare(ec, b, p, env, events, source)
 	if err == nil {
-		err = c.push(b.items, a.accepted > 0)
+		err = c.push(ec.Request().Context(), b.items, a.accepted > 0)
 	}
 	if err != nil {
 		return a, err
@@ -294,7 +294,7 @@ func (c *Collector) event(made *event.Event, in *event.Incoming, p *settings.Pix
 
 // push stores items durably. Where none of them is an accepted event, they are
 // lines for the dead letters, whose loss is no reason to refuse another answer.
-func (c *Collector) push(items []queue.Item, needed bool) error {
+func (c *Collector) push(ctx context.Context, items []queue.Item, needed bool) error {
 	if len(items) == 0 {
 		return nil
 	}
@@ -314,7 +314,7 @@ func (c *Collector) push(items []queue.Item, needed bool) error {
 	case errors.Is(err, queue.ErrBusy), errors.Is(err, queue.ErrClosed):
 		return busy()
 	}
-	c.log.Error("events could not be stored", "events", len(items), "error", err)
+	c.log.ErrorContext(ctx, "events could not be stored", "events", len(items), "error", err)
 	return &httpserver.Problem{
 		Status: http.StatusServiceUnavailable, Code: "not_stored", RetryAfter: retryAfter,
 		Detail: "the events could not be stored; send them again later",

@@ -81,13 +81,13 @@ func (c *Collector) changeConsent(ec *echo.Context) error {
 	defer cancel()
 	receipts, err := c.book.Decide(ctx, change)
 	if err != nil {
-		return c.notRecorded(err)
+		return c.notRecorded(ctx, err)
 	}
 	task := consent.Task{Receipts: receipts}
 	if !verdict.State.Allows(event.Partial) {
 		task.Forget = change.Visitor
 	}
-	if err := c.followUp(task); err != nil {
+	if err := c.followUp(ctx, task); err != nil {
 		return err
 	}
 	c.settle(ec, verdict, in.AnonymousID)
@@ -115,9 +115,9 @@ func (in *consentChange) check() event.Fault {
 	return event.Fault{}
 }
 
-func (c *Collector) notRecorded(err error) error {
+func (c *Collector) notRecorded(ctx context.Context, err error) error {
 	if !errors.Is(err, consent.ErrBusy) {
-		c.log.Error("a change of consent could not be recorded", "error", err)
+		c.log.ErrorContext(ctx, "a change of consent could not be recorded", "error", err)
 	}
 	return &httpserver.Problem{
 		Status: http.StatusServiceUnavailable, Code: "not_stored", RetryAfter: retryAfter,

@@ -63,7 +63,7 @@ func (c *Collector) refuse(ec *echo.Context, pixel, source string, f event.Fault
 		return
 	}
 	// An error is counted in push, and changes nothing for the client.
-	_ = c.push([]queue.Item{item}, false)
+	_ = c.push(ec.Request().Context(), []queue.Item{item}, false)
 }
 
 // refuseBody does so for a body that could not be read, if it names a pixel that

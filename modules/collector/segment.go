@@ -148,7 +148,7 @@ func (c *Collector) acceptSegment(ec *echo.Context, p *settings.Pixel, messages 
 	if all.turned > 0 {
 		ec.Response().Header().Set("Retry-After", seconds(c.pressure.RetryAfter()))
 	}
-	if err := c.push(items, all.accepted > 0); err != nil {
+	if err := c.push(ec.Request().Context(), items, all.accepted > 0); err != nil {
 		return err
 	}
 	c.metrics.answered(&all, time.Since(start))

@@ -21,7 +21,7 @@ func (c *Collector) withdrawn(ec *echo.Context, b *batch, p *settings.Pixel, env
 	if change.Verdict.State == event.Full {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), pushTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ec.Request().Context()), pushTimeout)
 	defer cancel()
 	ids := [...]string{env.Identity.AnonymousID, cookieID(ec)}
 	if ids[0] == ids[1] {
@@ -40,16 +40,16 @@ func (c *Collector) withdrawn(ec *echo.Context, b *batch, p *settings.Pixel, env
 		switch {
 		case err == nil:
 		case change.Verdict.State.Allows(event.Partial) && id == env.Identity.AnonymousID:
-			c.log.Warn("a change of consent is left to the worker to record", "error", err)
+			c.log.WarnContext(ctx, "a change of consent is left to the worker to record", "error", err)
 			continue
 		default:
-			return c.notRecorded(err)
+			return c.notRecorded(ctx, err)
 		}
 		task := consent.Task{Receipts: receipts}
 		if revoked {
 			task.Forget = change.Visitor
 		}
-		if err := c.followUp(task); err != nil {
+		if err := c.followUp(ctx, task); err != nil {
 			return err
 		}
 		if b.told == nil {
@@ -61,7 +61,7 @@ func (c *Collector) withdrawn(ec *echo.Context, b *batch, p *settings.Pixel, env
 }
 
 // followUp leaves to the worker what a change of consent has to be followed by.
-func (c *Collector) followUp(t consent.Task) error {
+func (c *Collector) followUp(ctx context.Context, t consent.Task) error {
 	if len(t.Receipts) == 0 && t.Forget.ID == "" {
 		return nil
 	}
@@ -69,7 +69,7 @@ func (c *Collector) followUp(t consent.Task) error {
 	if err != nil {
 		return err
 	}
-	return c.push([]queue.Item{{Queue: queue.Consent, Body: body}}, true)
+	return c.push(ctx, []queue.Item{{Queue: queue.Consent, Body: body}}, true)
 }
 
 // settle brings the browser's cookie in line with what was decided.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/miq/pixel/modules/delivery"
 	"github.com/miq/pixel/modules/event"
@@ -38,6 +39,7 @@ type attempt struct {
 	settled []*job            // have a result
 	last    delivery.Exchange // for the log
 	wait    time.Duration     // the partner's wish
+	span    trace.SpanContext // of the batch, for the log
 }
 
 // send takes a batch through the checks and requests, and settles it. It reports
@@ -56,6 +58,7 @@ func (l *lane) send(b *batch) bool {
 
 	ctx, span, traces := l.traced(b)
 	defer func() { traces.end(span, b) }()
+	a.span = span.SpanContext()
 	// A request that outlives the lease would meet a second one of the same
 	// message, so it is cut before, with time left to write what became of it.
 	ctx, cancel := context.WithDeadline(ctx, b.pulled.Add(l.lease()*5/6))
@@ -64,7 +67,7 @@ func (l *lane) send(b *batch) bool {
 	jobs, err := a.check(ctx, b.jobs, now)
 	if err != nil {
 		span.SetStatus(codes.Error, err.Error())
-		l.log.Warn("deliveries cannot be checked; they wait in their queue", "events", len(b.jobs), "error", err)
+		l.log.WarnContext(ctx, "deliveries cannot be checked; they wait in their queue", "events", len(b.jobs), "error", err)
 		l.release(b)
 		l.rest(time.Second)
 		return false

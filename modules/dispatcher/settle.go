@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/miq/pixel/modules/event"
 	"github.com/miq/pixel/modules/ledger"
 	"github.com/miq/pixel/modules/state"
@@ -93,7 +95,7 @@ func (a *attempt) settle() {
 		l.keepRecordsOf(ctx, unknown, logged, a)
 	}
 	l.release(&batch{jobs: a.untried, pulled: a.pulled})
-	a.report(counts)
+	a.report(trace.ContextWithSpanContext(ctx, a.span), counts)
 }
 
 // finish decides what becomes of a job's message and record by its result, and
@@ -246,7 +248,7 @@ func cause(j *job) string {
 }
 
 // report is the one line and the figures of a batch.
-func (a *attempt) report(counts map[event.Outcome]int) {
+func (a *attempt) report(ctx context.Context, counts map[event.Outcome]int) {
 	l, total := a.lane, 0
 	for _, o := range [...]event.Outcome{event.Accepted, event.Unverified, event.Retry, event.Rejected, event.NotSent, event.Dry, "repeat"} {
 		total += counts[o]
@@ -255,7 +257,7 @@ func (a *attempt) report(counts map[event.Outcome]int) {
 		}
 	}
 	x := a.last
-	l.log.Info("delivery batch", "account", a.seat.account, "events", total+len(a.untried)+len(a.later)+len(a.parked),
+	l.log.InfoContext(ctx, "delivery batch", "account", a.seat.account, "events", total+len(a.untried)+len(a.later)+len(a.parked),
 		"accepted", counts[event.Accepted], "unverified", counts[event.Unverified], "retry", counts[event.Retry], "rejected", counts[event.Rejected],
 		"not_sent", counts[event.NotSent], "dry", counts[event.Dry], "repeat", counts["repeat"], "untried", len(a.untried), "later", len(a.later), "held", len(a.parked),
 		"status", x.Status, "latency_ms", x.Latency.Milliseconds(), "request_id", x.Receipt.RequestID, "trouble", trouble(x.Receipt))

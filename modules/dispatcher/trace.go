@@ -30,11 +30,16 @@ func (l *lane) traced(b *batch) (context.Context, trace.Span, spans) {
 			continue
 		}
 		above := propagation.TraceContext{}.Extract(context.Background(), propagation.MapCarrier{"traceparent": e.Trace})
-		if !trace.SpanContextFromContext(above).IsSampled() {
+		if !trace.SpanContextFromContext(above).IsValid() {
 			continue
 		}
-		_, list[i] = l.tracer.Start(above, "deliver "+l.name, trace.WithSpanKind(trace.SpanKindClient),
-			trace.WithAttributes(attribute.String("event.id", e.ID), attribute.String("pixel.id", e.PixelID), attribute.String("partner", l.name)))
+		// One that is not sampled may be recorded all the same, should it fail or be slow.
+		_, span := l.tracer.Start(above, "deliver "+l.name, trace.WithSpanKind(trace.SpanKindClient))
+		if !span.IsRecording() {
+			continue
+		}
+		span.SetAttributes(attribute.String("event.id", e.ID), attribute.String("pixel.id", e.PixelID), attribute.String("partner", l.name))
+		list[i] = span
 		if links++; links <= maxLinks {
 			whole.AddLink(trace.Link{SpanContext: list[i].SpanContext()})
 		}

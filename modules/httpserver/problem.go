@@ -157,7 +157,7 @@ func answerError(log *slog.Logger, name string) echo.HTTPErrorHandler {
 				attrs[len(attrs)-1] = ps.Err
 				attrs = append(attrs, "stack", string(ps.Stack))
 			}
-			log.Error("request failed", attrs...)
+			log.ErrorContext(c.Request().Context(), "request failed", attrs...)
 		}
 		if r, _ := echo.UnwrapResponse(c.Response()); gone || r != nil && r.Committed {
 			return

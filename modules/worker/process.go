@@ -21,6 +21,7 @@ type failure struct {
 	step     string
 	err      error
 	panicked bool
+	span     trace.SpanContext // in which it failed, for the log
 }
 
 func (f *failure) Error() string { return f.step + ": " + f.err.Error() }
@@ -105,17 +106,18 @@ func (w *Worker) poison(p *pulled, m queue.Message, f *failure) {
 	name := p.queue
 	ctx, cancel := w.settling()
 	defer cancel()
+	ctx = trace.ContextWithSpanContext(ctx, f.span)
 	if m.Deliveries < w.limits.MaxDeliveries {
 		at := w.now().Add(min(time.Second<<min(m.Deliveries, 10), 5*time.Minute))
-		w.log.Warn("an event fails alone and is tried again later", "queue", name, "message", m.ID, "deliveries", m.Deliveries, "step", f.step, "error", f.err)
+		w.log.WarnContext(ctx, "an event fails alone and is tried again later", "queue", name, "message", m.ID, "deliveries", m.Deliveries, "step", f.step, "error", f.err)
 		if err := w.queue.Retry(ctx, name, at, m.ID); err != nil {
-			w.log.Warn("a message could not be put off", "queue", name, "error", err)
+			w.log.WarnContext(ctx, "a message could not be put off", "queue", name, "error", err)
 		}
 		return
 	}
-	w.log.Error("an event fails alone and is buried", "queue", name, "message", m.ID, "deliveries", m.Deliveries, "step", f.step, "error", f.err)
+	w.log.ErrorContext(ctx, "an event fails alone and is buried", "queue", name, "message", m.ID, "deliveries", m.Deliveries, "step", f.step, "error", f.err)
 	if err := w.queue.Bury(ctx, name, cut("it cannot be processed: "+f.Error(), 300), m.ID); err != nil {
-		w.log.Warn("a message could not be buried", "queue", name, "error", err)
+		w.log.WarnContext(ctx, "a message could not be buried", "queue", name, "error", err)
 		return
 	}
 	w.metrics.events.WithLabelValues(poisoned).Inc()
@@ -135,6 +137,10 @@ func (w *Worker) process(name string, messages []queue.Message, deadline time.Ti
 	}
 	if f != nil {
 		span.SetStatus(codes.Error, f.Error())
+		f.span = span.SpanContext()
+		if all := b.all(); len(all) == 1 && all[0].span != nil {
+			f.span = all[0].span.SpanContext()
+		}
 	}
 	outcomes := make(map[*item]string, len(b.ended))
 	for _, e := range b.ended {
@@ -142,7 +148,7 @@ func (w *Worker) process(name string, messages []queue.Message, deadline time.Ti
 	}
 	w.trace.finish(b, span, func(it *item) string {
 		if f != nil {
-			return "failed"
+			return undone
 		}
 		if o := outcomes[it]; o != "" {
 			return o
@@ -193,7 +199,7 @@ func (w *Worker) step(ctx context.Context, s step, b *batch) (f *failure) {
 	defer func() {
 		if p := recover(); p != nil {
 			w.metrics.panics.WithLabelValues(s.name).Inc()
-			f = &failure{s.name, fmt.Errorf("panic: %s", describe(p)), true}
+			f = &failure{step: s.name, err: fmt.Errorf("panic: %s", describe(p)), panicked: true}
 		}
 		exemplar.Observe(ctx, w.metrics.steps.WithLabelValues(s.name), time.Since(start).Seconds())
 		if f != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 )
@@ -14,6 +15,9 @@ const maxLinks = 32
 // tracing makes a batch one span, and continues the trace of each event that is
 // traced. Events that are not cost nothing but a look at a string.
 type tracing struct{ tracer trace.Tracer }
+
+// undone is the outcome of an event whose batch could not be processed.
+const undone = "failed"
 
 const header = "traceparent"
 
@@ -30,12 +34,15 @@ func (t tracing) begin(it *item) {
 		return
 	}
 	sc := parent(it.event.Trace)
-	if !sc.IsSampled() {
+	if !sc.IsValid() {
 		return
 	}
-	ctx, span := t.tracer.Start(trace.ContextWithRemoteSpanContext(context.Background(), sc), "process "+it.event.Name,
-		trace.WithSpanKind(trace.SpanKindConsumer),
-		trace.WithAttributes(attribute.String("event.id", it.event.ID), attribute.String("pixel.id", it.event.PixelID)))
+	// One that is not sampled may be recorded all the same, should it fail or be slow.
+	ctx, span := t.tracer.Start(trace.ContextWithRemoteSpanContext(context.Background(), sc), "process "+it.event.Name, trace.WithSpanKind(trace.SpanKindConsumer))
+	if !span.IsRecording() {
+		return
+	}
+	span.SetAttributes(attribute.String("event.id", it.event.ID), attribute.String("pixel.id", it.event.PixelID))
 	carrier := propagation.MapCarrier{}
 	propagation.TraceContext{}.Inject(ctx, carrier)
 	it.span, it.event.Trace = span, carrier[header]
@@ -51,7 +58,11 @@ func (t tracing) finish(b *batch, whole trace.Span, outcome func(*item) string) 
 		if links++; links <= maxLinks {
 			whole.AddLink(trace.Link{SpanContext: it.span.SpanContext()})
 		}
-		it.span.SetAttributes(attribute.String("outcome", outcome(it)))
+		o := outcome(it)
+		it.span.SetAttributes(attribute.String("outcome", o))
+		if o == undone {
+			it.span.SetStatus(codes.Error, "")
+		}
 		it.span.End()
 		it.span = nil
 	}
