@@ -135,7 +135,11 @@ type Admin struct {
 	Token string `koanf:"token" secret:"true"`
 	// PublicURL is where people reach the console, for links it prints.
 	PublicURL string `koanf:"public_url"`
-	OIDC      OIDC   `koanf:"oidc"`
+	// SecondPerson has changes of any pixel's consent rules wait for another admin.
+	SecondPerson bool `koanf:"second_person"`
+	// HoldNewFields is how a new pixel begins: see settings.Fields.
+	HoldNewFields bool `koanf:"hold_new_fields"`
+	OIDC          OIDC `koanf:"oidc"`
 }
 
 // Ops serves health, metrics and pprof.

@@ -97,6 +97,7 @@ type Admin struct {
 	senders     map[string]*delivery.Sender // for test events
 	views       *views
 	risk        risk
+	awaited     awaited
 	lossKept    lossMemory
 	riskMetrics *riskMetrics // nil: nobody counts
 	crossing    *http.CrossOriginProtection

@@ -111,7 +111,11 @@ func (a *Admin) changeUser(ctx context.Context, who principal, id string, in use
 	if err != nil {
 		return before, err
 	}
-	return after, a.audit.note(ctx, who, "user.role", id, before.Login, differences(viewOf(before), viewOf(after))...)
+	entry, err := a.audit.record(ctx, who, "user.role", id, before.Login, differences(viewOf(before), viewOf(after))...)
+	if err != nil {
+		return after, err
+	}
+	return after, a.remember(ctx, entry, former{User: &userFormer{before.Role, before.Advertisers, after.Generation}})
 }
 
 func (a *Admin) dismiss(ctx context.Context, who principal, id string) error {
@@ -144,7 +148,11 @@ func (a *Admin) revoke(ctx context.Context, who principal, id string) error {
 	if err != nil {
 		return err
 	}
-	return a.audit.note(ctx, who, "token.revoke", id, t.Name)
+	entry, err := a.audit.record(ctx, who, "token.revoke", id, t.Name)
+	if err != nil {
+		return err
+	}
+	return a.remember(ctx, entry, former{Token: &t})
 }
 
 func (a *Admin) listUsers(c *echo.Context) error {

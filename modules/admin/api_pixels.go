@@ -120,13 +120,13 @@ func patched(p settings.Pixel, change jsontext.Value) (settings.Pixel, error) {
 		b.ConsentMode = settings.CMP
 	}
 	out := b.pixel()
-	out.CreatedAt, out.UpdatedAt = p.CreatedAt, p.UpdatedAt
+	out.CreatedAt, out.UpdatedAt, out.Fields = p.CreatedAt, p.UpdatedAt, p.Fields
 	return out, nil
 }
 
 func (a *Admin) deletePixel(c *echo.Context) error {
 	if err := a.removePixel(c.Request().Context(), me(c), param(c, "id")); err != nil {
-		return err
+		return pendingAnswer(c, err)
 	}
 	return c.NoContent(http.StatusNoContent)
 }

@@ -41,19 +41,25 @@ type proposal struct {
 	Changes []change  `json:"changes"`
 }
 
-// keptProposal is a proposal with what it takes to carry it out.
+// keptProposal is a proposal with what it takes to carry it out: a change of rules, or
+// else what is decided upon fields, or that the pixel goes.
 type keptProposal struct {
-	Proposal proposal `json:"proposal"`
-	Person   string   `json:"person"` // who is behind By: a token's maker
-	Before   rules    `json:"before"`
-	After    rules    `json:"after"`
+	Proposal proposal       `json:"proposal"`
+	Person   string         `json:"person"` // who is behind By: a token's maker
+	Before   rules          `json:"before"`
+	After    rules          `json:"after"`
+	Fields   *fieldDecision `json:"fields,omitempty"`
+	Delete   bool           `json:"delete,omitempty"`
 }
+
+// ofRules reports whether it is a change of rules, of which a pixel has one at most.
+func (k keptProposal) ofRules() bool { return k.Fields == nil && !k.Delete }
 
 // heldChange says that a change waits for somebody else.
 type heldChange struct{ proposal proposal }
 
 func (p *heldChange) Error() string {
-	return "the change of the consent rules of " + p.proposal.PixelID + " waits for another admin's approval"
+	return "the change of " + p.proposal.PixelID + " waits for another admin's approval"
 }
 
 // person is the user behind a request: a token acts for who made it.
@@ -67,23 +73,65 @@ func (a *Admin) propose(ctx context.Context, who principal, before, after settin
 		return err
 	}
 	for id, k := range all {
-		if k.value.Proposal.PixelID == before.ID {
+		if k.value.Proposal.PixelID == before.ID && k.value.ofRules() {
 			if err := a.proposals.remove(ctx, id); err != nil {
 				return err
 			}
 		}
 	}
-	p := proposal{
-		ID: "apr_" + strings.ToLower(rand.Text()[:12]), PixelID: before.ID, By: actor{who.Kind, who.ID, who.Name},
-		At: a.now().UTC().Truncate(time.Millisecond), Changes: differences(rulesOf(before), rulesOf(after)),
-	}
-	if err := a.proposals.put(ctx, p.ID, 0, keptProposal{p, who.person(), rulesOf(before), rulesOf(after)}); err != nil {
+	return a.keepProposal(ctx, who, before.ID, differences(rulesOf(before), rulesOf(after)), keptProposal{Before: rulesOf(before), After: rulesOf(after)})
+}
+
+// proposeFields keeps a decision upon fields for a second person. Several of them may
+// wait, of different fields.
+func (a *Admin) proposeFields(ctx context.Context, who principal, p settings.Pixel, d fieldDecision) error {
+	after, err := a.decidedFields(ctx, p, d)
+	if err != nil {
 		return err
 	}
-	if _, err := a.audit.record(ctx, who, "consent.propose", before.ID, p.ID, p.Changes...); err != nil {
+	changes := fieldChanges(p.Fields, after)
+	if len(changes) == 0 {
+		return nil
+	}
+	all, err := a.proposals.all(ctx)
+	if err != nil {
+		return err
+	}
+	for id, k := range all {
+		if old := k.value.Fields; old != nil && old.PixelID == d.PixelID && old.Partner == d.Partner && old.Decision == d.Decision && slices.Equal(old.Paths, d.Paths) {
+			if err := a.proposals.remove(ctx, id); err != nil {
+				return err
+			}
+		}
+	}
+	return a.keepProposal(ctx, who, p.ID, changes, keptProposal{Fields: &d})
+}
+
+// proposeDeletion keeps the deletion of a pixel for a second person: made again under
+// its id, it would have other rules without anybody's approval.
+func (a *Admin) proposeDeletion(ctx context.Context, who principal, p settings.Pixel) error {
+	return a.keepProposal(ctx, who, p.ID, []change{{"the pixel", cmp.Or(p.Name, p.ID), "deleted"}}, keptProposal{Delete: true})
+}
+
+func (a *Admin) keepProposal(ctx context.Context, who principal, pixel string, changes []change, k keptProposal) error {
+	p := proposal{
+		ID: "apr_" + strings.ToLower(rand.Text()[:12]), PixelID: pixel, By: actor{who.Kind, who.ID, who.Name},
+		At: a.now().UTC().Truncate(time.Millisecond), Changes: changes,
+	}
+	k.Proposal, k.Person = p, who.person()
+	if err := a.proposals.put(ctx, p.ID, 0, k); err != nil {
+		return err
+	}
+	if err := a.audit.note(ctx, who, "consent.propose", pixel, p.ID, p.Changes...); err != nil {
 		return err
 	}
 	return &heldChange{p}
+}
+
+// secondPerson reports whether a pixel's consent rules are changed by two people: since
+// it says so, or the whole installation does.
+func (a *Admin) secondPerson(p settings.Pixel) bool {
+	return p.ConsentApproval || a.o.Config.SecondPerson
 }
 
 // waiting are the proposals, the oldest first.
@@ -130,6 +178,18 @@ func (a *Admin) decideProposal(ctx context.Context, who principal, id string, ap
 	if err != nil {
 		return p, err
 	}
+	if !k.ofRules() {
+		said := p.ID + " proposed by " + p.By.Name
+		if k.Delete {
+			err = a.deletePixelNow(ctx, who, now, said)
+		} else {
+			err = a.saveFields(ctx, who, "consent.approve", said, *k.Fields)
+		}
+		if err != nil {
+			return p, err
+		}
+		return p, a.proposals.remove(ctx, id)
+	}
 	if !reflect.DeepEqual(rulesOf(now), k.Before) {
 		return p, httpserver.NewProblem(http.StatusConflict, "changed_since", "the consent rules of "+p.PixelID+" were changed since this was proposed; it must be proposed again")
 	}
@@ -161,7 +221,7 @@ func pendingAnswer(c *echo.Context, err error) error {
 // pendingForm is the same for people.
 func (a *Admin) pendingForm(c *echo.Context, err error) error {
 	if p, ok := errors.AsType[*heldChange](err); ok {
-		return a.done(c, "/pixels/"+p.proposal.PixelID, "The change of the consent rules waits for another admin's approval; until then the old ones hold. Everything else is saved.")
+		return a.done(c, "/pixels/"+p.proposal.PixelID, "That waits for another admin's approval; until then what was holds. Everything else is saved.")
 	}
 	return err
 }
@@ -213,7 +273,7 @@ func (a *Admin) approveForm(c *echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return a.done(c, "/approvals", "Approved: the new consent rules of "+p.PixelID+" are in force in about a second.")
+	return a.done(c, "/approvals", "Approved: what was proposed for "+p.PixelID+" is in force in about a second.")
 }
 
 func (a *Admin) rejectForm(c *echo.Context) error {
@@ -221,5 +281,5 @@ func (a *Admin) rejectForm(c *echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return a.done(c, "/approvals", "Rejected: the consent rules of "+p.PixelID+" stay as they are.")
+	return a.done(c, "/approvals", "Rejected: "+p.PixelID+" stays as it is.")
 }

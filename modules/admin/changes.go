@@ -45,6 +45,7 @@ func (a *Admin) addPixel(ctx context.Context, who principal, p settings.Pixel) (
 		p.ConsentMode = settings.CMP
 	}
 	p.Revision = 0
+	p.Fields.Hold = p.Fields.Hold || a.o.Config.HoldNewFields
 	normalize(&p)
 	if err := errors.Join(a.checkPixel(p), advertised(who, p)); err != nil {
 		return p, err
@@ -71,7 +72,7 @@ func (a *Admin) changePixel(ctx context.Context, who principal, action string, p
 	}
 	p.CreatedAt = before.CreatedAt
 	wanted := p
-	held := before.ConsentApproval && !reflect.DeepEqual(rulesOf(before), rulesOf(p))
+	held := a.secondPerson(before) && !reflect.DeepEqual(rulesOf(before), rulesOf(p))
 	if held {
 		rulesOf(before).put(&p)
 	}
@@ -104,14 +105,21 @@ func (a *Admin) removePixel(ctx context.Context, who principal, id string) error
 	if err != nil {
 		return err
 	}
-	if before.ConsentApproval {
-		// Made again under its id, it would have other rules without anybody's approval.
-		return httpserver.NewProblem(http.StatusConflict, "approval_needed", "a second person approves this pixel's consent rules: have that switched off, with approval, before it is deleted")
+	switch {
+	case a.secondPerson(before):
+		return a.proposeDeletion(ctx, who, before)
+	case (before.Fields.Hold || len(before.Fields.Refused) > 0) && !who.Role.Allows(Administrator):
+		// Made again under its id, it would let everything go.
+		return httpserver.NewProblem(http.StatusForbidden, "fields_held", "an admin decides which fields partners are told of this pixel, so an admin must delete it")
 	}
-	if err := a.o.Settings.RemovePixel(ctx, id); err != nil {
+	return a.deletePixelNow(ctx, who, before, "")
+}
+
+func (a *Admin) deletePixelNow(ctx context.Context, who principal, before settings.Pixel, note string) error {
+	if err := a.o.Settings.RemovePixel(ctx, before.ID); err != nil {
 		return err
 	}
-	entry, err := a.audit.record(ctx, who, "pixel.delete", id, "", differences(before, nil)...)
+	entry, err := a.audit.record(ctx, who, "pixel.delete", before.ID, note, differences(before, nil)...)
 	if err != nil {
 		return err
 	}

@@ -44,7 +44,6 @@ var fieldGroups = [...]map[string]string{
 		"items.itemcode": "Item: its number", "lineitems.itemcode": "Item: its number", "items.itemid": "Item: its number", "items.merchantproductid": "Item: its number",
 		"items.name": "Item: its name", "items.qty": "Item: how many", "items.quantity": "Item: how many", "items.price": "Item: its price", "items.unitprice": "Item: its price", "items.cat": "Item: its category",
 		"products.category": "Item: its category", "products.subcategory": "Item: its category, finer", "ec": "Item: its category", "transactiondiscount": "Discount of the order",
-		"customdata.name": "Site's own attribute: its name", "customdata.value": "Site's own attribute: its value", "customdata.datatype": "Site's own attribute: its type",
 	},
 	{ // what they allowed
 		"privacysettings.privacytype": "Consent: kind of signal", "privacy.privacytype": "Consent: kind of signal", "privacysettings.isapplicable": "Consent: whether the law applies",
@@ -69,11 +68,15 @@ var fieldGroups = [...]map[string]string{
 var (
 	fieldList = regexp.MustCompile(`^(data|events|conversions|Items)?\[\]\.?`)
 	fieldType = regexp.MustCompile(`\[([^\]]*)\]`)
+	fieldOwn  = regexp.MustCompile(`(?:customData|customKeyValues)[.\[]([^\].\[]+)\]?$`)
 )
 
 // fieldWords says what is at a path, in plain words where we know them: by the longest
 // end of the path that is known.
 func fieldWords(path string) string {
+	if own := fieldOwn.FindStringSubmatch(path); own != nil {
+		return "Site's own attribute: " + own[1]
+	}
 	if words := fieldKnown(path); words != "" {
 		return words
 	}

@@ -86,7 +86,26 @@ type fieldsData struct {
 	Partners []fieldPartner // the columns
 	Rows     []fieldRow
 	File     string
+	Waiting  []fieldGroup
+	Switches []fieldSwitch
+	Refused  []refusedField
 }
+
+// fieldGroup are the fields of a pixel that a partner was never told.
+type fieldGroup struct {
+	PixelID, Pixel, Partner, Title string
+	Fields                         []waitingField
+}
+
+// fieldSwitch says of a pixel what becomes of new fields.
+type fieldSwitch struct {
+	PixelID, Name     string
+	Hold              bool
+	Approved, Refused int
+}
+
+// refusedField is one that a partner is not told.
+type refusedField struct{ PixelID, Pixel, Partner, Title, Words, Path string }
 
 type fieldPartner struct {
 	Name, Title string
@@ -144,6 +163,57 @@ func (a *Admin) fieldsPage(c *echo.Context) error {
 	slices.SortFunc(d.Rows, func(x, y fieldRow) int {
 		return cmp.Or(cmp.Compare(fieldRank(x.Words), fieldRank(y.Words)), strings.Compare(x.Words, y.Words))
 	})
+	if err := a.fieldsHeld(ctx, &d); err != nil {
+		return err
+	}
 	d.File = base + "/fields?" + url.Values{"pixel_id": {d.Pixel}}.Encode()
 	return a.show(c, http.StatusOK, "fields", view{Title: "Fields by partner", Nav: "receipts", Data: d})
+}
+
+// fieldsHeld adds what waits, what was refused and the pixels' switches.
+func (a *Admin) fieldsHeld(ctx context.Context, d *fieldsData) error {
+	held, err := a.waitingFields(ctx)
+	if err != nil {
+		return err
+	}
+	names := map[string]string{}
+	for _, p := range d.Pixels {
+		names[p.ID] = cmp.Or(p.Name, p.ID)
+		if d.Pixel != "" && d.Pixel != p.ID {
+			continue
+		}
+		s := fieldSwitch{PixelID: p.ID, Name: names[p.ID], Hold: p.Fields.Hold}
+		for _, list := range p.Fields.Approved {
+			s.Approved += len(list)
+		}
+		for _, partner := range a.partners.order {
+			for _, path := range p.Fields.Refused[partner] {
+				s.Refused++
+				d.Refused = append(d.Refused, refusedField{p.ID, names[p.ID], partner, a.partners.title(partner), fieldWords(path), path})
+			}
+		}
+		d.Switches = append(d.Switches, s)
+	}
+	for _, f := range held {
+		if d.Pixel != "" && d.Pixel != f.PixelID {
+			continue
+		}
+		n := len(d.Waiting)
+		if n == 0 || d.Waiting[n-1].PixelID != f.PixelID || d.Waiting[n-1].Partner != f.Partner {
+			d.Waiting = append(d.Waiting, fieldGroup{PixelID: f.PixelID, Pixel: names[f.PixelID], Partner: f.Partner, Title: a.partners.title(f.Partner)})
+			n++
+		}
+		d.Waiting[n-1].Fields = append(d.Waiting[n-1].Fields, f)
+	}
+	return nil
+}
+
+// Open are the fields that nobody is asked about yet.
+func (g fieldGroup) Open() (n int) {
+	for _, f := range g.Fields {
+		if !f.Proposed {
+			n++
+		}
+	}
+	return n
 }

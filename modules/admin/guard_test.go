@@ -87,7 +87,12 @@ viewer   GET    /identities
 viewer   POST   /identities
 admin    POST   /identities/decide
 viewer   GET    /privacy/fields
+admin    POST   /privacy/fields/decide
+admin    POST   /privacy/fields/hold
 viewer   GET    /api/v1/fields
+viewer   GET    /api/v1/fields/waiting
+admin    POST   /api/v1/fields/decide
+admin    POST   /api/v1/fields/hold
 admin    GET    /privacy/receipts
 admin    GET    /privacy/receipts/export
 admin    GET    /privacy/erasures

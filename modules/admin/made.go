@@ -2,10 +2,12 @@ package admin
 
 import (
 	"context"
+	"net/url"
 	"strings"
 
 	"github.com/miq/pixel/modules/delivery"
 	"github.com/miq/pixel/modules/event"
+	"github.com/miq/pixel/modules/fields"
 	"github.com/miq/pixel/modules/partner"
 	"github.com/miq/pixel/modules/routes"
 	"github.com/miq/pixel/modules/settings"
@@ -99,6 +101,8 @@ func remedy(s event.Sync) (link, do string) {
 		return pixel + "#routes", "Switch the route on"
 	case routes.CodeCondition, routes.CodeSampled, routes.CodeExpression:
 		return pixel + "#routes", "See the route's rules"
+	case fields.CodeRefused:
+		return "/privacy/fields?pixel_id=" + url.QueryEscape(s.PixelID), "See what was refused"
 	case "hold_full":
 		return at, "End the hold"
 	case "pixel_removed":

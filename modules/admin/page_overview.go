@@ -320,6 +320,13 @@ func (a *Admin) needs(ctx context.Context, d *overviewData, queues []queueView, 
 			add("warn", "Deliveries to "+v.Title+" are behind: the oldest has waited for "+age(v.Queue.Oldest)+".", link, "See its answers")
 		}
 	}
+	held, err := a.waitingFields(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range a.fieldNeeds(held) {
+		add("warn", n, "/privacy/fields", "Decide")
+	}
 	for _, q := range queues {
 		if q.Kind != "dead" || q.Depth == 0 || q.Short == "" {
 			continue

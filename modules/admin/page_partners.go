@@ -113,6 +113,13 @@ func (a *Admin) partnerSettingsForm(c *echo.Context) error {
 		return err
 	}
 	body, fields, err := form.read(posted, "settings")
+	if posted.Get("check") != "" { // while it is filled in
+		bad, ok := fieldErrors(err, "")
+		if err != nil && !ok {
+			return err
+		}
+		return a.partnerShow(c, http.StatusOK, partnerData{Fields: fields, Errors: bad})
+	}
 	if err == nil {
 		// The form shows everything there is, so it replaces everything.
 		var all jsontext.Value

@@ -401,7 +401,7 @@ func (a *Admin) deletePixelForm(c *echo.Context) error {
 		return a.pixelView(c, http.StatusUnprocessableEntity, formOf(p, map[string]string{"confirm": "must be exactly " + p.ID}))
 	}
 	if err := a.removePixel(c.Request().Context(), me(c), p.ID); err != nil {
-		return err
+		return a.pendingForm(c, err)
 	}
 	return a.done(c, "/pixels", "The pixel is deleted. Tags that still name it are answered 404.")
 }

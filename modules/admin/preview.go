@@ -12,6 +12,7 @@ import (
 	"github.com/miq/pixel/modules/deadletters"
 	"github.com/miq/pixel/modules/delivery"
 	"github.com/miq/pixel/modules/event"
+	"github.com/miq/pixel/modules/fields"
 	"github.com/miq/pixel/modules/partner"
 	"github.com/miq/pixel/modules/queue"
 	"github.com/miq/pixel/modules/routes"
@@ -166,9 +167,19 @@ func (l lookout) into(ctx context.Context, letter queue.DeadLetter, edit func([]
 		return routes.CodeConsent, routes.ConsentMessage(why), id, nil
 	}
 	d.Event.Consent.TCF = l.o.Decider.TCF(d.Event.Consent)
-	if x := l.senders[l.spec.Name].Rehearse(ctx, l.account, d); x.Method == "" && len(x.Receipt.Results) > 0 {
+	x := l.senders[l.spec.Name].Rehearse(ctx, l.account, d)
+	if x.Method == "" && len(x.Receipt.Results) > 0 {
 		res := x.Receipt.Results[0]
 		return cmp.Or(res.Code, "refused"), cmp.Or(res.Message, "the adapter refuses it"), id, nil
+	}
+	if !pixel.Fields.Open(l.spec.Name) {
+		refused, undecided := pixel.Fields.Sift(l.spec.Name, fields.Paths(fields.Request{URL: x.URL, Type: x.RequestHeader.Get("Content-Type"), Body: x.RequestBody, At: x.At}))
+		switch {
+		case len(refused) > 0:
+			return fields.CodeRefused, fields.RefusedMessage(l.spec.Title, refused), id, nil
+		case len(undecided) > 0:
+			return "field_hold", "it would wait for approval of what " + l.spec.Title + " was never told: " + strings.Join(undecided, ", "), id, nil
+		}
 	}
 	return "", "", id, nil
 }

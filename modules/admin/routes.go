@@ -107,6 +107,8 @@ func (a *Admin) pages() []route {
 		{post, "/identities/decide", Administrator, a.decideIdentityForm},
 
 		{get, "/privacy/fields", Viewer, a.fieldsPage},
+		{post, "/privacy/fields/decide", Administrator, a.decideFieldsForm},
+		{post, "/privacy/fields/hold", Administrator, a.holdFieldsForm},
 		{get, "/privacy/receipts", Administrator, a.receiptsPage},
 		{get, "/privacy/receipts/export", Administrator, a.exportReceipts},
 		{get, "/privacy/erasures", Administrator, a.erasuresPage},
@@ -204,6 +206,9 @@ func (a *Admin) api() []route {
 		{get, base + "/quarantine", Viewer, a.listQuarantine},
 
 		{get, base + "/fields", Viewer, a.fieldsReport},
+		{get, base + "/fields/waiting", Viewer, a.listWaitingFields},
+		{post, base + "/fields/decide", Administrator, a.postDecision},
+		{post, base + "/fields/hold", Administrator, a.postHold},
 		{get, base + "/consent/receipts", Administrator, a.listReceipts},
 		{get, base + "/erasures", Administrator, a.listErasures},
 		{post, base + "/erasures", Administrator, a.createErasure},

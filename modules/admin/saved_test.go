@@ -53,10 +53,10 @@ func TestWhatASiteWouldGain(t *testing.T) {
 	keys := []partner.Key{{Name: "email", Title: "E-mail", Weight: partner.Sure}, {Name: "phone", Title: "Phone", Weight: partner.Sure}, {Name: "ip", Weight: partner.Guess}}
 	got := whatIfs(analytics.Readiness{
 		Events: 100, Grades: map[event.Grade]int{event.HighMatch: 10, event.MediumMatch: 30, event.LowMatch: 40, event.NoMatch: 20},
-		Missing: map[string]int{"email": 50, "phone": 90, "ip": 70},
+		Missing: map[string]int{"email": 50, "phone": 90, "ip": 70}, Weak: map[string]int{"email": 25, "phone": 60, "ip": 20},
 	}, keys)
-	// A phone number may lack where an e-mail address is there: only the 60 that match badly can gain.
-	if len(got) != 2 || got[0].Title != "Phone" || got[0].Gain != 60 || got[0].After != 1 || got[1].Gain != 50 || got[1].After != 0.9 {
+	// Where an e-mail address is there, a phone number gains nothing.
+	if len(got) != 2 || got[0].Title != "Phone" || got[0].Lacks != 90 || got[0].Gain != 60 || got[0].After != 1 || got[1].Gain != 25 || got[1].After != 0.65 {
 		t.Errorf("%+v", got)
 	}
 	if none := whatIfs(analytics.Readiness{Events: 5, Grades: map[event.Grade]int{event.HighMatch: 5}, Missing: map[string]int{"phone": 5}}, keys); len(none) != 0 {

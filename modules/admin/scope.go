@@ -16,7 +16,7 @@ import (
 var scopeAreas = map[string]string{
 	"pixels": "pixels", "partners": "partners", "events": "events", "syncs": "events",
 	"queues": "queues", "dlq": "queues", "processes": "queues", "backfills": "backfills", "rehearsals": "backfills",
-	"reports": "reports", "fields": "reports", "identities": "identities", "quarantine": "identities",
+	"reports": "reports", "fields": "fields", "identities": "identities", "quarantine": "identities",
 	"consent": "receipts", "erasures": "erasures", "audit": "audit", "approvals": "approvals", "users": "users", "tokens": "tokens",
 }
 

@@ -22,6 +22,7 @@ import (
 	"github.com/miq/pixel/modules/partner/dv360"
 	"github.com/miq/pixel/modules/partner/yahoo"
 	"github.com/miq/pixel/modules/queue"
+	"github.com/miq/pixel/modules/settings"
 )
 
 var (
@@ -118,6 +119,11 @@ func seedProof(t *testing.T, b *bench, now time.Time) {
 	}
 	seedCredits(t, b, now)
 	sentFields(t, b, "px_shop")
+	ada := principal{Kind: "user", ID: "usr_1", Name: "ada@example.com", Role: Administrator}
+	must(t, b.decideFields(ctx, ada, holding("px_shop", true)))
+	must(t, b.decideFields(ctx, ada, fieldDecision{PixelID: "px_shop", Partner: "ttd", Decision: settings.Refuse, Paths: []string{"data[].client_ip"}}))
+	parked(t, b, "px_shop", "amazon", 3, "events[].matchKeys[POSTAL].values[]", "events[].customData[loyalty-tier]")
+	parked(t, b, "px_shop", "yahoo", 1, "[].eventData.price")
 	for i := range 8 { // a household, a till that many use, and its customers' addresses
 		for j := range 1 + i%3 {
 			must(t, b.o.People.Resolve(ctx, &identity.Seen{Event: &event.Event{

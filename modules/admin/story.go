@@ -115,6 +115,9 @@ func (a *Admin) story(ctx context.Context, pixelID, id string) (story, error) {
 		return story{}, err
 	}
 	s.Deliveries = a.deliveries(e, found.Syncs, lanes)
+	if err := a.fieldsAwaited(ctx, e, s.Deliveries); err != nil {
+		return story{}, err
+	}
 	for i, d := range s.Deliveries {
 		for _, m := range matches {
 			if m.Partner == d.Partner {
@@ -395,6 +398,29 @@ func (a *Admin) sentence(s event.Sync) string {
 		return sentence("It will be tried again: " + cmp.Or(s.Message, s.Code, "no reason was given"))
 	}
 	return s.Message
+}
+
+// fieldsAwaited says of deliveries that wait for a decision upon their fields that they do.
+func (a *Admin) fieldsAwaited(ctx context.Context, e event.Event, list []outcome) error {
+	for i, d := range list {
+		if d.Outcome != waiting && d.Outcome != event.Retry {
+			continue
+		}
+		paths, err := a.waitsFor(ctx, e.PixelID, d.Partner, e.ID)
+		if err != nil {
+			return err
+		}
+		if len(paths) == 0 {
+			continue
+		}
+		words := make([]string, len(paths))
+		for n, p := range paths {
+			words[n] = fieldWords(p)
+		}
+		list[i].Sentence = sentence("Waiting for an admin to approve what " + d.Title + " was never told before: " + strings.Join(words, "; "))
+		list[i].Link, list[i].Do = "/privacy/fields", "See what waits"
+	}
+	return nil
 }
 
 // why says what a delivery waits for.

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -19,8 +20,18 @@ import (
 type former struct {
 	Pixel   *settings.Pixel `json:"pixel,omitempty"`
 	Partner *partnerFormer  `json:"partner,omitempty"`
+	User    *userFormer     `json:"user,omitempty"`
+	Token   *token          `json:"token,omitempty"` // that was revoked
 	// Revision is what the change made; 0: it deleted. Undo refuses any later one.
 	Revision int64 `json:"revision"`
+}
+
+// userFormer is what somebody might do before, and by which change that ended: a later
+// one of their role, or of their password, is not written over.
+type userFormer struct {
+	Role        Role     `json:"role"`
+	Advertisers []string `json:"advertisers,omitempty"`
+	After       int      `json:"after"` // the user's generation
 }
 
 // partnerFormer is a partner without secrets: those are not brought back.
@@ -98,10 +109,16 @@ func (a *Admin) undo(ctx context.Context, who principal, id string) error {
 			return changedSince("the pixel " + p.ID)
 		case !there:
 			_, err = a.addPixel(ctx, who, p)
+		case a.secondPerson(now) && len(fieldChanges(now.Fields, p.Fields)) > 0:
+			return httpserver.NewProblem(http.StatusConflict, "approval_needed", "a second person approves what partners may be told: decide upon the fields anew, under Privacy")
 		default:
 			p.Revision = now.Revision
 			_, err = a.changePixel(ctx, who, "pixel.undo", p)
 		}
+	case f.User != nil:
+		err = a.undoRole(ctx, who, id, *f.User)
+	case f.Token != nil:
+		err = a.undoRevoke(ctx, who, *f.Token)
 	case f.Partner != nil:
 		e, _, _, err := a.audit.log.get(ctx, id)
 		if err != nil {
@@ -123,6 +140,41 @@ func (a *Admin) undo(ctx context.Context, who principal, id string) error {
 		return err
 	}
 	return a.o.State.Delete(context.WithoutCancel(ctx), formerKey(id))
+}
+
+// undoRole gives somebody back the role that they had.
+func (a *Admin) undoRole(ctx context.Context, who principal, entry string, f userFormer) error {
+	e, _, _, err := a.audit.log.get(ctx, entry)
+	if err != nil {
+		return err
+	}
+	now, _, ok, err := a.people.users.get(ctx, e.Target)
+	switch {
+	case err != nil:
+		return err
+	case !ok:
+		return errNoUser
+	case now.Generation != f.After:
+		return changedSince("this person's role or password")
+	}
+	_, err = a.changeUser(ctx, who, e.Target, userChange{Role: &f.Role, Advertisers: &f.Advertisers})
+	return err
+}
+
+// undoRevoke has a token work again. What it may is no more than whoever takes the
+// revocation back could give out.
+func (a *Admin) undoRevoke(ctx context.Context, who principal, t token) error {
+	if err := a.grant(who, t); err != nil {
+		return err
+	}
+	err := a.people.tokens.put(ctx, t.ID, 0, t)
+	if errors.Is(err, state.ErrConflict) {
+		return changedSince("the token " + t.Name)
+	}
+	if err != nil {
+		return err
+	}
+	return a.audit.note(ctx, who, "token.undo", t.ID, t.Name)
 }
 
 func (a *Admin) undoChange(c *echo.Context) error {

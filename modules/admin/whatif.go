@@ -9,15 +9,15 @@ import (
 	"github.com/miq/pixel/modules/partner"
 )
 
-// whatIf is what a site would gain if its events carried a key that they lack. Only sums
-// are stored, not which keys lack together: so it is the most that it could be.
+// whatIf is what a site would have gained if its events had carried a key that they lack.
 type whatIf struct {
 	Title string
 	Lacks int
-	// Gain is how many more events the partner could match at most, and Share of all.
+	// Gain is how many more events the partner could have matched: those that lack the
+	// key and have no other sure one. Share is that of all.
 	Gain  int
 	Share float64
-	// After is the share that could be matched then.
+	// After is the share that could have been matched then.
 	After float64
 }
 
@@ -26,7 +26,7 @@ func whatIfs(r analytics.Readiness, keys []partner.Key) []whatIf {
 	weak := r.Grades[event.NoMatch] + r.Grades[event.LowMatch]
 	var out []whatIf
 	for _, k := range keys {
-		gain := min(r.Missing[k.Name], weak)
+		gain := r.Weak[k.Name]
 		if k.Weight != partner.Sure || gain == 0 {
 			continue
 		}

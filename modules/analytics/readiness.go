@@ -29,6 +29,8 @@ type Readiness struct {
 	Grades  map[event.Grade]int `json:"grades"`  // every grade is there
 	Keys    map[string]int      `json:"keys"`    // events that carry it
 	Missing map[string]int      `json:"missing"` // events that lack what a site could usually give
+	// Weak are those of Missing that are matched by a guess or not at all.
+	Weak map[string]int `json:"weak"`
 }
 
 // ReadinessCount adds matches up, for backends and for whoever checks them. The
@@ -42,7 +44,7 @@ func (c *ReadinessCount) Add(m event.Match, n int) {
 	}
 	r := c.by[m.Partner]
 	if r == nil {
-		r = &Readiness{Partner: m.Partner, Grades: map[event.Grade]int{}, Keys: map[string]int{}, Missing: map[string]int{}}
+		r = &Readiness{Partner: m.Partner, Grades: map[event.Grade]int{}, Keys: map[string]int{}, Missing: map[string]int{}, Weak: map[string]int{}}
 		for _, g := range event.Grades {
 			r.Grades[g] = 0
 		}
@@ -55,6 +57,9 @@ func (c *ReadinessCount) Add(m event.Match, n int) {
 	}
 	for _, k := range m.Missing {
 		r.Missing[k] += n
+		if m.Grade == event.NoMatch || m.Grade == event.LowMatch {
+			r.Weak[k] += n
+		}
 	}
 }
 

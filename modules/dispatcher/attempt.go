@@ -34,7 +34,7 @@ type attempt struct {
 
 	untried []*job            // go back as they came
 	later   []*job            // another message of the same event is under way
-	parked  []*job            // wait by a route that is on hold
+	parked  []*job            // wait by a route that is on hold, or for a decision upon a field
 	told    map[string][]*job // by the request whose outcome is to be asked for
 	settled []*job            // have a result
 	last    delivery.Exchange // for the log

@@ -23,11 +23,13 @@ type job struct {
 	result partner.Result
 	// exchange is the last request that it was in, nil if it was in none.
 	exchange *delivery.Exchange
-	alone    bool   // the exchange was about this event and no other
-	asked    bool   // the exchange asked what became of an earlier one
-	marked   bool   // its record says that it is being sent
-	lost     bool   // its last request was another process's, which died in it
-	built    string // the body that would be sent; only in a dry run
+	alone    bool     // the exchange was about this event and no other
+	asked    bool     // the exchange asked what became of an earlier one
+	marked   bool     // its record says that it is being sent
+	lost     bool     // its last request was another process's, which died in it
+	built    string   // the body that would be sent; only in a dry run
+	waits    []string // the fields that it is parked for
+	cleared  cleared
 }
 
 // decide settles a job without a request.

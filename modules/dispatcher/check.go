@@ -82,7 +82,8 @@ func (a *attempt) switched(j *job) bool {
 
 // permit asks consent again, just before an attempt: by the event's own signals
 // and by what the visitor decided since. The narrowest of these and of what was
-// allowed when the event was routed counts. What is in a dry run ends here.
+// allowed when the event was routed counts. What is in a dry run ends here, and what
+// has a field that may not go, or waits for somebody to say so.
 func (a *attempt) permit(ctx context.Context, jobs []*job, now time.Time) ([]*job, error) {
 	if len(jobs) == 0 {
 		return nil, nil
@@ -116,7 +117,9 @@ func (a *attempt) permit(ctx context.Context, jobs []*job, now time.Time) ([]*jo
 		}
 		// Partners read a TC string from its own field alone.
 		j.delivery.Event.Consent.TCF = a.lane.decider.TCF(j.delivery.Event.Consent)
-		left = append(left, j)
+		if !a.fielded(ctx, pixel, j) {
+			left = append(left, j)
+		}
 	}
 	return left, nil
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -17,16 +18,20 @@ import (
 	"github.com/miq/pixel/modules/settings"
 )
 
-// What waits by a route that is on hold lies in a queue of its own, so that it
-// delays no other route's, and goes back to the partner's queue when the route is
-// released. What waits for a partner on hold stays where it is. Both are bounded:
-// beyond dispatcher.hold_max the oldest is given up, with a line in the sync log.
+// What waits by a route that is on hold, or for a decision upon a field that was never
+// sent before, lies in a queue of its own, so that it delays nothing else, and goes back
+// to the partner's queue when it is released. What waits for a partner on hold stays
+// where it is. Both are bounded: beyond dispatcher.hold_max the oldest is given up, with
+// a line in the sync log.
 
 const (
 	// measure is how often the depth of what is on hold is read.
 	measure = 5 * time.Second
 	// sweepBatch is how many messages are moved at once.
 	sweepBatch = 500
+	// lookAgain is how often what waits is looked through though nothing was heard of a
+	// release: whoever should have done it may have ended.
+	lookAgain = 10 * time.Minute
 )
 
 // hold is what a lane knows of what waits.
@@ -34,6 +39,9 @@ type hold struct {
 	mu       sync.Mutex
 	measured time.Time
 	depths   map[string]int
+
+	// late is set where something may lie there that is released already.
+	late atomic.Bool
 }
 
 // depth is how many messages are in a queue, as it was a moment ago.
@@ -79,7 +87,7 @@ func (a *attempt) park(v *verdict, now time.Time) {
 		room = min(room, max(l.config.HoldMax-l.depth(now, name), 0))
 	}
 	for _, j := range a.parked[room:] {
-		j.decide(event.NotSent, "hold_full", fmt.Sprintf("not sent: %d deliveries wait already by routes that are on hold", l.config.HoldMax))
+		j.decide(event.NotSent, "hold_full", fmt.Sprintf("not sent: %d deliveries wait already by routes that are on hold or for a decision upon their fields", l.config.HoldMax))
 		a.settled = append(a.settled, j)
 	}
 	v.park = a.parked[:room]
@@ -90,32 +98,50 @@ func (a *attempt) park(v *verdict, now time.Time) {
 	l.hold.mu.Unlock()
 }
 
-// watchHeld looks once a second whether a route was released, and brings back what
+// watchHeld looks once a second whether something was released, and brings back what
 // waited for it.
 func (l *lane) watchHeld() {
-	last := "at the start everything is looked at"
+	last, swept := "at the start everything is looked at", time.Time{}
 	for l.pulling.Err() == nil {
-		if now := l.heldRoutes(); now != last {
+		now := l.holds()
+		late := l.hold.late.Swap(false)
+		if now != last || late || time.Since(swept) > lookAgain && l.depth(time.Now(), queue.Held(l.name)) > 0 {
 			if err := l.sweep(); err != nil {
 				if l.pulling.Err() == nil {
-					l.log.Warn("what waits by routes on hold could not be looked through", "error", err)
+					l.log.Warn("what is on hold could not be looked through", "error", err)
 				}
+				l.hold.late.Store(true)
 			} else {
-				last = now
+				last, swept = now, time.Now()
 			}
 		}
 		l.sleep(time.Second)
 	}
 }
 
-// heldRoutes names the routes to this partner that are on hold.
-func (l *lane) heldRoutes() string {
+// released has what was parked just now looked through where it was released in the
+// meantime: the decision to park it was made before its batch's requests.
+func (l *lane) released(parked []queue.Item) {
+	for _, item := range parked {
+		if !l.stillHeld(item.Body) {
+			l.hold.late.Store(true)
+			return
+		}
+	}
+}
+
+// holds names what has deliveries to this partner wait: the routes that are on hold, and
+// the pixels whose fields are decided upon.
+func (l *lane) holds() string {
 	var held []string
 	for _, p := range l.settings.Pixels() {
 		for _, r := range p.Routes {
 			if r.Partner == l.name && r.Switch() == settings.Hold {
 				held = append(held, p.ID+" "+r.Event)
 			}
+		}
+		if !p.Fields.Open(l.name) {
+			held = append(held, fmt.Sprintf("%s fields %d", p.ID, p.Revision))
 		}
 	}
 	slices.Sort(held)
@@ -139,8 +165,13 @@ func (l *lane) sweep() error {
 	}
 	for left > 0 && l.pulling.Err() == nil {
 		messages, err := l.queue.Pull(l.pulling, name, sweepBatch)
-		if err != nil || len(messages) == 0 {
+		if err != nil {
 			return err
+		}
+		if len(messages) == 0 {
+			// Somebody holds the rest, who may have died.
+			l.hold.late.Store(true)
+			return nil
 		}
 		var items []queue.Item
 		moved := ends{}
@@ -174,6 +205,9 @@ func (l *lane) stillHeld(body []byte) bool {
 	p, ok := l.settings.Pixel(d.Event.PixelID)
 	if !ok {
 		return false
+	}
+	if waiting(p, l.name, &d) {
+		return true
 	}
 	route, known := routes.Find(p, l.name, d.Routed(), d.When)
 	return known && route.Switch() == settings.Hold

@@ -16,7 +16,7 @@ type verdict struct {
 	retry  map[time.Time][]string
 	buried map[string][]*job // by reason
 	copies []*job            // in whose place a copy goes, since the queue would not give them again
-	park   []*job            // go to where they wait for their route
+	park   []*job            // go to where they wait for their route or for a decision
 }
 
 func newVerdict() *verdict {
@@ -99,14 +99,21 @@ func (l *lane) apply(ctx context.Context, v *verdict, pulled time.Time) bool {
 		items = append(items, queue.Item{Queue: name, Body: j.message.Body, Account: j.message.Account})
 		moved.add(ledger.Moved, j.message)
 	}
+	var parked []queue.Item
 	for _, j := range v.park {
-		items = append(items, queue.Item{Queue: queue.Held(l.name), Body: j.message.Body, Account: j.message.Account})
+		item, err := l.heldItem(j)
+		if err != nil {
+			failed("park", err) // it comes back
+			continue
+		}
+		parked = append(parked, item)
 		moved.add(ledger.Moved, j.message)
 	}
-	if len(items) > 0 {
+	if items = append(items, parked...); len(items) > 0 {
 		if err := l.queue.Push(ctx, items...); err != nil {
 			failed("push", err)
 		} else {
+			l.released(parked)
 			for k, ids := range moved {
 				all[k] = append(all[k], ids...)
 			}

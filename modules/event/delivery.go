@@ -29,6 +29,9 @@ type Delivery struct {
 	When string `json:"when,omitempty"`
 	// OrderKey is set where the partner is to know a repeat by the order's id.
 	OrderKey bool `json:"order_key,omitempty"`
+	// Waits are the fields of its request that nobody had decided upon when it was put
+	// on hold.
+	Waits []string `json:"waits,omitempty"`
 }
 
 // Routed is the event's name as it was when it was routed.

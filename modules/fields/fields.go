@@ -3,7 +3,8 @@
 // when each was seen first and last, and in how many events.
 //
 // It promises that only paths are kept and never a value, but for the type by which a
-// partner tells the items of a list apart ("matchKeys[EMAIL].values[]"); that a name in a path that
+// partner tells the items of a list apart ("matchKeys[EMAIL].values[]") and the name of a
+// site's own attribute ("customData[plan]"); that a name in a path that
 // does not look like one is a star, since it may be data; and that what is kept of a
 // pixel and a partner is bounded. First and last are exact. Counts may be a little off
 // after a crash: up to a minute's are lost with the process that had them, or counted

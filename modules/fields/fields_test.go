@@ -83,6 +83,8 @@ func TestWhatARequestBecomes(t *testing.T) {
 		{"a name that may be data is a star", Request{Body: []byte(`{"custom":{"shirt-size":"M","ada@example.com":1,"bob@example.com":2,"` + strings.Repeat("n", 65) + `":3,"":4}}`), Pixels: []string{"px_a"}}, "px_a custom.*=1\npx_a custom.shirt-size=1"},
 		{"items of a list are told apart by their type, where that is a word", Request{Body: []byte(`{"keys":[{"type":"EMAIL","values":["x"]},{"type":"ada@example.com","v":1},{"type":"Ada","v":1},{"type":7,"v":1}]}`), Pixels: []string{"px_a"}},
 			"px_a keys[EMAIL].type=1\npx_a keys[EMAIL].values[]=1\npx_a keys[].type=1\npx_a keys[].v=1"},
+		{"a site's own attributes are a field each", Request{Body: []byte(`{"own":[{"name":"plan","value":"gold","dataType":"STRING"},{"name":"ada@example.com","value":1}],"items":[{"name":"Socks","qty":1}]}`), Pixels: []string{"px_a"}},
+			"px_a items[].name=1\npx_a items[].qty=1\npx_a own[*]=1\npx_a own[plan]=1"},
 		{"a form and a query", Request{URL: "https://acme.example/e?key=s&ada@example.com=1", Type: "application/x-www-form-urlencoded; charset=utf-8", Body: []byte("click=1&click=2&na+me=x"), Pixels: []string{"px_a"}}, "px_a *=1\npx_a ?*=1\npx_a ?key=1\npx_a click=1"},
 		{"what cannot be read is there all the same", Request{Type: "text/plain", Body: []byte("203.0.113.9"), Pixels: []string{"px_a"}}, "px_a body=1"},
 		{"a request without a body", Request{URL: "https://acme.example/e?id=1", Pixels: []string{"px_b"}}, "px_b ?id=1"},

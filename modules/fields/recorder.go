@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/miq/pixel/modules/state"
 )
@@ -84,45 +83,12 @@ func (r *Recorder) Sent(partner string, q Request) {
 			r.log.Error("the fields of a request could not be noted", "partner", partner)
 		}
 	}()
-	events := map[string]int{}
-	var pixels []string
-	for _, p := range q.Pixels {
-		if events[p]++; events[p] == 1 {
-			pixels = append(pixels, p)
-		}
-	}
-	names, isForm := q.names()
-	var each []part
-	var shared []part
-	opaque := false
-	switch kind := jsontext.Value(q.Body).Kind(); {
-	case isForm || len(q.Body) == 0:
-	case kind == '{', kind == '[':
-		each, shared = split(q.Body, len(q.Pixels))
-	default:
-		opaque = true
-	}
-	for _, pixel := range pixels {
+	read(q, func(pixel string, note func(*tally)) {
 		t := r.tally(key(partner, pixel))
 		t.mu.Lock()
-		t.begin(q.At.UTC().Truncate(time.Millisecond))
-		for _, n := range names {
-			t.sent(t.below(&t.root, n, "."), events[pixel])
-		}
-		if opaque {
-			t.sent(t.below(&t.root, "body", "."), events[pixel])
-		}
-		for _, p := range shared {
-			t.part(p, events[pixel])
-		}
-		for i, p := range each {
-			if q.Pixels[i] == pixel {
-				t.begin(t.at)
-				t.part(p, 1)
-			}
-		}
-		t.mu.Unlock()
-	}
+		defer t.mu.Unlock()
+		note(t)
+	})
 }
 
 func (r *Recorder) tally(key string) *tally {

@@ -151,6 +151,10 @@ func (t *tally) walk(d *jsontext.Decoder, n *node, events, depth int) {
 			if err != nil {
 				return
 			}
+			if name := attribute(v); name != "" && n != nil {
+				t.sent(t.below(n, "["+name+"]", ""), events)
+				continue
+			}
 			t.walk(decoder(v), t.below(n, "["+typeOf(v)+"]", ""), events, depth+1)
 		}
 		_, _ = d.ReadToken()
@@ -183,6 +187,20 @@ func (t *tally) empty(now time.Time) []Field {
 	}
 	t.dirty, t.fresh, t.emptied = false, false, now
 	return out
+}
+
+// attribute is the name of an item that is one of the site's own attributes, as an
+// adapter writes it: its name, then its value. It is a field of its own. "" otherwise.
+func attribute(item jsontext.Value) string {
+	rest, ok := bytes.CutPrefix(item, []byte(`{"name":"`))
+	if !ok {
+		return ""
+	}
+	name, rest, _ := bytes.Cut(rest, []byte{'"'})
+	if !bytes.HasPrefix(rest, []byte(`,"value":`)) {
+		return ""
+	}
+	return named(string(name))
 }
 
 // typeOf is what an item of a list says of its type, where that comes first, as adapters

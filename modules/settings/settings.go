@@ -54,8 +54,10 @@ type Pixel struct {
 	Country string `json:"country,omitempty"`
 
 	// ConsentApproval has a change of ConsentMode, Consent and of itself wait for a
-	// second person.
+	// second person, and what lets a partner be sent more fields.
 	ConsentApproval bool `json:"consent_approval,omitzero"`
+	// Fields says which fields partners may be sent.
+	Fields Fields `json:"fields,omitzero"`
 
 	Routes []Route `json:"routes"`
 

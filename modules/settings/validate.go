@@ -83,6 +83,7 @@ func (p Pixel) Validate() error {
 	p.Schemas.validate(&v)
 	p.Retention.validate(&v)
 	p.Attribution.validate(&v)
+	p.Fields.validate(&v)
 	switch event.State(p.Consent.Default) {
 	case "", event.None, event.Partial, event.Full:
 	default:

@@ -183,13 +183,15 @@
     const lines = "lines" in figure.dataset;
     if (lines) shown.splice(2, 1);
     const colors = ["c1", "c2", "c3", "c4", "c6", "c7"];
+    // Told apart without colour too; app.css has the same for the key.
+    const dashes = [[], [9, 4], [2, 3], [10, 3, 2, 3], [5, 2], [14, 4, 2, 4, 2, 4]];
     const build = () => new uPlot({
       width: box.clientWidth, height: box.clientHeight, padding: [8, 8, 0, 0],
       cursor: { y: false, points: { size: 7 } }, legend: { show: false },
       scales: { y: { range: (u, lo, hi) => [0, Math.max(4, hi * 1.1)] } },
       axes: [{ ...axis, grid: { show: false }, space: 80, size: 30, values: (u, v) => v.map((t) => tick.format(new Date(t * 1000))) },
         { ...axis, size: 44, space: 48, values: (u, v) => v.map((n) => Number.isInteger(n) ? n.toLocaleString("en") : "") }],
-      series: lines ? [{}, ...names.map((_, i) => ({ stroke: color(colors[i % colors.length]), width: 2, points: { show: false }, ...(names.length === 1 ? { fill: color("c1-soft") } : {}) }))]
+      series: lines ? [{}, ...names.map((_, i) => ({ stroke: color(colors[i % colors.length]), width: 2, dash: dashes[i % dashes.length], points: { show: false }, ...(names.length === 1 ? { fill: color("c1-soft") } : {}) }))]
         : [{}, { stroke: color("c1"), fill: color("c1-soft"), width: 2, points: { show: false } },
         { stroke: color("c1"), width: 2, dash: [2, 4], points: { show: false } },
         { stroke: color("c5"), width: 1.3, dash: [5, 4], points: { show: false } }].slice(0, shown.length),
