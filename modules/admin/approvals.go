@@ -110,6 +110,17 @@ func (a *Admin) proposeFields(ctx context.Context, who principal, p settings.Pix
 // proposeDeletion keeps the deletion of a pixel for a second person: made again under
 // its id, it would have other rules without anybody's approval.
 func (a *Admin) proposeDeletion(ctx context.Context, who principal, p settings.Pixel) error {
+	all, err := a.proposals.all(ctx)
+	if err != nil {
+		return err
+	}
+	for id, k := range all {
+		if k.value.Proposal.PixelID == p.ID && k.value.Delete {
+			if err := a.proposals.remove(ctx, id); err != nil {
+				return err
+			}
+		}
+	}
 	return a.keepProposal(ctx, who, p.ID, []change{{"the pixel", cmp.Or(p.Name, p.ID), "deleted"}}, keptProposal{Delete: true})
 }
 

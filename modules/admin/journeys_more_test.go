@@ -33,7 +33,7 @@ func TestAViewerReadsTheOverviewAndTheReports(t *testing.T) {
 		{"/reports?group_by=device", `document.querySelector("[data-lines] .u-wrap canvas") && document.querySelectorAll(".key svg").length > 1`},
 		{"/reports/funnel", `document.body.textContent.includes("add_to_cart")`},
 		{"/attribution", `document.querySelectorAll(".model-bar progress").length > 3`},
-		{"/match-readiness", `document.body.textContent.includes("More matched")`},
+		{"/match-readiness", `document.body.textContent.includes("What if?") && document.body.textContent.includes("More matched")`},
 		{"/reports/loss", `document.querySelector("main table")`},
 		{"/reports/consent", `document.querySelector("main table")`},
 		{"/reports/reconciliation", `document.querySelector("main table")`},

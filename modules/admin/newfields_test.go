@@ -91,7 +91,7 @@ func TestAFieldThatWasNeverSentIsDecidedOn(t *testing.T) {
 		t.Fatalf("%d %s", got.status, got.body)
 	}
 	body := w.get("/privacy/fields").body
-	contains(t, body, "Refused", newPath, "Have them wait", "1")
+	contains(t, body, "Refused", newPath, "Let them go")
 	if strings.Contains(body, "was never told") || len(waitingNow(b)) != 0 {
 		t.Error("something waits still")
 	}

@@ -117,6 +117,10 @@ func seedProof(t *testing.T, b *bench, now time.Time) {
 		must(t, b.store.WriteMatches(ctx, event.Match{EventID: "0193f2bb-story-purchase", PixelID: "px_shop", Partner: p, Name: "purchase", ReceivedAt: now,
 			Grade: event.MediumMatch, Keys: []string{"email"}, Missing: []string{"phone", "ip"}}))
 	}
+	for i := range 6 {
+		must(t, b.store.WriteMatches(ctx, event.Match{EventID: fmt.Sprint("0193f2aa-weak-", i), PixelID: "px_shop", Partner: "ttd", Name: "purchase", ReceivedAt: now,
+			Grade: []event.Grade{event.NoMatch, event.LowMatch}[i%2], Keys: []string{}, Missing: []string{"email", "tdid"}}))
+	}
 	seedCredits(t, b, now)
 	sentFields(t, b, "px_shop")
 	ada := principal{Kind: "user", ID: "usr_1", Name: "ada@example.com", Role: Administrator}

@@ -406,7 +406,17 @@ func (c *caller) approvals() {
 	c.ask(http.MethodPatch, pixel, `{"consent_approval":true}`, 200)
 	c.ask(http.MethodPost, undo(), nil, 202)
 	c.post("/approvals/"+field(listed(c.get("/approvals"))[0], "id")+"/reject", nil, 200)
+	decide := func(what string, want int) {
+		c.post("/fields/decide", map[string]any{"pixel_id": "px_1", "partner": "ttd", "decision": what, "paths": []string{"data[].never"}}, want)
+	}
+	c.post("/fields/hold", map[string]any{"pixel_id": "px_1", "hold": true}, 204)
+	c.post("/fields/hold", map[string]any{"pixel_id": "px_1", "hold": false}, 202)
+	decide("refuse", 204)
+	decide("approve", 202)
+	c.get("/fields/waiting")
+	c.ask(http.MethodDelete, pixel, nil, 202)
 	asked := c.ask(http.MethodPatch, pixel, `{"consent_approval":false}`, 202)
 	c.post("/approvals/"+field(asked, "id")+"/approve", nil, 403)
 	person.post("/approvals/"+field(asked, "id")+"/approve", nil, 200)
+	c.post("/fields/hold", map[string]any{"pixel_id": "px_1", "hold": false}, 204)
 }
