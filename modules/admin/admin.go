@@ -50,6 +50,7 @@ type Options struct {
 	Events    analytics.Reader
 	Receipts  analytics.ReceiptReader
 	Credits   analytics.CreditReader
+	History   analytics.AuditHistory
 	People    *identity.Graph
 	Book      *consent.Book
 	Erasures  *erasure.Book
@@ -120,7 +121,7 @@ func New(o Options) (*Admin, error) {
 		links:     links{o.State, o.Now},
 		limit:     limiter{o.State},
 		hasher:    newHasher(),
-		audit:     newAudit(o.State, o.Now, o.Log),
+		audit:     newAudit(o.State, o.History, o.Now, o.Log),
 		sessions:  newSessions(o.State, o.Config.PublicURL),
 		sso:       newSSO(o.Config.OIDC, o.Now),
 		signins:   newCollection[signedIn](o.State, "signins"),
@@ -134,7 +135,6 @@ func New(o Options) (*Admin, error) {
 			Name: "pixel_admin_live_watchers", Help: "Open streams of live events.",
 		}),
 	}
-	a.backfills = backfill.NewJobs(o.State, func(name string) bool { return a.partners.adapters[name] != nil }, o.Now)
 	a.senders = map[string]*delivery.Sender{}
 	for name, adapter := range a.partners.adapters {
 		a.senders[name] = delivery.New(adapter, delivery.NewClient(1), o.Vault, o.Now)
@@ -149,6 +149,7 @@ func New(o Options) (*Admin, error) {
 	if a.expressions, err = routes.NewExpressions(); err != nil {
 		return nil, err
 	}
+	a.backfills = backfill.NewJobs(o.State, func(name string) bool { return a.partners.adapters[name] != nil }, a.expressions, o.Now)
 	if a.views, err = newViews(o.Now); err != nil {
 		return nil, err
 	}
@@ -188,6 +189,7 @@ func (a *Admin) Start(ctx context.Context) error {
 		return err
 	}
 	a.watchRisk()
+	a.audit.watch()
 	a.o.Log.Info("console is listening", "addr", a.Addr())
 	if a.o.Config.Token != "" {
 		return nil
@@ -207,6 +209,7 @@ func (a *Admin) Start(ctx context.Context) error {
 // Stop takes no more requests and waits for those that run.
 func (a *Admin) Stop(ctx context.Context) error {
 	a.riskMetrics.end()
+	a.audit.history.end()
 	for _, s := range a.senders {
 		defer s.Close()
 	}

@@ -70,12 +70,12 @@ func open(t *testing.T, change ...func(*Options)) *bench {
 	s := settings.New(b.state, box, log)
 	must(t, s.Start(t.Context()))
 	t.Cleanup(s.Stop)
-	keeper, err := ledger.NewKeeper(b.queue, b.queue, b.store, log, nil, time.Now)
+	keeper, err := ledger.NewKeeper(b.queue, b.queue, b.store, b.store, log, nil, time.Now)
 	must(t, err)
 	o := Options{
 		Config:    config.Admin{Addr: "127.0.0.1:0", Token: adminToken},
 		Collector: config.Collector{PublicURL: "https://px.example.com"},
-		Settings:  s, Box: box, State: b.state, Events: b.store, Receipts: b.store, Credits: b.store, People: identity.New(b.state, b.store, identity.Usual, nil), Book: consent.NewBook(b.state, consent.New(consent.Options{}), []byte("seal")), Decider: consent.New(consent.Options{}), Queues: b.queue, Push: b.queue.Push, Ledger: keeper,
+		Settings:  s, Box: box, State: b.state, Events: b.store, Receipts: b.store, Credits: b.store, History: b.store, People: identity.New(b.state, b.store, identity.Usual, nil), Book: consent.NewBook(b.state, consent.New(consent.Options{}), []byte("seal")), Decider: consent.New(consent.Options{}), Queues: b.queue, Push: b.queue.Push, Ledger: keeper,
 		Adapters: []partner.Adapter{ttd.New(), amazon.New()},
 		Log:      log, Out: b.out,
 	}

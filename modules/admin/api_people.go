@@ -257,11 +257,10 @@ func (a *Admin) listAudit(c *echo.Context) error {
 	if err := q.err(); err != nil {
 		return err
 	}
-	list, err := a.audit.list(c.Request().Context())
+	list, next, err := a.audit.page(c.Request().Context(), cursor, limit)
 	if err != nil {
 		return err
 	}
-	list, next := after(list, cursor, limit)
 	shown, err := a.undoable(c.Request().Context(), list)
 	if err != nil {
 		return err

@@ -2,8 +2,11 @@ package admin
 
 import (
 	"bufio"
+	"context"
 	"encoding/csv"
+	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -224,7 +227,7 @@ func TestAChangeThatChangesNothingIsNotRecorded(t *testing.T) {
 	}
 }
 
-func TestTheAuditLogIsBounded(t *testing.T) {
+func TestTheAuditLogGoesOnWhereTheStateForgets(t *testing.T) {
 	b := open(t)
 	b.audit.keep = 20
 	for range 2*pruneEvery + 1 {
@@ -237,6 +240,50 @@ func TestTheAuditLogIsBounded(t *testing.T) {
 	if len(list) != 21 || list[0].Action != "newest" {
 		t.Errorf("%d left, the newest %s", len(list), list[0].Action)
 	}
+	var got []entry
+	for cursor := ""; ; {
+		p := ask[page[entry]](b, get, base+"/audit?limit=15&cursor="+cursor, nil, 200)
+		got = append(got, p.Items...)
+		if cursor = p.Next; cursor == "" {
+			break
+		}
+	}
+	if len(got) != 2*pruneEvery+2 || got[0].Action != "newest" || !slices.IsSortedFunc(got, func(x, y entry) int { return strings.Compare(y.ID, x.ID) }) {
+		t.Errorf("%d lines are shown, the newest %s", len(got), got[0].Action)
+	}
+}
+
+// away is an audit history that does not answer.
+type away struct{ analytics.AuditHistory }
+
+func (away) WriteAudit(context.Context, ...analytics.AuditEntry) error {
+	return errors.New("the store is away")
+}
+
+func (away) Audit(context.Context, string, int) ([]analytics.AuditEntry, error) {
+	return nil, errors.New("the store is away")
+}
+
+func TestNothingOfTheAuditLogIsForgottenWhileTheHistoryIsAway(t *testing.T) {
+	b := open(t, func(o *Options) { o.History = away{} })
+	b.audit.keep = 20
+	for range 2*pruneEvery + 1 {
+		must(t, b.audit.note(t.Context(), principal{}, "x", "y", ""))
+	}
+	if err := b.audit.prune(t.Context()); err == nil {
+		t.Error("it was pruned")
+	}
+	list, err := b.audit.list(t.Context())
+	must(t, err)
+	if len(list) != 2*pruneEvery+1 {
+		t.Errorf("%d lines are left", len(list))
+	}
+	// What there is is shown, and not as if it were all.
+	p := ask[page[entry]](b, get, base+"/audit?limit=1000", nil, 200)
+	if len(p.Items) != len(list) || p.Next != list[len(list)-1].ID {
+		t.Errorf("%d lines, next %q", len(p.Items), p.Next)
+	}
+	ask[any](b, get, base+"/audit?limit=1000&cursor="+p.Next, nil, 500)
 }
 
 func TestEventsSyncsAndReports(t *testing.T) {

@@ -15,11 +15,12 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/uuid"
 
+	"github.com/miq/pixel/modules/analytics"
 	"github.com/miq/pixel/modules/state"
 )
 
-// auditKept is how many changes the log holds; the oldest go first. Writing one
-// reads nothing, so that the log costs changes little.
+// auditKept is how many changes the shared state holds; the oldest go first, once the
+// history has them. Writing one reads nothing, so that the log costs changes little.
 const (
 	auditKept  = 5000
 	pruneEvery = 100
@@ -52,14 +53,15 @@ type change struct {
 // audit records who changed what.
 type audit struct {
 	log     *collection[entry]
+	history *auditHistory
 	now     func() time.Time
 	slog    *slog.Logger
 	written *atomic.Int64
 	keep    int
 }
 
-func newAudit(docs state.Documents, now func() time.Time, log *slog.Logger) audit {
-	return audit{newCollection[entry](docs, "audit"), now, log, new(atomic.Int64), auditKept}
+func newAudit(docs state.Documents, history analytics.AuditHistory, now func() time.Time, log *slog.Logger) audit {
+	return audit{newCollection[entry](docs, "audit"), &auditHistory{store: history, version: -1}, now, log, new(atomic.Int64), auditKept}
 }
 
 // record writes a line and returns its id. The change is made by then, so a failure is reported
@@ -93,9 +95,13 @@ func (a audit) note(ctx context.Context, who principal, action, target, text str
 	return err
 }
 
+// prune removes the oldest that the history has.
 func (a audit) prune(ctx context.Context) error {
 	list, err := a.list(ctx)
 	if err != nil || len(list) <= a.keep {
+		return err
+	}
+	if err := a.file(ctx); err != nil {
 		return err
 	}
 	for _, e := range list[a.keep:] {
@@ -106,7 +112,7 @@ func (a audit) prune(ctx context.Context) error {
 	return nil
 }
 
-// list returns the log, newest first.
+// list returns what the shared state has of the log, newest first.
 func (a audit) list(ctx context.Context) ([]entry, error) {
 	all, err := a.log.all(ctx)
 	if err != nil {

@@ -23,7 +23,9 @@ type replayBody struct {
 	Since    time.Time `json:"since"`
 	Until    time.Time `json:"until"`
 	Events   []string  `json:"events"`
+	Where    string    `json:"where"`
 	Storage  bool      `json:"storage"`
+	Credits  bool      `json:"credits"`
 	Partners []string  `json:"partners"`
 	Rate     int       `json:"rate"`
 }
@@ -34,6 +36,7 @@ type rehearsalBody struct {
 	Since   time.Time      `json:"since"`
 	Until   time.Time      `json:"until"`
 	Events  []string       `json:"events"`
+	Where   string         `json:"where"`
 	Change  jsontext.Value `json:"change"`
 }
 
@@ -65,7 +68,7 @@ func (a *Admin) createBackfill(c *echo.Context) error {
 		return err
 	}
 	job, err := a.startBackfill(c.Request().Context(), me(c), backfill.Spec{
-		PixelID: in.PixelID, Since: in.Since, Until: in.Until, Events: in.Events, Storage: in.Storage, Partners: in.Partners, Rate: in.Rate,
+		PixelID: in.PixelID, Since: in.Since, Until: in.Until, Events: in.Events, Where: in.Where, Storage: in.Storage, Credits: in.Credits, Partners: in.Partners, Rate: in.Rate,
 	})
 	return a.created(c, job, err)
 }
@@ -146,7 +149,7 @@ func (a *Admin) startRehearsal(ctx context.Context, who principal, in rehearsalB
 	if err := changed.Validate(); err != nil {
 		return backfill.Job{}, err
 	}
-	return a.startBackfill(ctx, who, backfill.Spec{PixelID: p.ID, Since: in.Since, Until: in.Until, Events: in.Events, Change: &changed})
+	return a.startBackfill(ctx, who, backfill.Spec{PixelID: p.ID, Since: in.Since, Until: in.Until, Events: in.Events, Where: strings.TrimSpace(in.Where), Change: &changed})
 }
 
 // purpose says in words what a job does.
@@ -167,9 +170,15 @@ func purpose(job backfill.Job) string {
 	if !s.Until.IsZero() {
 		what += " until " + s.Until.UTC().Format("2 Jan 2006 15:04") + " UTC"
 	}
+	if s.Where != "" {
+		what += " where " + short(s.Where, 100)
+	}
 	var to []string
 	if s.Storage {
 		to = append(to, "the event store")
+	}
+	if s.Credits {
+		to = append(to, "attribution")
 	}
 	to = append(to, s.Partners...)
 	if s.Rehearsal() {
@@ -263,8 +272,8 @@ func (a *Admin) backfillForm(c *echo.Context) error {
 			return backfill.Job{}, err
 		}
 		return a.startBackfill(ctx, me(c), backfill.Spec{
-			PixelID: c.FormValue("pixel_id"), Since: since, Until: until, Events: listed(c.FormValue("events")),
-			Storage: c.FormValue("storage") != "", Partners: params["partner"], Rate: rate,
+			PixelID: c.FormValue("pixel_id"), Since: since, Until: until, Events: listed(c.FormValue("events")), Where: strings.TrimSpace(c.FormValue("where")),
+			Storage: c.FormValue("storage") != "", Credits: c.FormValue("credits") != "", Partners: params["partner"], Rate: rate,
 		})
 	})
 }
@@ -272,7 +281,7 @@ func (a *Admin) backfillForm(c *echo.Context) error {
 func (a *Admin) rehearsalForm(c *echo.Context) error {
 	return a.startForm(c, "rehearse", func(ctx context.Context, since, until time.Time) (backfill.Job, error) {
 		return a.startRehearsal(ctx, me(c), rehearsalBody{
-			PixelID: c.FormValue("pixel_id"), Since: since, Until: until, Events: listed(c.FormValue("events")), Change: changeOf(c.FormValue("change")),
+			PixelID: c.FormValue("pixel_id"), Since: since, Until: until, Events: listed(c.FormValue("events")), Where: c.FormValue("where"), Change: changeOf(c.FormValue("change")),
 		})
 	})
 }

@@ -41,6 +41,7 @@ type Params struct {
 	Events    analytics.Reader
 	Receipts  analytics.ReceiptReader
 	Credits   analytics.CreditReader
+	History   analytics.History
 	People    *identity.Graph
 	Erasures  *erasure.Book
 	Finder    erasure.Finder
@@ -64,7 +65,7 @@ type Params struct {
 func provide(p Params) (*Admin, error) {
 	a, err := New(Options{
 		Config: p.Config, Collector: p.Collector, Partners: p.Partners,
-		Settings: p.Settings, Box: p.Box, Vault: p.Vault, State: p.State, Events: p.Events, Receipts: p.Receipts, Credits: p.Credits, People: p.People, Book: p.Book, Erasures: p.Erasures, Finder: p.Finder, Eraser: p.Eraser, Decider: p.Decider, Queues: p.Queues, Push: p.Queue.Push, Ledger: p.Ledger, Adapters: p.Adapters,
+		Settings: p.Settings, Box: p.Box, Vault: p.Vault, State: p.State, Events: p.Events, Receipts: p.Receipts, Credits: p.Credits, History: p.History, People: p.People, Book: p.Book, Erasures: p.Erasures, Finder: p.Finder, Eraser: p.Eraser, Decider: p.Decider, Queues: p.Queues, Push: p.Queue.Push, Ledger: p.Ledger, Adapters: p.Adapters,
 		Checks: p.Checks, Leaving: p.Leaving, Build: p.Process.Version + " " + p.Process.Commit, Tracer: p.Tracing.Tracer("admin"), Metrics: p.Metrics, Log: p.Log,
 		Out: p.Out,
 	})

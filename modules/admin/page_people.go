@@ -13,11 +13,10 @@ type auditData struct {
 }
 
 func (a *Admin) auditPage(c *echo.Context) error {
-	list, err := a.audit.list(c.Request().Context())
+	list, next, err := a.audit.page(c.Request().Context(), c.QueryParam("cursor"), 50)
 	if err != nil {
 		return err
 	}
-	list, next := after(list, c.QueryParam("cursor"), 50)
 	if next != "" {
 		next = "/audit" + asQuery("cursor", next)
 	}

@@ -71,6 +71,7 @@ type Store interface {
 	IdentityWriter
 	CreditWriter
 	CreditReader
+	History
 }
 
 // EventFilter selects events; zero fields do not.

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"go.uber.org/fx"
 
 	"github.com/miq/pixel/config"
 	"github.com/miq/pixel/modules/analytics"
@@ -136,10 +137,10 @@ func migrated(t *testing.T, server *clickhousetest.Server) string {
 	return c.DSN
 }
 
-func onClickHouse(t *testing.T, server *clickhousetest.Server, flags map[string]string) *journey {
+func onClickHouse(t *testing.T, server *clickhousetest.Server, flags map[string]string, extra ...fx.Option) *journey {
 	t.Helper()
 	flags["clickhouse.dsn"], flags["clickhouse.write_timeout"], flags["worker.concurrency"] = migrated(t, server), "5s", "4"
-	j := begin(t, flags)
+	j := begin(t, flags, extra...)
 	p, _ := j.settings.Pixel("px_1")
 	p.Retention = settings.Retention{EventsDays: 400, SyncsDays: 30}
 	if _, err := j.settings.SavePixel(t.Context(), p); err != nil {

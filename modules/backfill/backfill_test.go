@@ -22,6 +22,7 @@ import (
 	"github.com/miq/pixel/modules/archive"
 	"github.com/miq/pixel/modules/archive/filearchive"
 	"github.com/miq/pixel/modules/archive/lake"
+	"github.com/miq/pixel/modules/attribution"
 	"github.com/miq/pixel/modules/consent"
 	"github.com/miq/pixel/modules/delivery"
 	"github.com/miq/pixel/modules/event"
@@ -364,6 +365,103 @@ func TestAPartnerGetsWhatItMayHaveAndHasNotHad(t *testing.T) {
 	}
 }
 
+// crediter notes what it is told.
+type crediter map[string]int
+
+func (c crediter) Credit(_ context.Context, job string, events []Permitted) error {
+	for _, e := range events {
+		c[job+" "+e.Pixel.ID]++
+	}
+	return nil
+}
+
+func TestAConditionChoosesWhatIsReplayedAndRehearsed(t *testing.T) {
+	w := newWorld(t)
+	w.keep(sample()...)
+	const where = `value > 100 && currency == "GBP" && properties.value == 1`
+	fits := func(e *event.Event) bool {
+		var v float64
+		fmt.Sscan(string(e.Order.Value), &v)
+		return v > 100 && e.Order.Currency == "GBP"
+	}
+	var want, ofPixel int64
+	for _, e := range sample() {
+		if fits(&e) {
+			if want++; e.PixelID == "px" {
+				ofPixel++
+			}
+		}
+	}
+	if ofPixel < 10 || ofPixel == want {
+		t.Fatalf("%d of %d fit", ofPixel, want)
+	}
+	job := w.run(Spec{Storage: true, Where: where})
+	if job.State != Done || job.Progress.Chosen != want || job.Progress.Stored != want || job.Progress.Read != 240 || len(job.Progress.Skipped) != 0 {
+		t.Errorf("stored %+v", job)
+	}
+	page, err := w.store.Events(t.Context(), analytics.EventFilter{Limit: 1000})
+	if err != nil || len(page.Events) != int(want) {
+		t.Fatalf("%d are stored, %v", len(page.Events), err)
+	}
+	for i := range page.Events {
+		if e := &page.Events[i]; !fits(e) {
+			t.Errorf("%s is stored", e.ID)
+		}
+	}
+	if job = w.run(Spec{PixelID: "px", Partners: []string{"acme"}, Where: where}); job.Progress.Queued["acme"] != ofPixel || len(w.pushed) != int(ofPixel) {
+		t.Errorf("to a partner: %+v", job.Progress)
+	}
+	change := w.site.pixels["px"]
+	change.Routes = nil
+	if job = w.run(Spec{PixelID: "px", Where: where, Change: &change}); job.Report.Events != ofPixel || job.Report.Partners[0].Before.Events != ofPixel {
+		t.Errorf("rehearsed: %+v", job.Report)
+	}
+	// What fails is left out and counted, whatever it is told to cost.
+	job = w.run(Spec{Storage: true, Where: `[1,2,3,4,5,6,7,8,9].all(a, [1,2,3,4,5,6,7,8,9].all(b, [1,2,3,4,5,6,7,8,9].all(c, [1,2,3,4,5,6,7,8,9].all(d, [1,2,3,4,5,6,7,8,9].all(e, a + b + c + d + e > 0)))))`})
+	if job.State != Done || job.Progress.Chosen != 0 || job.Progress.Skipped["condition_failed"] != 240 {
+		t.Errorf("of what cannot be asked: %+v", job)
+	}
+}
+
+func TestCreditsAreGivenAnewOfAllThatIsStored(t *testing.T) {
+	w := newWorld(t)
+	w.keep(sample()...)
+	got := crediter{}
+	w.deps.Credits = got
+	w.build()
+	job := w.run(Spec{Storage: true, Credits: true})
+	if job.State != Done || got[job.ID+" px"] != 120 || got[job.ID+" py"] != 120 {
+		t.Errorf("%+v of %+v", got, job)
+	}
+	if _, asked, err := attribution.LastRun(t.Context(), w.keys); err != nil || !asked {
+		t.Errorf("the data-driven models are not asked for: %v, %v", asked, err)
+	}
+	// It is not gone on with where what it remembers of visitors has lapsed.
+	job = w.create(Spec{Storage: true, Credits: true})
+	w.deps.Archive = counting{w.archive, func(n int) {
+		if n == 55 {
+			if _, err := w.runner.jobs.Cancel(t.Context(), job.ID); err != nil {
+				t.Error(err)
+			}
+		}
+	}}
+	w.build()
+	w.runner.eager()
+	if err := w.runner.Run(t.Context(), job.ID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.runner.jobs.Resume(t.Context(), job.ID); err != nil {
+		t.Fatal(err)
+	}
+	w.now = w.now.Add(Memory + time.Hour)
+	if err := w.runner.Run(t.Context(), job.ID); err != nil {
+		t.Fatal(err)
+	}
+	if is, err := w.runner.jobs.Get(t.Context(), job.ID); err != nil || is.State != Failed || !strings.Contains(is.Error, "start it anew") {
+		t.Errorf("%+v, %v", is, err)
+	}
+}
+
 func TestARehearsalSaysWhatWouldDifferAndDoesNothing(t *testing.T) {
 	w := newWorld(t)
 	all := sample()
@@ -542,6 +640,8 @@ func TestWhatIsWrongWithAJobIsSaid(t *testing.T) {
 		"rate":     {Storage: true, Rate: -1},
 		"change":   {Storage: true, PixelID: "px", Change: &settings.Pixel{ID: "px"}},
 		"pixel_id": {PixelID: "py", Change: &settings.Pixel{ID: "px"}},
+		"where":    {Storage: true, Where: "value >"},
+		"credits":  {Storage: true, Credits: true, Events: []string{"purchase"}},
 	} {
 		_, err := w.runner.jobs.Create(t.Context(), spec, "ada")
 		if bad, ok := errors.AsType[settings.Invalid](err); !ok || len(bad) != 1 || bad[0].Field != field {

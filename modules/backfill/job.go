@@ -48,9 +48,16 @@ type Spec struct {
 	Until time.Time `json:"until,omitzero"`
 	// Events chooses by name; empty: all of them.
 	Events []string `json:"events,omitempty"`
+	// Where chooses by a condition in the language of routes, of the event as it was
+	// kept; empty: all of them.
+	Where string `json:"where,omitempty"`
 
 	// Storage writes events into the analytics store.
 	Storage bool `json:"storage,omitempty"`
+	// Credits gives their touchpoints and conversions anew, and whose visitors are. It is
+	// for a store that was lost, and for all of a pixel: what a conversion is owed to lies
+	// before it, and refunds come after.
+	Credits bool `json:"credits,omitempty"`
 	// Partners are sent what their routes say.
 	Partners []string `json:"partners,omitempty"`
 	// Rate is how many events a second at most; 0: as fast as can be.
@@ -66,8 +73,13 @@ func (s Spec) Rehearsal() bool { return s.Change != nil }
 // maxRate is more than one process replays.
 const maxRate = 100_000
 
-// Check says what is wrong with it; known tells which partners there are.
-func (s Spec) Check(known func(partner string) bool) error {
+// Memory is how long a job that gives credits anew may take: for so long it remembers
+// visitors.
+const Memory = 48 * time.Hour
+
+// Check says what is wrong with it; known tells which partners there are, and condition
+// what is wrong with one.
+func (s Spec) Check(known func(partner string) bool, condition func(string) error) error {
 	var bad settings.Invalid
 	add := func(field, message string) { bad = append(bad, settings.Problem{Field: field, Message: message}) }
 	switch {
@@ -81,6 +93,17 @@ func (s Spec) Check(known func(partner string) bool) error {
 	}
 	if !s.Since.IsZero() && !s.Until.IsZero() && !s.Since.Before(s.Until) {
 		add("since", "must lie before until")
+	}
+	switch {
+	case s.Credits && !s.Storage:
+		add("credits", "are given anew where events are: choose storage too")
+	case s.Credits && (!s.Since.IsZero() || !s.Until.IsZero() || len(s.Events) > 0 || s.Where != ""):
+		add("credits", "are given anew over all of a pixel, since what a conversion is owed to may lie anywhere: leave since, until, events and where out")
+	}
+	if s.Where != "" {
+		if err := condition(s.Where); err != nil {
+			add("where", err.Error())
+		}
 	}
 	for _, p := range s.Partners {
 		if !known(p) {
@@ -120,7 +143,8 @@ type Job struct {
 
 // Progress is how far a job is.
 type Progress struct {
-	// Read are the events of the pixel and the time, Chosen those of them by name.
+	// Read are the events of the pixel and the time, Chosen those of them by name and
+	// condition.
 	Read   int64 `json:"read"`
 	Chosen int64 `json:"chosen"`
 	Stored int64 `json:"stored"`

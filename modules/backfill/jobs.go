@@ -11,6 +11,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/google/uuid"
 
+	"github.com/miq/pixel/modules/routes"
 	"github.com/miq/pixel/modules/settings"
 	"github.com/miq/pixel/modules/state"
 )
@@ -28,18 +29,20 @@ var ErrNotFound = errors.New("no such backfill")
 type Jobs struct {
 	docs  state.Documents
 	known func(partner string) bool
+	when  *routes.Expressions
 	now   func() time.Time
 }
 
-// NewJobs returns the book; known tells which partners there are.
-func NewJobs(docs state.Documents, known func(string) bool, now func() time.Time) *Jobs {
-	return &Jobs{docs: docs, known: known, now: now}
+// NewJobs returns the book; known tells which partners there are, and when reads
+// conditions.
+func NewJobs(docs state.Documents, known func(string) bool, when *routes.Expressions, now func() time.Time) *Jobs {
+	return &Jobs{docs: docs, known: known, when: when, now: now}
 }
 
 // Create enters a job. It covers what was received until now at the latest: the rest
 // comes by itself.
 func (j *Jobs) Create(ctx context.Context, spec Spec, by string) (Job, error) {
-	if err := spec.Check(j.known); err != nil {
+	if err := spec.Check(j.known, j.when.CheckCondition); err != nil {
 		return Job{}, err
 	}
 	now := j.now().UTC().Truncate(time.Millisecond)

@@ -29,6 +29,7 @@ type Params struct {
 	Archive   archive.Archive
 	Upkeep    archive.Upkeep
 	Writer    analytics.Writer
+	Credits   Crediter
 	Queue     queue.Queue
 	Settings  *settings.Store
 	Decider   *consent.Decider
@@ -43,7 +44,7 @@ func run(p Params) error {
 		return err
 	}
 	r, err := NewRunner(Deps{
-		Docs: p.State, Keys: p.State, Archive: p.Archive, Upkeep: p.Upkeep, Writer: p.Writer, Push: p.Queue.Push,
+		Docs: p.State, Keys: p.State, Archive: p.Archive, Upkeep: p.Upkeep, Writer: p.Writer, Credits: p.Credits, Push: p.Queue.Push,
 		Settings: p.Settings, Decider: p.Decider, Adapters: p.Adapters, Enricher: enricher,
 		Log: p.Log.With("component", "backfill"), Metrics: p.Metrics, Now: time.Now,
 	})

@@ -64,8 +64,8 @@ func (h *rehearsing) do(ctx context.Context, events []event.Event) error {
 }
 
 // try takes one event through both.
-func (h *rehearsing) try(ctx context.Context, it permitted, now time.Time) {
-	before, after := it.event, it.event
+func (h *rehearsing) try(ctx context.Context, it Permitted, now time.Time) {
+	before, after := it.Event, it.Event
 	if h.enrich {
 		// From what the event says, by both, so that only the change makes a difference.
 		before.Subject.ClickIDs, after.Subject.ClickIDs = clone(before.Subject.ClickIDs), clone(after.Subject.ClickIDs)
@@ -92,10 +92,10 @@ func (h *rehearsing) enriched(e *event.Event, pixel settings.Pixel) {
 	}
 }
 
-func (h *rehearsing) decide(e event.Event, it permitted, pixel settings.Pixel, now time.Time) map[string]routes.Decision {
+func (h *rehearsing) decide(e event.Event, it Permitted, pixel settings.Pixel, now time.Time) map[string]routes.Decision {
 	// The signals are read again under what is set in this configuration.
 	e.Verdict = h.r.d.Decider.Again(e.Verdict, e.Consent, pixel.Site(), now)
-	it.pixel = pixel
+	it.Pixel = pixel
 	all := map[string]routes.Decision{}
 	for _, d := range routes.Decide(&e, &pixel, h.r.rules(it, now)) {
 		all[d.Partner] = d

@@ -13,6 +13,7 @@ import (
 
 	"github.com/miq/pixel/modules/analytics"
 	"github.com/miq/pixel/modules/archive"
+	"github.com/miq/pixel/modules/attribution"
 	"github.com/miq/pixel/modules/consent"
 	"github.com/miq/pixel/modules/delivery"
 	"github.com/miq/pixel/modules/enrich"
@@ -41,6 +42,13 @@ type sites interface {
 	Credentials(p settings.Partner, account string) (map[string]string, error)
 }
 
+// Crediter gives what replayed events bring of touchpoints and conversions, as
+// attribution does with those that come. What it remembers of visitors it remembers for
+// the job alone; the events come in the order that they were received in, pixel by pixel.
+type Crediter interface {
+	Credit(ctx context.Context, job string, events []Permitted) error
+}
+
 // Deps is what a Runner is built of.
 type Deps struct {
 	Docs     state.Documents
@@ -48,6 +56,7 @@ type Deps struct {
 	Archive  archive.Archive
 	Upkeep   archive.Upkeep
 	Writer   analytics.Writer
+	Credits  Crediter
 	Push     func(context.Context, ...queue.Item) error
 	Settings sites
 	Decider  *consent.Decider
@@ -87,7 +96,7 @@ func NewRunner(d Deps) (*Runner, error) {
 	for _, a := range d.Adapters {
 		r.adapters[a.Spec().Name] = a
 	}
-	r.jobs = NewJobs(d.Docs, func(name string) bool { return r.adapters[name] != nil }, d.Now)
+	r.jobs = NewJobs(d.Docs, func(name string) bool { return r.adapters[name] != nil }, r.expressions, d.Now)
 	for _, o := range []string{"read", "stored", "queued", "skipped"} {
 		r.events.WithLabelValues(o)
 	}
@@ -214,6 +223,9 @@ func (r *Runner) replay(ctx context.Context, job *Job) error {
 			return fmt.Errorf("file what was archived lately: %w", err)
 		}
 	}
+	if job.Spec.Credits && job.Progress.Position != "" && r.d.Now().Sub(job.StartedAt) > Memory {
+		return fmt.Errorf("what is remembered of visitors for credits is kept for %d hours from the beginning: start it anew", int(Memory.Hours()))
+	}
 	w, err := r.work(job)
 	if err != nil {
 		return err
@@ -253,7 +265,7 @@ func (r *Runner) replay(ctx context.Context, job *Job) error {
 		p.Read++
 		p.Position, p.At, p.Pixel = rec.Position, rec.Event.ReceivedAt, rec.Event.PixelID
 		r.events.WithLabelValues("read").Inc()
-		if len(job.Spec.Events) > 0 && !slices.Contains(job.Spec.Events, rec.Event.Name) {
+		if !r.chosen(job, &rec.Event) {
 			if unchosen++; unchosen%10_000 == 0 {
 				if err := flush(false); err != nil {
 					return err
@@ -268,7 +280,28 @@ func (r *Runner) replay(ctx context.Context, job *Job) error {
 			}
 		}
 	}
-	return flush(true)
+	if err := flush(true); err != nil || !job.Spec.Credits {
+		return err
+	}
+	// The data-driven models need all of them at once.
+	return attribution.Ask(ctx, r.d.Keys, r.d.Now())
+}
+
+// chosen asks a job's names and its condition. What the condition fails on is left out,
+// and counted.
+func (r *Runner) chosen(job *Job, e *event.Event) bool {
+	if len(job.Spec.Events) > 0 && !slices.Contains(job.Spec.Events, e.Name) {
+		return false
+	}
+	if job.Spec.Where == "" {
+		return true
+	}
+	holds, err := r.expressions.Holds(job.Spec.Where, e)
+	if err != nil {
+		job.Progress.skip(skipWhere)
+		r.events.WithLabelValues("skipped").Inc()
+	}
+	return err == nil && holds
 }
 
 // patience is how long a store may be away before the job fails. It can be resumed.

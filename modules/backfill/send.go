@@ -26,17 +26,19 @@ const (
 	skipConsent   = "consent"
 	skipOld       = "too_old"
 	skipSent      = "sent_already"
+	skipWhere     = "condition_failed"
 )
 
-// permitted is an event that may be kept, with what its visitor chose since.
-type permitted struct {
-	event  event.Event
-	pixel  settings.Pixel
-	newest *consent.Newest
+// Permitted is an event that may be kept, with its pixel as it is set now.
+type Permitted struct {
+	Event event.Event
+	Pixel settings.Pixel
+
+	newest *consent.Newest // what its visitor chose since
 }
 
 // permit asks consent again, of the whole page in one round trip.
-func (r *Runner) permit(ctx context.Context, events []event.Event, now time.Time, skip func(reason string)) ([]permitted, error) {
+func (r *Runner) permit(ctx context.Context, events []event.Event, now time.Time, skip func(reason string)) ([]Permitted, error) {
 	visitors := make([]consent.Visitor, len(events))
 	for i := range events {
 		visitors[i] = consent.VisitorOf(&events[i])
@@ -53,7 +55,7 @@ func (r *Runner) permit(ctx context.Context, events []event.Event, now time.Time
 	if err != nil {
 		return nil, err
 	}
-	out := make([]permitted, 0, len(events))
+	out := make([]Permitted, 0, len(events))
 	for i, e := range events {
 		pixel, ok := r.d.Settings.Pixel(e.PixelID)
 		switch {
@@ -74,13 +76,13 @@ func (r *Runner) permit(ctx context.Context, events []event.Event, now time.Time
 			continue
 		}
 		consent.Strip(&e, e.Verdict.State, nil)
-		out = append(out, permitted{e, pixel, newest[i]})
+		out = append(out, Permitted{e, pixel, newest[i]})
 	}
 	return out, nil
 }
 
 // rules are what routes asks of an event.
-func (r *Runner) rules(p permitted, now time.Time) routes.Rules {
+func (r *Runner) rules(p Permitted, now time.Time) routes.Rules {
 	return routes.Rules{
 		Expressions: r.expressions,
 		Mode:        func(name string) settings.Mode { return r.d.Settings.Partner(name).Mode },
@@ -116,10 +118,15 @@ func (s *sending) do(ctx context.Context, events []event.Event) error {
 	if s.job.Spec.Storage {
 		list := make([]event.Event, len(page))
 		for i := range page {
-			list[i] = page[i].event
+			list[i] = page[i].Event
 		}
 		if err := s.r.d.Writer.WriteEvents(ctx, list...); err != nil {
 			return fmt.Errorf("write events: %w", err)
+		}
+		if s.job.Spec.Credits {
+			if err := s.r.d.Credits.Credit(ctx, s.job.ID, page); err != nil {
+				return fmt.Errorf("give credits anew: %w", err)
+			}
 		}
 		p.Stored += int64(len(list))
 		s.r.events.WithLabelValues("stored").Add(float64(len(list)))
@@ -132,7 +139,7 @@ func (s *sending) do(ctx context.Context, events []event.Event) error {
 
 // send hands over what the chosen partners' routes want, and what they may have
 // still and have not had.
-func (s *sending) send(ctx context.Context, page []permitted, now time.Time) error {
+func (s *sending) send(ctx context.Context, page []Permitted, now time.Time) error {
 	p := &s.job.Progress
 	skip := func(name, reason string) {
 		p.skip(name + ": " + reason)
@@ -149,13 +156,13 @@ func (s *sending) send(ctx context.Context, page []permitted, now time.Time) err
 	var out []event.Delivery
 	var marks []string
 	for _, it := range page {
-		for _, d := range routes.Decide(&it.event, &it.pixel, s.r.rules(it, now)) {
+		for _, d := range routes.Decide(&it.Event, &it.Pixel, s.r.rules(it, now)) {
 			if !slices.Contains(s.job.Spec.Partners, d.Partner) {
 				continue
 			}
-			at := it.event.Time
-			if at.IsZero() || at.After(it.event.ReceivedAt) {
-				at = it.event.ReceivedAt
+			at := it.Event.Time
+			if at.IsZero() || at.After(it.Event.ReceivedAt) {
+				at = it.Event.ReceivedAt
 			}
 			switch age := ages[d.Partner]; {
 			case !d.Send:
@@ -165,8 +172,8 @@ func (s *sending) send(ctx context.Context, page []permitted, now time.Time) err
 				skip(d.Partner, skipOld)
 				continue
 			}
-			out = append(out, d.Delivery(&it.event, it.pixel.Country, now))
-			marks = append(marks, delivery.SentKey(d.Partner, it.event.PixelID, it.event.ID))
+			out = append(out, d.Delivery(&it.Event, it.Pixel.Country, now))
+			marks = append(marks, delivery.SentKey(d.Partner, it.Event.PixelID, it.Event.ID))
 		}
 	}
 	if len(out) == 0 {

@@ -31,7 +31,7 @@ With --rehearse nothing is written and nothing is sent: each event goes through
 the pixel as it is and as the file would change it, and what differs is printed.
 
 The work is done by the workers and goes on when this command ends.`,
-		Example: `  pixel backfill --storage
+		Example: `  pixel backfill --storage --credits
   pixel backfill --pixel px_demo --partner ttd --event purchase --since 7d --rate 200
   pixel backfill --pixel px_demo --since 7d --rehearse change.json`,
 		Args: noArgs,
@@ -43,7 +43,9 @@ The work is done by the workers and goes on when this command ends.`,
 	f.String("since", "", "received at this `time` or later: 2026-11-22T10:00:00Z, 2026-11-22, or an age such as 24h or 7d")
 	f.String("until", "", "received before this `time`")
 	f.StringSlice("event", nil, "events of this `name`; may be repeated")
+	f.String("where", "", "events that a `condition` holds for, in the language of routes' conditions")
 	f.Bool("storage", false, "into the event store")
+	f.Bool("credits", false, "with --storage, of all of a pixel or of all pixels: give conversions to touchpoints anew, for a store that was lost")
 	f.StringSlice("partner", nil, "to the partner of this `name`; may be repeated")
 	f.Int("rate", 0, "at most so `many` events a second; 0: as fast as can be")
 	f.String("rehearse", "", "try the change in this `file`, as PATCH /pixels/{id} takes it, and send nothing")
@@ -86,7 +88,9 @@ type asked struct {
 	Since    time.Time      `json:"since,omitzero"`
 	Until    time.Time      `json:"until,omitzero"`
 	Events   []string       `json:"events,omitempty"`
+	Where    string         `json:"where,omitzero"`
 	Storage  bool           `json:"storage,omitzero"`
+	Credits  bool           `json:"credits,omitzero"`
 	Partners []string       `json:"partners,omitempty"`
 	Rate     int            `json:"rate,omitzero"`
 	Change   jsontext.Value `json:"change,omitzero"`
@@ -97,7 +101,9 @@ func startBackfill(cmd *cobra.Command, _ []string) error {
 	var in asked
 	in.PixelID, _ = f.GetString("pixel")
 	in.Events, _ = f.GetStringSlice("event")
+	in.Where, _ = f.GetString("where")
 	in.Storage, _ = f.GetBool("storage")
+	in.Credits, _ = f.GetBool("credits")
 	in.Partners, _ = f.GetStringSlice("partner")
 	in.Rate, _ = f.GetInt("rate")
 	now := time.Now()
@@ -111,8 +117,8 @@ func startBackfill(cmd *cobra.Command, _ []string) error {
 	path := "/backfills"
 	file, _ := f.GetString("rehearse")
 	switch {
-	case file != "" && (in.Storage || len(in.Partners) > 0 || in.Rate > 0):
-		return usageError{errors.New("a rehearsal sends nothing: leave --storage, --partner and --rate out")}
+	case file != "" && (in.Storage || in.Credits || len(in.Partners) > 0 || in.Rate > 0):
+		return usageError{errors.New("a rehearsal sends nothing: leave --storage, --credits, --partner and --rate out")}
 	case file != "" && in.PixelID == "":
 		return usageError{errors.New("say which pixel is changed: --pixel")}
 	case file != "":
@@ -187,6 +193,9 @@ func destination(j backfill.Job) string {
 	if j.Spec.Storage {
 		to = slices.Insert(to, 0, "storage")
 	}
+	if j.Spec.Credits {
+		to = append(to, "credits")
+	}
 	return strings.Join(to, ", ")
 }
 
@@ -232,8 +241,8 @@ func printJob(cmd *cobra.Command, job backfill.Job) error {
 	out := cmd.OutOrStdout()
 	p := job.Progress
 	fmt.Fprintf(out, "%s: %s; %d events read", job.ID, job.State, p.Read)
-	if len(job.Spec.Events) > 0 {
-		fmt.Fprintf(out, ", %d of them by name", p.Chosen)
+	if len(job.Spec.Events) > 0 || job.Spec.Where != "" {
+		fmt.Fprintf(out, ", %d of them chosen", p.Chosen)
 	}
 	if job.Spec.Storage {
 		fmt.Fprintf(out, ", %d stored", p.Stored)

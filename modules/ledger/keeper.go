@@ -42,6 +42,7 @@ type Keeper struct {
 	books   queue.Books
 	stats   Stats
 	tallier Tallier
+	history History // nil: nowhere
 	log     *slog.Logger
 	now     func() time.Time
 
@@ -49,12 +50,14 @@ type Keeper struct {
 	report Report
 	err    error
 
-	seen   map[int32][]queue.Count // of hours that balanced, as they were then
-	whole  time.Time               // when all hours were last looked at
-	older  []queue.Count           // of the hours before the window, as they were then
-	gauge  *prometheus.GaugeVec
-	at     prometheus.Gauge
-	failed prometheus.Counter
+	seen    map[int32][]queue.Count // of hours that balanced, as they were then
+	whole   time.Time               // when all hours were last looked at
+	older   []queue.Count           // of the hours before the window, as they were then
+	filed   filed                   // what the history has
+	unfiled bool                    // the last try failed
+	gauge   *prometheus.GaugeVec
+	at      prometheus.Gauge
+	failed  prometheus.Counter
 
 	stop context.CancelFunc
 	done sync.WaitGroup
@@ -68,9 +71,9 @@ type Report struct {
 
 // NewKeeper returns a keeper that looks once it is started. The registerer may be
 // nil.
-func NewKeeper(b queue.Books, s Stats, t Tallier, log *slog.Logger, r prometheus.Registerer, now func() time.Time) (*Keeper, error) {
+func NewKeeper(b queue.Books, s Stats, t Tallier, h History, log *slog.Logger, r prometheus.Registerer, now func() time.Time) (*Keeper, error) {
 	k := &Keeper{
-		books: b, stats: s, tallier: t, log: log, now: now, seen: map[int32][]queue.Count{},
+		books: b, stats: s, tallier: t, history: h, log: log, now: now, seen: map[int32][]queue.Count{},
 		gauge: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "pixel_ledger_imbalance", Help: "Events or deliveries by which a check of the books fails; 0 is as it should be.",
 		}, []string{"check"}),
@@ -104,6 +107,7 @@ func (k *Keeper) Start(context.Context) error {
 		defer tick.Stop()
 		for {
 			k.look(ctx)
+			k.record(ctx)
 			select {
 			case <-ctx.Done():
 				return
@@ -165,6 +169,22 @@ func (k *Keeper) look(ctx context.Context) {
 		k.gauge.WithLabelValues(c).Set(float64(sums[c]))
 	}
 	k.at.Set(float64(k.now().Unix()))
+}
+
+// record brings the books to the history, and says in the log that it could not when
+// it could before. The queues keep them for weeks, so it is tried again.
+func (k *Keeper) record(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	err := k.File(ctx)
+	if err != nil && ctx.Err() != nil && errors.Is(ctx.Err(), context.Canceled) {
+		return
+	}
+	if failed := err != nil; failed != k.unfiled {
+		if k.unfiled = failed; failed {
+			k.log.Warn("the ledger's history could not be written; it is tried again", "error", err)
+		}
+	}
 }
 
 // Look checks the books once. Recounting is what costs, so an hour that balanced
@@ -261,34 +281,4 @@ func (k *Keeper) tally(ctx context.Context, hours []int32) ([]analytics.Tally, e
 		out, hours = append(out, found...), hours[n:]
 	}
 	return out, nil
-}
-
-// Books are those of the hours that since to until touch.
-func (k *Keeper) Books(ctx context.Context, since, until time.Time) ([]Book, error) {
-	counts, err := k.books.Counts(ctx, queue.Hour(since), queue.Hour(until.Add(time.Hour-1)))
-	if err != nil {
-		return nil, err
-	}
-	return Books(counts), nil
-}
-
-// Read makes a report of some hours for people, with books and what does not
-// balance among them.
-func (k *Keeper) Read(ctx context.Context, since, until time.Time) ([]Book, []Difference, error) {
-	from, to := queue.Hour(since), queue.Hour(until.Add(time.Hour-1))
-	r := Reading{}
-	var err error
-	if r.Before, err = k.books.Counts(ctx, from, to); err != nil {
-		return nil, nil, err
-	}
-	if r.Tallies, err = k.tallier.Tally(ctx, queue.Account{Hour: from}.Time(), queue.Account{Hour: to}.Time()); err != nil {
-		return nil, nil, err
-	}
-	if r.Tallies == nil {
-		r.Tallies = []analytics.Tally{}
-	}
-	if r.After, err = k.books.Counts(ctx, from, to); err != nil {
-		return nil, nil, err
-	}
-	return Books(r.After), r.Check(), nil
 }

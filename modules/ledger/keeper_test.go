@@ -62,7 +62,7 @@ func TestTheKeeperFindsADifferenceAndSeesWhenItIsGone(t *testing.T) {
 		tallies: []analytics.Tally{{PixelID: "px", Hour: a.Time(), N: 2}},
 	}
 	r := prometheus.NewRegistry()
-	k, err := ledger.NewKeeper(s, s, s, slog.New(slog.DiscardHandler), r, func() time.Time { return now })
+	k, err := ledger.NewKeeper(s, s, s, nil, slog.New(slog.DiscardHandler), r, func() time.Time { return now })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +107,7 @@ func TestTheKeeperTellsMetricsAndItsReaders(t *testing.T) {
 	a := queue.Account{Pixel: "px", Hour: nine}
 	s := &shop{counts: []queue.Count{{Account: a, Queue: "ingest:high", Stage: ledger.Received, N: 1}}}
 	r := prometheus.NewRegistry()
-	k, err := ledger.NewKeeper(s, s, s, slog.New(slog.DiscardHandler), r, a.Time)
+	k, err := ledger.NewKeeper(s, s, s, nil, slog.New(slog.DiscardHandler), r, a.Time)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,8 +14,8 @@ import (
 // Module checks the books where the console runs.
 var Module = fx.Module("ledger", fx.Provide(provide))
 
-func provide(lc fx.Lifecycle, b queue.Books, q queue.Inspector, events analytics.Reader, log *slog.Logger, r prometheus.Registerer) (*Keeper, error) {
-	k, err := NewKeeper(b, q, events, log.With("component", "ledger"), r, time.Now)
+func provide(lc fx.Lifecycle, b queue.Books, q queue.Inspector, events analytics.Reader, history analytics.History, log *slog.Logger, r prometheus.Registerer) (*Keeper, error) {
+	k, err := NewKeeper(b, q, events, history, log.With("component", "ledger"), r, time.Now)
 	if err != nil {
 		return nil, err
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/miq/pixel/modules/analytics"
 	"github.com/miq/pixel/modules/archive"
 	"github.com/miq/pixel/modules/attribution"
+	"github.com/miq/pixel/modules/backfill"
 	"github.com/miq/pixel/modules/consent"
 	"github.com/miq/pixel/modules/enrich"
 	"github.com/miq/pixel/modules/erasure"
@@ -25,7 +26,12 @@ import (
 )
 
 // Module runs the worker.
-var Module = fx.Module("worker", fx.Invoke(run))
+var Module = fx.Module("worker", fx.Provide(credits), fx.Invoke(run))
+
+// credits are what backfills give anew.
+func credits(keys state.Store, w analytics.CreditWriter, rows analytics.IdentityWriter, people *identity.Graph) backfill.Crediter {
+	return &recredit{keys: keys, writer: w, rows: rows, people: people}
+}
 
 // Params are what the worker needs of the rest.
 type Params struct {

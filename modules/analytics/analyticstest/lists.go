@@ -112,6 +112,9 @@ func eventFilters(t *testing.T, s analytics.Store, d *data) {
 			analytics.EventFilter{Query: h[:len(h)/2]}) // perhaps in the middle of a letter
 	}
 	for i, f := range filters {
+		if i > 1 && f.Limit == 0 {
+			f.Limit = 400 // so many pages were read above
+		}
 		name := short(strings.ToValidUTF8(strings.Join([]string{f.PixelID, f.ID, f.Name, f.VisitorID, f.OrderID, f.Query}, ","), "?"))
 		t.Run(fmt.Sprintf("%d %q", i, name), func(t *testing.T) {
 			var want []event.Event

@@ -96,7 +96,11 @@ func conditionsRecounted(t *testing.T, s analytics.Store, d *data) {
 			} {
 				where = append(where, c)
 				group := list[(i+len(where))%len(list)]
-				for _, w := range [][]analytics.Condition{{c}, where} {
+				asked := [][]analytics.Condition{where}
+				if len(where) > 1 {
+					asked = append(asked, []analytics.Condition{c})
+				}
+				for _, w := range asked {
 					q := analytics.TopQuery{Metric: m, Dimension: group, Where: w, Limit: 100}
 					want := top(m, d.facts(m, group, "", "", "", w, time.Time{}, time.Time{}), 100)
 					got, err := s.Top(t.Context(), q)

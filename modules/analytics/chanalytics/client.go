@@ -40,16 +40,15 @@ func hasCode(err error, codes ...int32) bool {
 // options are what the driver is given for a DSN. All processes take the first of
 // several hosts that answers, so that all read what all have written.
 func options(c config.ClickHouse) (*clickhouse.Options, error) {
-	o, err := clickhouse.ParseDSN(c.DSN)
+	o, err := clickhouse.ParseDSN(secured(c.DSN))
 	if err != nil {
 		return nil, fmt.Errorf("clickhouse.dsn: %s", withoutSecret(err, c.DSN))
 	}
 	o.ConnOpenStrategy = clickhouse.ConnOpenInOrder
-	o.DialTimeout = min(o.DialTimeout, 3*time.Second)
 	if o.DialTimeout == 0 {
 		o.DialTimeout = 3 * time.Second
 	}
-	o.ReadTimeout = max(c.QueryTimeout, c.WriteTimeout) + 10*time.Second
+	o.ReadTimeout = max(o.ReadTimeout, c.QueryTimeout+10*time.Second, c.WriteTimeout+10*time.Second)
 	o.MaxOpenConns, o.MaxIdleConns = 32, 8
 	if o.Compression == nil {
 		o.Compression = &clickhouse.Compression{Method: clickhouse.CompressionLZ4}
@@ -66,12 +65,23 @@ func options(c config.ClickHouse) (*clickhouse.Options, error) {
 	return o, nil
 }
 
+// secured says of an https address that it is secure, which the driver wants said twice.
+func secured(dsn string) string {
+	if !strings.HasPrefix(dsn, "https://") || strings.Contains(dsn, "secure=") {
+		return dsn
+	}
+	if strings.Contains(dsn, "?") {
+		return dsn + "&secure=true"
+	}
+	return dsn + "?secure=true"
+}
+
 // withoutSecret is an error of the driver that cannot hold the DSN's password.
 func withoutSecret(err error, dsn string) string {
 	_, rest, _ := strings.Cut(dsn, "://")
 	if at := strings.LastIndexByte(rest, '@'); at >= 0 {
 		if _, password, ok := strings.Cut(rest[:at], ":"); ok && password != "" {
-			return strings.ReplaceAll(strings.ReplaceAll(err.Error(), dsn, "the address"), password, "********")
+			return strings.ReplaceAll(strings.ReplaceAll(strings.ReplaceAll(err.Error(), secured(dsn), "the address"), dsn, "the address"), password, "********")
 		}
 	}
 	return err.Error()

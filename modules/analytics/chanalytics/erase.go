@@ -224,9 +224,7 @@ func (s *Store) touchSyncs(ctx context.Context, pixelID string, ids []string) er
 
 // touchNow enters hours whatever was entered lately.
 func (s *Store) touchNow(ctx context.Context, source string, hours []time.Time) error {
-	s.touched.mu.Lock()
-	clear(s.touched.at)
-	s.touched.mu.Unlock()
+	s.touched.forget()
 	return s.touch(ctx, source, hours)
 }
 

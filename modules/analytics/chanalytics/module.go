@@ -41,6 +41,7 @@ type Result struct {
 	CreditReader  analytics.CreditReader
 	Eraser        analytics.Eraser
 	Expirer       analytics.Expirer
+	History       analytics.History
 	Health        health.Check     `group:"health"`
 	Scrubber      erasure.Scrubber `group:"scrub"`
 }
@@ -51,5 +52,5 @@ func provide(p Params) (Result, error) {
 		return Result{}, err
 	}
 	p.Lifecycle.Append(fx.StartStopHook(s.Start, func(context.Context) error { return s.Stop() }))
-	return Result{Store: s, Writer: s, Reader: s, ReceiptWriter: s, ReceiptReader: s, Identities: s, CreditWriter: s, CreditReader: s, Eraser: s, Expirer: s, Scrubber: s, Health: health.Check{Name: "clickhouse", Check: s.Check}}, nil
+	return Result{Store: s, Writer: s, Reader: s, ReceiptWriter: s, ReceiptReader: s, Identities: s, CreditWriter: s, CreditReader: s, Eraser: s, Expirer: s, History: s, Scrubber: s, Health: health.Check{Name: "clickhouse", Check: s.Check}}, nil
 }

@@ -55,6 +55,8 @@ type Store struct {
 	identities *group[analytics.Identity]
 	touches    *group[touchRow]
 	credits    *group[creditRow]
+	counts     *group[countRow]
+	audits     *group[auditRow]
 
 	ready atomic.Pointer[schema]
 	once  sync.Mutex // one looks at the schema at a time
@@ -96,6 +98,8 @@ func New(c config.ClickHouse, keep Keep, log *slog.Logger, m *Metrics) (*Store, 
 	s.identities = group1(s, identities, nil)
 	s.touches = group1(s, touches, nil)
 	s.credits = group1(s, creditSets, nil)
+	s.counts = group1(s, counts, nil)
+	s.audits = group1(s, audits, nil)
 	return s, nil
 }
 
@@ -111,7 +115,12 @@ func group1[T any](s *Store, t table[T], before func(ctx context.Context, lane i
 				return err
 			}
 		}
-		return send(s, ctx, t, types, rows)
+		if err := send(s, ctx, t, types, rows); err != nil {
+			// A database that was made anew does not know what was said to the one before.
+			s.touched.forget()
+			return err
+		}
+		return nil
 	})
 }
 
@@ -129,7 +138,7 @@ func (s *Store) Start(ctx context.Context) error {
 	running, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	for lane := range lanes {
-		for _, run := range []func(context.Context, int){s.events.run, s.syncs.run, s.matches.run, s.receipts.run, s.identities.run, s.touches.run, s.credits.run} {
+		for _, run := range []func(context.Context, int){s.events.run, s.syncs.run, s.matches.run, s.receipts.run, s.identities.run, s.touches.run, s.credits.run, s.counts.run, s.audits.run} {
 			s.done.Go(func() { run(running, lane) })
 		}
 	}

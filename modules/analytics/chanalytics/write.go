@@ -278,6 +278,12 @@ type touchCache struct {
 	at map[touchKey]time.Time
 }
 
+func (c *touchCache) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.at)
+}
+
 // touch says, before rows are inserted, which hours they belong to.
 func (s *Store) touch(ctx context.Context, source string, times []time.Time) error {
 	now := time.Now()

@@ -37,6 +37,7 @@ type Result struct {
 	CreditReader  analytics.CreditReader
 	Eraser        analytics.Eraser
 	Expirer       analytics.Expirer
+	History       analytics.History
 	Health        health.Check `group:"health"`
 }
 
@@ -59,5 +60,5 @@ func provide(p Params) (Result, error) {
 		stop()
 		<-done
 	}))
-	return Result{Store: s, Writer: s, Reader: s, ReceiptWriter: s, ReceiptReader: s, Identities: s, CreditWriter: s, CreditReader: s, Eraser: s, Expirer: s, Health: health.Check{Name: "analytics", Check: s.Check}}, nil
+	return Result{Store: s, Writer: s, Reader: s, ReceiptWriter: s, ReceiptReader: s, Identities: s, CreditWriter: s, CreditReader: s, Eraser: s, Expirer: s, History: s, Health: health.Check{Name: "analytics", Check: s.Check}}, nil
 }
