@@ -69,8 +69,8 @@ func (j *journey) told(credits analytics.CreditReader, since, until time.Time) m
 	return out
 }
 
-// visit posts what one visitor does on a page.
-func (j *journey) visit(visitor, email, url string, events ...string) {
+// stroll posts what one visitor does on a page.
+func (j *journey) stroll(visitor, email, url string, events ...string) {
 	j.t.Helper()
 	identity := fmt.Sprintf(`{"anonymous_id":%q}`, visitor)
 	if email != "" {
@@ -106,12 +106,12 @@ func TestAClickHouseThatWasLostIsMadeAgainFromTheArchive(t *testing.T) {
 				email = fmt.Sprintf("p%d@example.com", i/8)
 			}
 			url := "https://shop.example.com/?utm_medium=email&utm_source=news" + fmt.Sprint(i%3)
-			j.visit(v, email, url, `{"name":"page_view"}`, `{"name":"view_item"}`)
+			j.stroll(v, email, url, `{"name":"page_view"}`, `{"name":"view_item"}`)
 			if i%2 == 0 {
-				j.visit(v, email, "https://shop.example.com/thanks", fmt.Sprintf(`{"name":"purchase","properties":{"order_id":"o-%d","value":%d.25,"currency":"USD"}}`, i, 10+i))
+				j.stroll(v, email, "https://shop.example.com/thanks", fmt.Sprintf(`{"name":"purchase","properties":{"order_id":"o-%d","value":%d.25,"currency":"USD"}}`, i, 10+i))
 			}
 			if i%10 == 0 {
-				j.visit(v, "", "https://shop.example.com/back", fmt.Sprintf(`{"name":"refund","properties":{"order_id":"o-%d","value":5,"currency":"USD"}}`, i))
+				j.stroll(v, "", "https://shop.example.com/back", fmt.Sprintf(`{"name":"refund","properties":{"order_id":"o-%d","value":5,"currency":"USD"}}`, i))
 			}
 		}
 		j.until("the queues are empty", func() bool { return j.waiting() == 0 })
