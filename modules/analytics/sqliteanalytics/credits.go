@@ -33,7 +33,7 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 // WriteTouches stores touchpoints in one transaction.
 func (s *Store) WriteTouches(ctx context.Context, touches ...event.Touchpoint) error {
 	return s.write(ctx, "write touchpoints", len(touches), func(tx *sql.Tx) error {
-		put := tx.StmtContext(ctx, s.putTouch)
+		put, ctx := tx.StmtContext(ctx, s.putTouch), context.WithoutCancel(ctx)
 		for i := range touches {
 			t := &touches[i]
 			if _, err := put.ExecContext(ctx, t.ID, t.PixelID, t.VisitorID, t.EventID, t.At.UnixMicro(), string(t.Kind), t.Channel, t.Source, t.Campaign, t.Partner); err != nil {
@@ -55,6 +55,7 @@ func (s *Store) WriteCredits(ctx context.Context, sets ...event.Credits) error {
 	}
 	return s.write(ctx, "write credits", len(sets), func(tx *sql.Tx) error {
 		putSet, drop, put := tx.StmtContext(ctx, s.putSet), tx.StmtContext(ctx, s.dropCredits), tx.StmtContext(ctx, s.putCredit)
+		ctx := context.WithoutCancel(ctx)
 		for i := range sets {
 			c := &sets[i]
 			r, err := putSet.ExecContext(ctx, c.PixelID, c.EventID, c.Model, c.Version, c.ReceivedAt.UnixMicro(), bodies[i])

@@ -33,7 +33,7 @@ func (s *Store) Erase(ctx context.Context, e analytics.Erasure) (done analytics.
 		w := where{}
 		w.equal("pixel_id", e.PixelID)
 		w.in("visitor_id", visitors)
-		err := s.write(ctx, "erase visitors", 1, func(tx *sql.Tx) error {
+		err := s.alone(ctx, "erase visitors", 1, func(tx *sql.Tx) error {
 			n, err := remove(ctx, tx, "identities", w)
 			done.Identities += n
 			if err != nil {
@@ -111,7 +111,7 @@ func (s *Store) Expire(ctx context.Context, pixelID string, events, syncs time.T
 	}
 	for !syncs.IsZero() {
 		n := 0
-		err := s.write(ctx, "expire syncs", 1, func(tx *sql.Tx) (err error) {
+		err := s.alone(ctx, "expire syncs", 1, func(tx *sql.Tx) (err error) {
 			w := where{}
 			w.add(`seq IN (SELECT seq FROM syncs WHERE pixel_id = ? AND at < ? LIMIT ?)`, pixelID, syncs.UnixMicro(), eraseChunk)
 			n, err = remove(ctx, tx, "syncs", w)
@@ -130,7 +130,7 @@ func (s *Store) Expire(ctx context.Context, pixelID string, events, syncs time.T
 
 // expireSums deletes what was counted of the days before a midnight.
 func (s *Store) expireSums(ctx context.Context, pixelID string, before time.Time) error {
-	return s.write(ctx, "expire sums", 1, func(tx *sql.Tx) error {
+	return s.alone(ctx, "expire sums", 1, func(tx *sql.Tx) error {
 		for _, table := range [...]string{"rollups", "sums", "visitor_sets"} {
 			for _, level := range [...]int64{minute, anHour, aDay} {
 				w := where{}
@@ -182,7 +182,7 @@ func anys(values []string) []any {
 // deleteSome deletes up to eraseChunk of the events that match, in one transaction; to
 // forget takes their lines of the sync log along, and their part of the roll-ups.
 func (s *Store) deleteSome(ctx context.Context, pixelID string, w where, forget bool) (n analytics.Erased, err error) {
-	err = s.write(ctx, "delete events", 1, func(tx *sql.Tx) error {
+	err = s.alone(ctx, "delete events", 1, func(tx *sql.Tx) error {
 		rows, err := tx.QueryContext(ctx, `SELECT seq, id FROM events`+w.String()+fmt.Sprintf(` LIMIT %d`, eraseChunk), w.args...)
 		if err != nil {
 			return err
@@ -236,6 +236,7 @@ func (s *Store) deleteSome(ctx context.Context, pixelID string, w where, forget 
 		if n.Events, err = remove(ctx, tx, "events", by); err != nil {
 			return err
 		}
+		s.ahead = ahead{} // it may have counted them
 		return s.forgetVisitors(ctx, tx, were)
 	})
 	if err != nil {

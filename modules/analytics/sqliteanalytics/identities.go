@@ -23,7 +23,8 @@ const ofProfile = `(e.visitor_id, e.pixel_id) IN (SELECT i.visitor_id, i.pixel_i
 func (s *Store) WriteIdentities(ctx context.Context, identities ...analytics.Identity) error {
 	var changed []analytics.Identity
 	err := s.write(ctx, "write identities", len(identities), func(tx *sql.Tx) error {
-		put := tx.StmtContext(ctx, s.putIdentity)
+		put, ctx := tx.StmtContext(ctx, s.putIdentity), context.WithoutCancel(ctx)
+		changed = changed[:0]
 		for _, i := range identities {
 			var n int
 			switch err := put.QueryRowContext(ctx, i.VisitorID, i.PixelID, i.ProfileID, i.Version).Scan(&n); {

@@ -18,7 +18,7 @@ ON CONFLICT (event_id, pixel_id, partner) DO UPDATE SET
 // WriteMatches stores how well events can be matched, in one transaction.
 func (s *Store) WriteMatches(ctx context.Context, matches ...event.Match) error {
 	return s.write(ctx, "write matches", len(matches), func(tx *sql.Tx) error {
-		put := tx.StmtContext(ctx, s.putMatch)
+		put, ctx := tx.StmtContext(ctx, s.putMatch), context.WithoutCancel(ctx)
 		for i := range matches {
 			m := &matches[i]
 			if _, err := put.ExecContext(ctx, m.EventID, m.PixelID, m.Partner, m.ReceivedAt.UnixMicro(), m.Name, string(m.Grade),

@@ -24,7 +24,7 @@ func (s *Store) WriteReceipts(ctx context.Context, receipts ...event.ConsentRece
 		}
 	}
 	return s.write(ctx, "write consent receipts", len(receipts), func(tx *sql.Tx) error {
-		put := tx.StmtContext(ctx, s.putReceipt)
+		put, ctx := tx.StmtContext(ctx, s.putReceipt), context.WithoutCancel(ctx)
 		for i := range receipts {
 			r := &receipts[i]
 			if _, err := put.ExecContext(ctx, r.Hash, r.PixelID, r.Subject, r.At.UnixMicro(), string(r.Verdict.State), bodies[i]); err != nil {

@@ -210,11 +210,51 @@ func unpack(blob []byte, into []uint64) []uint64 {
 	return into
 }
 
-// waits says how many events may not be rolled up yet, and up to which they are.
-func waits(ctx context.Context, tx *sql.Tx) (n, seq int64, err error) {
-	var newest int64
-	err = tx.QueryRowContext(ctx, `SELECT r.seq, coalesce((SELECT max(seq) FROM events), 0) FROM rolled r`).Scan(&seq, &newest)
-	return newest - seq, seq, err
+// counted is what a roll needs of an event.
+type counted struct {
+	at                   int64
+	pixel, name, visitor string
+	revenue, base        sql.NullFloat64
+	values               []string
+}
+
+// position says up to where the events are rolled up, which of them is the newest, and
+// which seq was used last.
+type position struct{ rolled, newest, used int64 }
+
+func place(ctx context.Context, tx *sql.Tx) (p position, err error) {
+	err = tx.QueryRowContext(ctx, `SELECT seq, coalesce((SELECT max(seq) FROM events), 0),
+		coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0) FROM rolled`).Scan(&p.rolled, &p.newest, &p.used)
+	p.used = max(p.used, p.newest)
+	return p, err
+}
+
+// ahead is what the events that wait to be rolled up come to, where it is known without
+// reading them again. It belongs to whoever holds the write transaction. What a
+// transaction that is rolled back did to it does not fit the next one's position, and is
+// thrown away.
+type ahead struct {
+	from, to int64
+	roll     *roll
+}
+
+// fits reports whether it holds all that waits.
+func (a *ahead) fits(p position) bool { return a.roll != nil && a.from == p.rolled && a.to == p.newest }
+
+// add counts events that were just written, of which the last has a seq.
+func (a *ahead) add(s *Store, p position, r *rows, fresh []int, last int64) {
+	if !a.fits(p) {
+		*a = ahead{}
+		if p.rolled != p.newest {
+			return
+		}
+		*a = ahead{from: p.rolled, to: p.newest, roll: newRoll(s.rolled)}
+	}
+	for _, i := range fresh {
+		c := &r.counts[i]
+		a.roll.add(c.at, c.pixel, c.name, c.visitor, c.revenue, c.base, c.values)
+		a.to = last
+	}
 }
 
 // rollUp adds the next of the events that wait to the roll-ups, if there are many.
@@ -225,15 +265,18 @@ func (s *Store) rollUp(ctx context.Context, tx *sql.Tx) error {
 
 // rollUpOf does so if at least so many may wait.
 func (s *Store) rollUpOf(ctx context.Context, tx *sql.Tx, least int64) error {
-	n, seq, err := waits(ctx, tx)
-	if err != nil || n < least {
+	p, err := place(ctx, tx)
+	if err != nil || p.newest-p.rolled < least {
 		return err
 	}
-	r := newRoll(s.rolled)
-	last, err := s.count(ctx, tx, r, `seq > ? ORDER BY seq LIMIT ?`, seq, 4*s.rollEvery)
-	if err != nil {
-		return err
+	r, last := s.ahead.roll, p.newest
+	if !s.ahead.fits(p) {
+		r = newRoll(s.rolled)
+		if last, err = s.count(ctx, tx, r, `seq > ? ORDER BY seq LIMIT ?`, p.rolled, 4*s.rollEvery); err != nil {
+			return err
+		}
 	}
+	s.ahead = ahead{}
 	if err := r.write(ctx, tx, s); err != nil {
 		return err
 	}
@@ -270,9 +313,11 @@ func (s *Store) count(ctx context.Context, tx *sql.Tx, r *roll, where string, ar
 func (s *Store) CatchUp(ctx context.Context) error {
 	for {
 		var n int64
-		err := s.write(ctx, "roll up", 1, func(tx *sql.Tx) (err error) {
+		err := s.alone(ctx, "roll up", 1, func(tx *sql.Tx) (err error) {
 			if err = s.rollUp(ctx, tx); err == nil {
-				n, _, err = waits(ctx, tx)
+				var p position
+				p, err = place(ctx, tx)
+				n = p.newest - p.rolled
 			}
 			return err
 		})

@@ -2,8 +2,8 @@
 // file, and answers the console's questions from it.
 //
 // It promises what the port does, exactly: no answer is sampled or rounded. A
-// call's events are one transaction, on the disk when the call returns, so its
-// caller should bring them by the hundred. The events' whole JSON is compressed
+// call's events are written all or none, and on the disk when the call returns; calls
+// at the same time share a transaction. Callers should bring events by the hundred. The events' whole JSON is compressed
 // and lies apart from the columns that questions select and group by.
 package sqliteanalytics
 
@@ -24,8 +24,8 @@ import (
 type Store struct {
 	db                                       *sqlitedb.DB
 	bodies                                   *codec
-	putEvent                                 *sql.Stmt
-	putBody                                  *sql.Stmt
+	putEvent, putEvents                      *sql.Stmt
+	putBody, putBodies                       *sql.Stmt
 	putSync                                  *sql.Stmt
 	putMatch                                 *sql.Stmt
 	putReceipt                               *sql.Stmt
@@ -35,6 +35,8 @@ type Store struct {
 	rolled                                   []string // dimensions with roll-ups of their own
 	rollEvery                                int64
 	people                                   people
+	commits                                  commits
+	ahead                                    ahead
 	putRollup, visitorSet, putVisitors       *sql.Stmt
 	getPart, putPart                         *sql.Stmt
 }
@@ -64,13 +66,15 @@ func New(db *sqlitedb.DB) (*Store, error) {
 		stmt **sql.Stmt
 		text string
 	}{
-		{&s.putEvent, insertEvent(s.dimension)},
+		{&s.putEvent, insertEvents(s.dimension, 1)},
+		{&s.putEvents, insertEvents(s.dimension, several)},
 		{&s.putRollup, putRollup},
 		{&s.getPart, getPart},
 		{&s.putPart, putPart},
 		{&s.visitorSet, `SELECT visitors FROM visitor_sets WHERE level = ? AND bucket = ? AND pixel_id = ?`},
 		{&s.putVisitors, `INSERT INTO visitor_sets (level, bucket, pixel_id, visitors) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET visitors = excluded.visitors`},
-		{&s.putBody, `INSERT INTO event_bodies (seq, codec, body) VALUES (?, ?, ?)`},
+		{&s.putBody, insertBodies(1)},
+		{&s.putBodies, insertBodies(several)},
 		{&s.putSync, insertSync},
 		{&s.putMatch, insertMatch},
 		{&s.putReceipt, insertReceipt},

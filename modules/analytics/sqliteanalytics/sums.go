@@ -14,7 +14,7 @@ import (
 // them, what lies before and after from single events, and so what is not rolled
 // up yet.
 func (s *Store) sumsOf(ctx context.Context, tx *sql.Tx, q question, dimension string) (map[figure]float64, error) {
-	_, rolled, err := waits(ctx, tx)
+	known, err := place(ctx, tx)
 	if err != nil {
 		return nil, err
 	}
@@ -42,7 +42,7 @@ func (s *Store) sumsOf(ctx context.Context, tx *sql.Tx, q question, dimension st
 		w := where{}
 		query := ""
 		if level == 0 {
-			w.add("received_at >= a AND received_at < b AND +seq <= ?", rolled)
+			w.add("received_at >= a AND received_at < b AND +seq <= ?", known.rolled)
 			query = `SELECT i, ` + q.group(same) + `, count(*), total(iif(name = 'purchase', round(value * 1000000), 0)), total(iif(name = 'purchase', round(base_value * 1000000), 0))
 				FROM steps CROSS JOIN events`
 		} else {
@@ -58,7 +58,7 @@ func (s *Store) sumsOf(ctx context.Context, tx *sql.Tx, q question, dimension st
 	var at int64
 	var name string
 	var revenue, base sql.NullFloat64
-	err = q.waiting(ctx, tx, rolled, q.group(same)+`, name, value, base_value`, []any{&at, &f.group, &name, &revenue, &base}, func() {
+	err = q.waiting(ctx, tx, known.rolled, q.group(same)+`, name, value, base_value`, []any{&at, &f.group, &name, &revenue, &base}, func() {
 		f.step, v = q.step(at), one(name, revenue, base)
 		add()
 	})

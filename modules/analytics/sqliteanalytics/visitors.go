@@ -8,7 +8,7 @@ import (
 // visitorsOf counts different people from the sets of visitors of hours and days,
 // and from single events where those do not reach.
 func (s *Store) visitorsOf(ctx context.Context, tx *sql.Tx, q question) (map[figure]float64, error) {
-	_, rolled, err := waits(ctx, tx)
+	known, err := place(ctx, tx)
 	if err != nil {
 		return nil, err
 	}
@@ -34,7 +34,7 @@ func (s *Store) visitorsOf(ctx context.Context, tx *sql.Tx, q question) (map[fig
 		query := `SELECT i, pixel_id, visitors FROM steps CROSS JOIN visitor_sets`
 		if level == 0 {
 			query = `SELECT DISTINCT i, pixel_id, visitor_id FROM steps CROSS JOIN events`
-			w.add("received_at >= a AND received_at < b AND +seq <= ? AND visitor_id <> ''", rolled)
+			w.add("received_at >= a AND received_at < b AND +seq <= ? AND visitor_id <> ''", known.rolled)
 		} else {
 			w.add("level = ? AND bucket >= a AND bucket < b", level)
 		}
@@ -53,7 +53,7 @@ func (s *Store) visitorsOf(ctx context.Context, tx *sql.Tx, q question) (map[fig
 	}
 	var at int64
 	var visitor string
-	err = q.waiting(ctx, tx, rolled, "pixel_id, visitor_id", []any{&at, &pixel, &visitor}, func() {
+	err = q.waiting(ctx, tx, known.rolled, "pixel_id, visitor_id", []any{&at, &pixel, &visitor}, func() {
 		if visitor != "" {
 			add(q.step(at), pixel, digest(visitor))
 		}
