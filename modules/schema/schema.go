@@ -38,16 +38,22 @@ type Custom struct {
 	Schema jsontext.Value
 }
 
+// compiled is a schema with what is seen of it at a glance, nil where that is nothing.
+type compiled struct {
+	*jsonschema.Schema
+	glance *glance
+}
+
 // Checker knows schemas, and compiles each once. It is safe for concurrent use.
 type Checker struct {
-	standard map[string]*jsonschema.Schema
+	standard map[string]*compiled
 	sites    sync.Map // by pixel: *site
 }
 
 // site has a pixel's own schemas as of a revision.
 type site struct {
 	revision int64
-	events   map[string]*jsonschema.Schema
+	events   map[string]*compiled
 }
 
 // New returns a checker that knows the built-in schemas.
@@ -56,7 +62,7 @@ func New() (*Checker, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Checker{standard: make(map[string]*jsonschema.Schema, len(files))}
+	c := &Checker{standard: make(map[string]*compiled, len(files))}
 	for _, f := range files {
 		body, err := builtin.ReadFile("ga4/" + f.Name())
 		if err != nil {
@@ -113,6 +119,9 @@ func (c *Checker) Check(pixel string, revision int64, custom func() []Custom, na
 	if len(properties) == 0 {
 		properties = jsontext.Value("{}")
 	}
+	if s.glance != nil && properties.IsValid() && s.glance.sure(bytes.TrimSpace(properties)) {
+		return event.Fault{}
+	}
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(properties))
 	if err != nil {
 		return event.Fault{Pointer: "/properties", Code: Code, Message: "must be valid JSON"}
@@ -128,14 +137,14 @@ func (c *Checker) Check(pixel string, revision int64, custom func() []Custom, na
 	return explain(bad)
 }
 
-func (c *Checker) own(pixel string, revision int64, custom func() []Custom) map[string]*jsonschema.Schema {
+func (c *Checker) own(pixel string, revision int64, custom func() []Custom) map[string]*compiled {
 	if v, ok := c.sites.Load(pixel); ok && v.(*site).revision == revision {
 		return v.(*site).events
 	}
-	s := &site{revision: revision, events: map[string]*jsonschema.Schema{}}
+	s := &site{revision: revision, events: map[string]*compiled{}}
 	for _, x := range custom() {
-		if compiled, err := compile(x.Schema); err == nil { // it was checked when it was set
-			s.events[x.Event] = compiled
+		if own, err := compile(x.Schema); err == nil { // it was checked when it was set
+			s.events[x.Event] = own
 		}
 	}
 	c.sites.Store(pixel, s)
@@ -158,7 +167,7 @@ func (nothing) Load(url string) (any, error) {
 	return nil, errors.New("must not refer to another file or address: " + url)
 }
 
-func compile(body []byte) (*jsonschema.Schema, error) {
+func compile(body []byte) (*compiled, error) {
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(body))
 	if err != nil {
 		return nil, errors.New("must be valid JSON")
@@ -180,7 +189,7 @@ func compile(body []byte) (*jsonschema.Schema, error) {
 		}
 		return nil, errors.New("must be a JSON Schema: " + strings.ReplaceAll(strings.ReplaceAll(text, at, ""), "\n", " "))
 	}
-	return s, nil
+	return &compiled{s, glanceAt(s)}, nil
 }
 
 // explain picks what is wrong first, and says what would be right.
