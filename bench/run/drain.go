@@ -243,6 +243,9 @@ func throughput(ctx context.Context, of workerOf, line map[string]any) error {
 		name       string
 		clickhouse bool
 	}{{"embedded", false}, {"clickhouse", true}} {
+		if of.store != "" && of.store != store.name {
+			continue
+		}
 		at := filepath.Join(dir, store.name)
 		if err := os.Mkdir(at, 0o700); err != nil {
 			return err

@@ -57,10 +57,11 @@ func main() {
 		events := flags.Int("events", 100_000, "events in a round")
 		rounds := flags.Int("rounds", 3, "rounds, at least 3 for figures to believe")
 		backlog := flags.Int("backlog", 100_000, "events that wait in Redis in a round; 0: leave the real stores out")
+		store := flags.String("store", "", "the one analytics `store` to measure, embedded or clickhouse; empty: both")
 		scale := flags.Int("scale", 2_000_000, "profiles that the state has when it is compared with few; 0: it is not")
 		profile := flags.String("profile", "", "write a profile of the processor's time to a file")
 		run = func(ctx context.Context) error {
-			return benchWorker(ctx, workerOf{visitors: *visitors, events: *events, rounds: max(1, *rounds), backlog: *backlog, scale: *scale, profile: *profile})
+			return benchWorker(ctx, workerOf{visitors: *visitors, events: *events, rounds: max(1, *rounds), backlog: *backlog, scale: *scale, store: *store, profile: *profile})
 		}
 	default:
 		fmt.Fprintln(os.Stderr, "usage: run worker [-visitors n] [-events n] [-rounds n] | run reports [-n events] [-clickhouse events] [-rounds n] [-data folder] | run collect [-rounds n] [-seconds n] [-soak 10m] | run queue [-rounds n] [-events n] | run dispatch [-rounds n] [-seconds n] | run state [-visitors n] [-events n] | run insert [-rounds n]")
