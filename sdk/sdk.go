@@ -28,7 +28,7 @@ var module []byte
 //go:embed dist/sdk.d.ts
 var types []byte
 
-//go:embed dist/cmp.js dist/gcm.js dist/banner.js dist/extras.js
+//go:embed dist/cmp.js dist/gcm.js dist/banner.js dist/extras.js dist/cross.js
 var parts embed.FS
 
 // Script is the tag that the snippet loads, at /sdk.js and /sdk/{version}.js.
@@ -41,8 +41,8 @@ func Module() []byte { return module }
 func Types() []byte { return types }
 
 // Parts are what the tag loads from /sdk/{version}/{name}.js where a page needs it:
-// one for each source of consent (cmp, gcm, banner) and one for what some sites ask
-// for besides (extras). The tag knows their digests and takes no others.
+// one for each source of consent (cmp, gcm, banner), one for what some sites ask
+// for besides (extras), and one that loads by that, for visitors across domains (cross). The tag knows their digests and takes no others.
 func Parts() map[string][]byte {
 	files, err := parts.ReadDir("dist")
 	if err != nil {

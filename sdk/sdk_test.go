@@ -65,6 +65,7 @@ func TestTheTagStaysSmall(t *testing.T) {
 		{"core", core, 6144},
 		{"core as a module", gzipped(t, sdk.Module()), 6144},
 		{"core, autotrack and e-commerce", core + extras, 9216},
+		{"visitors across domains", gzipped(t, parts["cross"]), 1536},
 		{"consent: the page's platform", gzipped(t, parts["cmp"]), 2560},
 		{"consent: the site's own banner", gzipped(t, parts["gcm"]), 2048},
 		{"consent: our banner, in eight languages", gzipped(t, parts["banner"]), 6656},

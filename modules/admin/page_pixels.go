@@ -172,6 +172,7 @@ func pixelFrom(c *echo.Context, p settings.Pixel) (settings.Pixel, error) {
 	p.ConsentMode = settings.ConsentMode(f.Get("consent_mode"))
 	p.Tag.SPA, p.Tag.Storage, p.Tag.DataLayer = f.Get("spa"), f.Get("storage"), strings.TrimSpace(f.Get("data_layer"))
 	p.Tag.Autotrack, p.Tag.Ecommerce = f["autotrack"], f.Get("ecommerce") == "true"
+	p.Tag.CrossDomain = f.Get("cross_domain") == "true"
 	p.Tag.ClickIDs = strings.FieldsFunc(f.Get("click_ids"), func(r rune) bool { return r == ',' || r == ' ' || r == '\n' || r == '\r' })
 	p.Banner.Language, p.Banner.HideReopen = strings.ToLower(strings.TrimSpace(f.Get("banner_language"))), f.Get("hide_reopen") == "true"
 	if p.Banner.Texts, err = bannerTexts(f.Get("banner_texts")); err != nil {

@@ -249,6 +249,7 @@ func (c *Collector) share(ec *echo.Context, e *event.Event, p *settings.Pixel, e
 	if source == server {
 		return // it says itself what the visitor's own request showed
 	}
+	c.cross(e, p)
 	e.Context.IP = ec.RealIP()
 	e.Context.UserAgent = event.WithoutMail(header(r.UserAgent(), maxUserAgent))
 	e.Context.ClientHints = hints(r.Header)

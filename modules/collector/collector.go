@@ -53,8 +53,8 @@ type Options struct {
 	Queue    queue.Pusher
 	Consent  *consent.Decider
 	Book     *consent.Book
-	// Salt is secret to a pixel and hides order ids where consent is partial;
-	// nil: they are dropped.
+	// Salt is secret to a pixel: it hides order ids where consent is partial, and
+	// cross-domain tokens are made with it; nil: ids are dropped, and there are none.
 	Salt    func(pixelID string) []byte
 	Tag     Tag
 	Log     *slog.Logger
@@ -154,7 +154,7 @@ func New(o Options) (*Collector, error) {
 
 func (c *Collector) routes(tag *assets) {
 	e := c.echo
-	for path, handler := range map[string]echo.HandlerFunc{"/collect": c.collect, "/consent": c.changeConsent} {
+	for path, handler := range map[string]echo.HandlerFunc{"/collect": c.collect, "/consent": c.changeConsent, "/crossing": c.makeCrossing} {
 		e.POST(path, c.behindEdge(c.paced(handler)))
 		e.OPTIONS(path, preflight("POST"))
 	}

@@ -164,10 +164,12 @@ func (f *fixture) dead() []queue.DeadLetter {
 	return list
 }
 
-func (f *fixture) counted(series string) bool {
+func (f *fixture) counted(series string) bool { return strings.Contains(f.metricsText(), series+"\n") }
+
+func (f *fixture) metricsText() string {
 	w := httptest.NewRecorder()
 	promhttp.HandlerFor(f.metrics, promhttp.HandlerOpts{}).ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
-	return strings.Contains(w.Body.String(), series+"\n")
+	return w.Body.String()
 }
 
 type reply struct {

@@ -29,6 +29,7 @@ type tagConfig struct {
 	DataLayer       string               `json:"data_layer,omitempty"`
 	ClickIDs        []string             `json:"click_ids,omitempty"`
 	Storage         string               `json:"storage,omitempty"` // as browsers name it
+	Crosses         []string             `json:"crosses,omitempty"` // the domains that visitors are followed across
 }
 
 type tagBanner struct {
@@ -51,6 +52,9 @@ func (c *Collector) tagConfig(p settings.Pixel) tagConfig {
 	}
 	if p.ConsentMode == settings.Banner {
 		t.Banner = &tagBanner{p.PrivacyURL, p.Banner.Language, p.Banner.Texts, p.Banner.HideReopen}
+	}
+	if p.Tag.CrossDomain {
+		t.Crosses = p.Domains
 	}
 	switch p.Tag.Storage {
 	case "session":

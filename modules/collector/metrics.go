@@ -19,6 +19,7 @@ type metrics struct {
 	edge         *prometheus.CounterVec
 	cleaned      *prometheus.CounterVec
 	violations   *prometheus.CounterVec
+	crossings    *prometheus.CounterVec
 	seconds      prometheus.Histogram
 	group        prometheus.Histogram
 	commit       prometheus.Histogram
@@ -47,6 +48,9 @@ func newMetrics(reg prometheus.Registerer, r *room) *metrics {
 		violations: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "pixel_collector_schema_violations_total", Help: "Events whose properties are not as their schema demands, by pixel, event (own: one without a built-in schema) and mode; sampled: one standard event of 64 is looked at.",
 		}, []string{"pixel", "event", "mode"}),
+		crossings: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "pixel_collector_crossings_total", Help: "Cross-domain tokens that were made and brought, by what came of it: ok, consent, referrer (the page before was on none of the pixel's other domains), expired, forged, error.",
+		}, []string{"what", "result"}),
 		cleaned: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "pixel_collector_cleaned_total", Help: "Events out of whose address or properties personal data was taken, by its kinds.",
 		}, []string{"kinds"}),
@@ -73,7 +77,7 @@ func newMetrics(reg prometheus.Registerer, r *room) *metrics {
 	m.events.WithLabelValues(rejected, "")
 	m.events.WithLabelValues(suppressed, "")
 	if reg != nil {
-		reg.MustRegister(m.events, m.suppressions, m.rejections, m.consent, m.lostRefusals, m.edge, m.cleaned, m.violations, m.seconds, m.group, m.commit,
+		reg.MustRegister(m.events, m.suppressions, m.rejections, m.consent, m.lostRefusals, m.edge, m.cleaned, m.violations, m.crossings, m.seconds, m.group, m.commit,
 			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 				Name: "pixel_collector_waiting_bytes", Help: "Bytes of requests that are being read or wait to be durable.",
 			}, func() float64 { return float64(r.used.Load()) }))

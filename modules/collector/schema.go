@@ -75,6 +75,7 @@ func (c *Collector) violated(made event.Event, f event.Fault, sensitive bool) (q
 		consent.StripSensitive(&made)
 	}
 	made.Context.IP, made.Subject.Locality = consent.Truncate(made.Context.IP), event.Locality{}
+	made.Crossing = event.Crossing{} // when it is mended it is too late for that
 	body, err := json.Marshal(&violation{made.PixelID, made.ReceivedAt, made.Source, f.Code, clean(f.Pointer), clip(f.Message, 300), made})
 	if err != nil {
 		c.log.Error("a refusal could not be encoded", "code", f.Code, "error", err)

@@ -144,6 +144,9 @@ func (d *decoder) more(e *Event) {
 	if flags&moreCleaned != 0 {
 		x.Cleaned = d.text()
 	}
+	if flags&moreCrossing != 0 {
+		e.Crossing = Crossing{d.text(), d.text()}
+	}
 }
 
 func (d *decoder) consent(c *Consent) {

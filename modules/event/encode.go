@@ -37,7 +37,7 @@ func (enc *Encoder) Share(e *Event) {
 
 // Size is at least as much as Append will add.
 func (enc *Encoder) Size(e *Event) int {
-	n := 140 + len(e.ID) + len(e.Receipt) + len(e.Name) + len(e.Priority) + len(e.Properties) + len(enc.shared) +
+	n := 140 + len(e.Crossing.Visitor) + len(e.Crossing.Use) + len(e.ID) + len(e.Receipt) + len(e.Name) + len(e.Priority) + len(e.Properties) + len(enc.shared) +
 		len(e.Order.ID) + len(e.Order.Value) + len(e.Order.Currency)
 	for i := range e.Order.Items {
 		it := &e.Order.Items[i]
@@ -237,6 +237,7 @@ const (
 	moreValue
 	moreSkew
 	moreCleaned
+	moreCrossing
 )
 
 func (e *Enrichment) more() (flags byte) {
@@ -262,6 +263,9 @@ func (e *Enrichment) more() (flags byte) {
 func appendMore(b []byte, e *Event) []byte {
 	x := &e.Enrichment
 	flags := x.more()
+	if e.Crossing != (Crossing{}) {
+		flags |= moreCrossing
+	}
 	b = append(b, flags)
 	if flags&morePlace != 0 {
 		for _, s := range x.Place.texts() {
@@ -285,6 +289,9 @@ func appendMore(b []byte, e *Event) []byte {
 	}
 	if flags&moreCleaned != 0 {
 		b = appendText(b, x.Cleaned)
+	}
+	if flags&moreCrossing != 0 {
+		b = appendText(appendText(b, e.Crossing.Visitor), e.Crossing.Use)
 	}
 	return b
 }

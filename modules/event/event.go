@@ -5,6 +5,7 @@
 package event
 
 import (
+	"log/slog"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -54,9 +55,22 @@ type Event struct {
 
 	Enrichment Enrichment `json:"enrichment,omitzero"`
 
+	// Crossing is who the visitor was where he just came from. It is for the worker
+	// alone: no store and no partner gets it.
+	Crossing Crossing `json:"crossing,omitzero"`
+
 	// Trace is the W3C traceparent of the request that brought the event.
 	Trace string `json:"trace,omitempty"`
 }
+
+// Crossing is a way from one of the pixel's domains to another, as a token told of it.
+type Crossing struct {
+	Visitor string `json:"visitor,omitempty"` // the browser's id there
+	Use     string `json:"use,omitempty"`     // tells tokens apart: one browser may use each
+}
+
+// LogValue keeps a Crossing out of the logs.
+func (Crossing) LogValue() slog.Value { return slog.StringValue("[crossing]") }
 
 // Context is where an event happened.
 type Context struct {

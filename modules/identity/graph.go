@@ -70,6 +70,9 @@ type Seen struct {
 	// Also is what Visiting gave of somebody who is known to be the same person. It
 	// links where that one, in turn, is known.
 	Also ID
+	// From is the id that the same browser has on another domain, which it just came
+	// from. It links the two, whether or not more is known of either.
+	From string
 	// Keep makes the event's browser known, so that Also finds it.
 	Keep bool
 	// Whole asks who else its visitor is.
@@ -117,6 +120,9 @@ func (g *Graph) Resolve(ctx context.Context, seen ...*Seen) error {
 				if s.Also != (ID{}) {
 					r.also = w.node(e.PixelID, s.Also)
 				}
+				if last := mine[len(mine)-1].id; s.From != "" && s.From != e.Subject.AnonymousID && last.Kind() == Visitor && !junk(Visitor, s.From) && len(s.From) <= maxValue {
+					r.from = w.node(e.PixelID, Of(Visitor, s.From))
+				}
 				resolved = append(resolved, r)
 			}
 		case s.Withdrawn && e.Subject.AnonymousID != "":
@@ -159,6 +165,7 @@ type resolving struct {
 	idents []ident
 	nodes  []*node // in the order of idents
 	also   *node
+	from   *node
 }
 
 // finish says who it was.
@@ -172,12 +179,23 @@ func (r *resolving) finish() {
 			r.seen.Merged = r.seen.Merged || a.broughtBy(b, e.ID) || b.broughtBy(a, e.ID)
 		}
 	}
+	if b := r.browser(); r.from != nil {
+		r.seen.Merged = r.seen.Merged || b.broughtBy(r.from, e.ID) || r.from.broughtBy(b, e.ID)
+	}
 	n := r.first()
 	if n == nil {
 		r.seen.Profile = r.nodes[len(r.nodes)-1].id.String()
 		return
 	}
 	r.seen.Profile = n.rec.label.String()
+}
+
+// browser is the event's own, nil if it names none.
+func (r *resolving) browser() *node {
+	if last := r.nodes[len(r.nodes)-1]; last.id.Kind() == Visitor {
+		return last
+	}
+	return nil
 }
 
 // first is the strongest of an event's identifiers that may link.
@@ -233,10 +251,12 @@ func (w *work) others(resolved []resolving) error {
 // see notes what an event brings that is not known yet.
 func (w *work) see(r *resolving) {
 	e := r.seen.Event
-	visitor := ""
-	var browser *node
-	if last := r.nodes[len(r.nodes)-1]; last.id.Kind() == Visitor {
-		browser, visitor = last, e.Subject.AnonymousID
+	visitor, browser := "", r.browser()
+	if browser != nil {
+		visitor = e.Subject.AnonymousID
+	}
+	if r.from != nil {
+		w.cross(browser, r.from, r.seen)
 	}
 	for i := 0; visitor == "" && i < len(r.nodes); i++ {
 		visitor = r.nodes[i].home()
@@ -282,6 +302,27 @@ func (w *work) see(r *resolving) {
 				w.link(b, a, l)
 			}
 		}
+	}
+}
+
+// cross links a browser's ids on two domains, and those alone: what else an event names
+// belongs to the domain that it came from, and goes with that one's consent.
+func (w *work) cross(to, from *node, s *Seen) {
+	for _, end := range [...]struct {
+		n     *node
+		value string
+	}{{to, s.Event.Subject.AnonymousID}, {from, s.From}} {
+		if end.n.rec.value == nil {
+			w.near(end.n)
+			w.introduce(end.n, end.value, end.value)
+		}
+	}
+	l := link{at: s.Event.ReceivedAt, source: crossed, event: s.Event.ID, browser: to}
+	if !w.knows(to, from, &l) || !w.knows(from, to, &l) {
+		w.near(to)
+		w.near(from)
+		w.link(to, from, l)
+		w.link(from, to, l)
 	}
 }
 

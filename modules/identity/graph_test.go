@@ -38,6 +38,9 @@ func crowd(t *rapid.T) []*event.Event {
 		if d := device.Draw(t, "device"); d != "" {
 			e.Subject.PartnerIDs = map[string]string{"maid": d}
 		}
+		if rapid.IntRange(0, 4).Draw(t, "crosses") == 0 {
+			e.Crossing.Visitor = browser.Draw(t, "from")
+		}
 		if rapid.IntRange(0, 9).Draw(t, "consent") == 0 {
 			e.Verdict.State = event.Partial
 		}
@@ -50,7 +53,7 @@ func see(events ...*event.Event) []*Seen {
 	out := make([]*Seen, len(events))
 	for i, e := range events {
 		c := *e
-		out[i] = &Seen{Event: &c}
+		out[i] = &Seen{Event: &c, From: c.Crossing.Visitor}
 	}
 	return out
 }
@@ -150,6 +153,9 @@ func resolve(t fataler, g *Graph, visitors map[string]bool, events ...*event.Eve
 			for _, s := range seen {
 				if v := s.Event.Subject.VisitorID; v != "" {
 					visitors[v] = true
+				}
+				if e := s.Event; s.From != "" && e.Subject.AnonymousID != "" && e.Verdict.State == event.Full {
+					visitors[s.From] = true
 				}
 			}
 			return

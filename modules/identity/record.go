@@ -81,7 +81,10 @@ type evidence struct {
 	event  text
 }
 
-var sources = [...]string{"", "web", "pixel", "server"}
+// crossed is the source of a link that a cross-domain token brought.
+const crossed = "crossing"
+
+var sources = [...]string{"", "web", "pixel", "server", crossed}
 
 func sourceOf(name string) byte {
 	for i, s := range sources {

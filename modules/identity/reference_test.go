@@ -25,6 +25,15 @@ func (r *reference) see(events ...*event.Event) {
 			continue
 		}
 		ids := appendIdents(nil, &e.Subject)
+		if from := e.Crossing.Visitor; from != "" && e.Subject.AnonymousID != "" && from != e.Subject.AnonymousID {
+			a, b := Of(Visitor, e.Subject.AnonymousID), Of(Visitor, from)
+			for _, id := range [...]ID{a, b} {
+				if r.with[id] == nil {
+					r.with[id] = map[ID]bool{}
+				}
+			}
+			r.with[a][b], r.with[b][a] = true, true
+		}
 		for _, a := range ids {
 			if r.with[a.id] == nil {
 				r.with[a.id] = map[ID]bool{}

@@ -114,6 +114,9 @@ type TagOptions struct {
 	DataLayer string `json:"data_layer,omitempty"`
 	// ClickIDs are query keys that hold click ids of systems we do not know.
 	ClickIDs []string `json:"click_ids,omitempty"`
+	// CrossDomain has visitors known again on the pixel's other domains, which they go to
+	// by a link or a form: with full consent, by a token in the address.
+	CrossDomain bool `json:"cross_domain,omitzero"`
 	// Storage says where consent is used to keep the visitor's id: "" for as long
 	// as the browser does, "session" in the tab alone, "none" in memory.
 	Storage string `json:"storage,omitempty"`

@@ -79,6 +79,9 @@ func (p Pixel) Validate() error {
 	}
 	p.Banner.validate(&v)
 	p.Tag.validate(&v)
+	if p.Tag.CrossDomain && len(p.Domains) < 2 {
+		v.add("tag.cross_domain", "needs two domains or more in domains")
+	}
 	p.Processing.validate(&v)
 	p.Schemas.validate(&v)
 	p.Retention.validate(&v)

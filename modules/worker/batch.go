@@ -123,7 +123,7 @@ func (b *batch) kept() []event.Event {
 			e := &b.stored[i]
 			*e = it.event
 			e.Context.IP = consent.Truncate(e.Context.IP)
-			e.Subject.Locality = event.Locality{}
+			e.Subject.Locality, e.Crossing = event.Locality{}, event.Crossing{}
 		}
 	}
 	return b.stored

@@ -12,11 +12,15 @@ import (
 // identity gives each event the visitor that it belongs to, and links what came
 // together.
 func (w *Worker) identity(ctx context.Context, b *batch) error {
+	from, err := w.crossed(ctx, b)
+	if err != nil {
+		return err
+	}
 	all := make([]identity.Seen, len(b.items))
 	seen := make([]*identity.Seen, len(b.items))
 	for i, it := range b.items {
 		x := &it.event.Enrichment
-		all[i] = identity.Seen{Event: &it.event, Alone: x.Bot != "" && !x.Automated, Withdrawn: it.less(), Whole: it.credits(), Keep: it.buys()}
+		all[i] = identity.Seen{Event: &it.event, Alone: x.Bot != "" && !x.Automated, Withdrawn: it.less(), Whole: it.credits(), Keep: it.buys(), From: from[i]}
 		seen[i] = &all[i]
 	}
 	if err := w.people.Resolve(ctx, seen...); err != nil {

@@ -9,6 +9,8 @@ type Metrics struct {
 	batches *prometheus.CounterVec
 	panics  *prometheus.CounterVec
 	repeats *prometheus.CounterVec
+
+	crossings *prometheus.CounterVec
 }
 
 // NewMetrics registers the worker's metrics.
@@ -27,11 +29,14 @@ func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
 		repeats: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "pixel_worker_duplicates_total", Help: "Events that came before, by what told so (the event's id, or the order's of a purchase) and by the way this copy came.",
 		}, []string{"by", "source"}),
+		crossings: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "pixel_worker_crossings_total", Help: "Events by whose cross-domain token a visitor was known again (linked), or was not: another browser had used it (used), or its visitor no longer allows it (consent).",
+		}, []string{"outcome"}),
 		panics: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "pixel_worker_panics_total", Help: "Panics of a step.",
 		}, []string{"step"}),
 	}
-	for _, c := range []prometheus.Collector{m.steps, m.events, m.batches, m.panics, m.repeats} {
+	for _, c := range []prometheus.Collector{m.steps, m.events, m.batches, m.panics, m.repeats, m.crossings} {
 		if err := r.Register(c); err != nil {
 			return nil, err
 		}

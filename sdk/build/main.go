@@ -18,12 +18,10 @@ import (
 	"github.com/evanw/esbuild/pkg/api"
 )
 
-// parts are loaded by the tag where a page needs them.
-var parts = map[string]string{
-	"cmp":    "src/cmp/cmp.ts",
-	"gcm":    "src/gcm/gcm.ts",
-	"banner": "src/banner/banner.ts",
-	"extras": "src/extras.ts",
+// parts are loaded by the tag where a page needs them; those of parts by the extras.
+var parts = []map[string]string{
+	{"cross": "src/cross.ts"},
+	{"cmp": "src/cmp/cmp.ts", "gcm": "src/gcm/gcm.ts", "banner": "src/banner/banner.ts", "extras": "src/extras.ts"},
 }
 
 func main() {
@@ -41,23 +39,25 @@ func build(out string) error {
 		return err
 	}
 	define := map[string]string{"VERSION": fmt.Sprintf("%q", version)}
-	digests := map[string]string{}
-	for name, source := range parts {
-		body, err := bundle(source, api.FormatIIFE, define)
+	for _, level := range parts {
+		digests := map[string]string{}
+		for name, source := range level {
+			body, err := bundle(source, api.FormatIIFE, define)
+			if err != nil {
+				return err
+			}
+			sum := sha256.Sum256(body)
+			digests[name] = base64.StdEncoding.EncodeToString(sum[:])
+			if err := os.WriteFile(filepath.Join(out, name+".js"), body, 0o644); err != nil {
+				return err
+			}
+		}
+		integrity, err := json.Marshal(digests) // with its keys in order
 		if err != nil {
 			return err
 		}
-		sum := sha256.Sum256(body)
-		digests[name] = base64.StdEncoding.EncodeToString(sum[:])
-		if err := os.WriteFile(filepath.Join(out, name+".js"), body, 0o644); err != nil {
-			return err
-		}
+		define["INTEGRITY"] = string(integrity) // of what those after may load
 	}
-	integrity, err := json.Marshal(digests) // with its keys in order
-	if err != nil {
-		return err
-	}
-	define["INTEGRITY"] = string(integrity)
 	for file, s := range map[string]struct {
 		source string
 		format api.Format

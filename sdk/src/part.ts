@@ -5,10 +5,10 @@ import { version } from "./context";
 import { fail } from "./notices";
 import type { Kit } from "./types";
 
-export type PartName = "cmp" | "gcm" | "banner" | "extras";
+export type PartName = "cmp" | "gcm" | "banner" | "extras" | "cross";
 
-/** What each part's file must be, so that who pins our script pins the whole tag. */
-declare const INTEGRITY: Record<PartName, string>;
+/** What the files that are loaded from here must be, so that who pins our script pins the whole tag. */
+declare const INTEGRITY: Partial<Record<PartName, string>>;
 
 declare global {
   interface Window {

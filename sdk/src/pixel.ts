@@ -51,12 +51,12 @@ export async function init(id: string, options: InitOptions = {}): Promise<void>
   if (storage) place.kind = storage;
   transport = web(endpoint);
   sender = newSender({ state: open, who, signals: told, park }, transport, batch.max_events, batch.max_wait_ms);
-  const kit: Kit = { config, options, signals, tell, track, allowed: () => allowed(consent.phase) };
+  const kit: Kit = { config, options, signals, tell, track, word, allowed: () => allowed(consent.phase) };
   const part = (name: PartName) => load(endpoint, home.nonce, name, kit);
   openTabs(heard);
   watchPage();
   if (spa != "off") follow(spa || "", track);
-  if (autotrack?.[0] || ecommerce) part("extras");
+  if (autotrack || ecommerce || config.crosses) part("extras");
   // Where consent comes from is a part of its own; "implied" has the same sources as "cmp".
   mode = (await part(consent_mode == "implied" ? "cmp" : consent_mode)) as Mode | undefined;
   early.forEach(update);
@@ -166,7 +166,7 @@ function entered(phase: Consent["phase"], from: Consent, trigger: Trigger): void
       forgetTraits();
       keepTouches(false);
       sender.park();
-      if (!quiet) report(state);
+      if (!quiet) transport.leave("/consent", word(state));
     }
     held.forEach(enqueue);
     if (from.hold) sender.flush();
@@ -180,16 +180,16 @@ function entered(phase: Consent["phase"], from: Consent, trigger: Trigger): void
 function purge(): void {
   sender.clear();
   const id = knownID();
-  if (id && !quiet) report("none", id);
+  if (id && !quiet) transport.leave("/consent", word("none", id));
   forgetVisitor();
   forgetTouches();
   forgetTab();
   wipe();
 }
 
-/** Tells the server of a change, which has to arrive even if the page closes right now. */
-function report(state: State, id = anonymousID()): void {
-  transport.leave("/consent", JSON.stringify({ pixel_id: pixelID, anonymous_id: id, ...told(), state }));
+/** Who browses under which signals, in short. The server is told by it of a change, which has to arrive even if the page closes right now. */
+function word(state: State, id = anonymousID()): string {
+  return JSON.stringify({ pixel_id: pixelID, anonymous_id: id, ...told(), state });
 }
 
 function watchPage(): void {

@@ -118,6 +118,8 @@ export interface Config {
   ecommerce?: boolean;
   data_layer?: string;
   click_ids?: string[];
+  /** The domains that the visitor is followed across. */
+  crosses?: string[];
   storage?: "localStorage" | "sessionStorage" | "none";
 }
 
@@ -130,6 +132,8 @@ export interface Kit {
   track(name: string, props?: Properties): void;
   /** What was allowed last. */
   allowed(): State;
+  /** Who browses under which signals, as the server is told it in short. */
+  word(state: State): string;
 }
 
 export interface Listener {

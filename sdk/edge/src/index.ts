@@ -8,7 +8,7 @@ import { forward } from "./forward";
 export { Outbox } from "./outbox";
 
 const served = /^\/(sdk\.(js|mjs|d\.ts)|[a-z]+\.js|sdk\/[\w./-]+|config\/[\w.:-]+\.json)$/;
-const passed = /^\/(collect|consent|pixel\.gif|v1\/[\w/-]+)$/;
+const passed = /^\/(collect|consent|crossing|pixel\.gif|v1\/[\w/-]+)$/;
 
 export default {
   async fetch(request, env, ctx): Promise<Response> {
