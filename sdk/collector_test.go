@@ -176,7 +176,7 @@ func startCollector(t *testing.T, s *site, p settings.Pixel) *url.URL {
 	decider := consent.New(consent.Options{})
 	c, err := collector.New(collector.Options{
 		Config: cfg, VendorID: 101, Pixels: pixels{p.ID: p}, Queue: s.queue, Consent: decider, Book: consent.NewBook(keys, decider, []byte("seal")),
-		Tag: collector.Tag{Version: sdk.Version, Script: sdk.Script(), Module: sdk.Module(), Types: sdk.Types(), Parts: sdk.Parts()},
+		Tag:  collector.Tag{Version: sdk.Version, Script: sdk.Script(), Module: sdk.Module(), Types: sdk.Types(), Parts: sdk.Parts()},
 		Salt: func(pixel string) []byte { return []byte("salt of " + pixel) },
 		Log:  slog.New(slog.DiscardHandler),
 	})

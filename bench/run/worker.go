@@ -38,8 +38,8 @@ import (
 // workerOf is what bench/worker is asked.
 type workerOf struct {
 	visitors, events, rounds int
-	backlog                  int // 0: the real stores are left out
-	scale                    int // profiles that few are compared with; 0: they are not
+	backlog                  int    // 0: the real stores are left out
+	scale                    int    // profiles that few are compared with; 0: they are not
 	store                    string // the only one to measure; empty: both
 	profile                  string
 }
