@@ -1,5 +1,5 @@
 # One command a line; README.md says when to use which.
-.PHONY: build test generate reference dashboards lint sbom reproduce alerts faults chaos rolling pages
+.PHONY: build test generate reference dashboards lint sbom reproduce alerts faults chaos rolling torn pages
 
 build: ## the binary, static
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o pixel .
@@ -35,6 +35,9 @@ alerts: ## breaks things for real, and watches the alerts fire and clear
 
 chaos: ## the fault suite: break it under load, and count what was lost
 	go run ./bench/chaos
+
+torn: ## the embedded queue's log cut and spoiled at every byte; half an hour
+	TMPDIR=/dev/shm PIXEL_LONG_TESTS=1 go test -count=1 -timeout 3h -v -run TestATornLog ./modules/queue/sqlitequeue
 
 rolling: ## a fleet behind HAProxy is upgraded and rolled back under load, and nothing may fail
 	PIXEL_LONG=1 go test -count=1 -timeout 30m -v -run TestRollingRestart ./bench/chaos

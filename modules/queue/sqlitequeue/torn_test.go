@@ -14,8 +14,9 @@ import (
 	"github.com/miq/pixel/modules/queue/sqlitequeue"
 )
 
-// longEnv lets this try every byte, which takes minutes; without it, every byte
-// around the borders of what SQLite writes and some between.
+// longEnv lets this try every byte, 210,000 files and half an hour on a disk in memory
+// (make torn); without it, every byte around the borders of what SQLite writes and some
+// between.
 const longEnv = "PIXEL_LONG_TESTS"
 
 const (
