@@ -44,7 +44,7 @@ func TestEveryPageIsAccessibleAndStandsStill(t *testing.T) {
 		return chromedp.Void{}, err
 	})
 	b.enter(ctx, Administrator)
-	for _, p := range append(everyPage, struct{ name, path string }{"login", "/login"}) {
+	for _, p := range everyPage {
 		drive(t, ctx, chromedp.Navigate(b.server.URL+b.at(p.path)))
 		until(t, ctx, `document.readyState == "complete" && [...document.querySelectorAll("[data-chart]")].every((f) => f.plotted)`)
 		if moved := eval[float64](t, ctx, `new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(moved))))`); moved > 0.1 { // what is held to be good

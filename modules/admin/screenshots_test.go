@@ -95,7 +95,7 @@ var everyPage = []struct{ name, path string }{
 	{"partners", "/partners"}, {"partner-ttd", "/partners/ttd"}, {"partner-amazon", "/partners/amazon"}, {"partner-dv360", "/partners/dv360"}, {"partner-yahoo", "/partners/yahoo"},
 	{"identities", "/identities"}, {"identity", "/identities?id=customer-5&pixel_id=px_shop"}, {"fields", "/privacy/fields"}, {"fields-none", "/privacy/fields?pixel_id=px_old"}, {"receipts", "/privacy/receipts"}, {"erasures", "/privacy/erasures"}, {"erasure", "/privacy/erasures/{newest}"}, {"receipts-visitor", "/privacy/receipts?visitor_id=visitor-1"}, {"queues", "/queues"}, {"processes", "/processes"}, {"ledger", "/ledger"}, {"attribution", "/attribution"}, {"attribution-campaign", "/attribution?dimension=campaign&range=90d"}, {"at-risk", "/at-risk"}, {"readiness", "/match-readiness"}, {"dead-ttd", "/dead/ttd"}, {"dead-validation", "/dead/validation"}, {"dead-empty", "/dead/amazon"},
 	{"backfills", "/backfills"}, {"backfills-rehearse", "/backfills?form=rehearse&pixel_id=px_shop"}, {"rehearsal", "/backfills/0193f2dd-0000-7000-8000-000000000001"},
-	{"people", "/people"}, {"audit", "/audit"}, {"approvals", "/approvals"}, {"account", "/account"}, {"missing", "/nowhere"},
+	{"people", "/people"}, {"audit", "/audit"}, {"approvals", "/approvals"}, {"account", "/account"}, {"login", "/login"}, {"missing", "/nowhere"},
 }
 
 func allPartners(o *Options) { o.Adapters = append(o.Adapters, dv360.New(), yahoo.New()) }
