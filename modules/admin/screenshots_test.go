@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -95,7 +96,18 @@ var everyPage = []struct{ name, path string }{
 	{"partners", "/partners"}, {"partner-ttd", "/partners/ttd"}, {"partner-amazon", "/partners/amazon"}, {"partner-dv360", "/partners/dv360"}, {"partner-yahoo", "/partners/yahoo"},
 	{"identities", "/identities"}, {"identity", "/identities?id=customer-5&pixel_id=px_shop"}, {"fields", "/privacy/fields"}, {"fields-none", "/privacy/fields?pixel_id=px_old"}, {"receipts", "/privacy/receipts"}, {"erasures", "/privacy/erasures"}, {"erasure", "/privacy/erasures/{newest}"}, {"receipts-visitor", "/privacy/receipts?visitor_id=visitor-1"}, {"queues", "/queues"}, {"processes", "/processes"}, {"ledger", "/ledger"}, {"attribution", "/attribution"}, {"attribution-campaign", "/attribution?dimension=campaign&range=90d"}, {"at-risk", "/at-risk"}, {"readiness", "/match-readiness"}, {"dead-ttd", "/dead/ttd"}, {"dead-validation", "/dead/validation"}, {"dead-empty", "/dead/amazon"},
 	{"backfills", "/backfills"}, {"backfills-rehearse", "/backfills?form=rehearse&pixel_id=px_shop"}, {"rehearsal", "/backfills/0193f2dd-0000-7000-8000-000000000001"},
-	{"people", "/people"}, {"audit", "/audit"}, {"approvals", "/approvals"}, {"account", "/account"}, {"login", "/login"}, {"missing", "/nowhere"},
+	{"people", "/people"}, {"audit", "/audit"}, {"approvals", "/approvals"}, {"account", "/account"}, {"missing", "/nowhere"},
+}
+
+// gates are the pages for who is not signed in.
+func (b *bench) gates() []struct{ name, path string } {
+	id := userID("invited@example.com")
+	if _, err := b.people.add(b.t.Context(), user{Login: "invited@example.com", Role: Viewer}); !errors.Is(err, errUserTaken) {
+		must(b.t, err)
+	}
+	secret, err := b.links.make(b.t.Context(), setPassword, id)
+	must(b.t, err)
+	return []struct{ name, path string }{{"login", "/login"}, {"setup", "/setup?token=" + secret}}
 }
 
 func allPartners(o *Options) { o.Adapters = append(o.Adapters, dv360.New(), yahoo.New()) }
@@ -179,6 +191,12 @@ func TestScreenshots(t *testing.T) {
 		for _, theme := range []string{"light", "dark"} {
 			drive(t, ctx, chromedp.Navigate(b.server.URL+"/login"))
 			eval[bool](t, ctx, fmt.Sprintf(`document.cookie = "pixel_theme=%s; path=/", true`, theme))
+			for _, p := range b.gates() {
+				if pick.MatchString(p.name) {
+					drive(t, ctx, chromedp.Navigate(b.server.URL+p.path))
+					shot(fmt.Sprintf("%s-%d-%s", p.name, size.w, theme))
+				}
+			}
 			for _, p := range everyPage {
 				if p.name != "overview" && !pick.MatchString(p.name) {
 					continue
