@@ -86,7 +86,10 @@ func (w *work) withoutVisitor(n *node, r *record, visitor ID, name text) {
 	}
 	if !slices.ContainsFunc(r.edges, func(e edge) bool { return !e.has(cut) }) && !r.has(named|blocked|released|overflowed|kept) {
 		// Nobody else ever brought it.
-		r.edges, r.value = nil, nil
+		r.edges = nil
+		if n.id.Kind() != Visitor { // whose row has to say that he is himself again
+			r.value = nil
+		}
 	}
 }
 

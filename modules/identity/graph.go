@@ -265,9 +265,7 @@ func (w *work) see(r *resolving) {
 		visitor = r.nodes[0].id.named()
 	}
 	for i, n := range r.nodes {
-		if n.rec.has(dirty) || n.stale || n.old != nil && n.rec.seen+renew < w.today {
-			w.near(n)
-		}
+		w.renew(n)
 		if n == browser && r.seen.Keep && !n.rec.has(kept) {
 			w.near(n)
 			w.introduce(n, r.idents[i].value, visitor)
@@ -287,6 +285,7 @@ func (w *work) see(r *resolving) {
 		if browser == nil && r.also.id.Kind() == Visitor {
 			browser = r.also
 		}
+		w.renew(r.also)
 		all = append(all[:len(all):len(all)], r.also)
 		for i, n := range r.nodes {
 			w.introduce(n, r.idents[i].value, visitor)
@@ -305,6 +304,14 @@ func (w *work) see(r *resolving) {
 	}
 }
 
+// renew looks again at one whose change was cut short, who has links that expired, or
+// who was not written for long.
+func (w *work) renew(n *node) {
+	if n.rec.has(dirty) || n.stale || n.old != nil && n.rec.seen+renew < w.today {
+		w.near(n)
+	}
+}
+
 // cross links a browser's ids on two domains, and those alone: what else an event names
 // belongs to the domain that it came from, and goes with that one's consent.
 func (w *work) cross(to, from *node, s *Seen) {
@@ -312,6 +319,7 @@ func (w *work) cross(to, from *node, s *Seen) {
 		n     *node
 		value string
 	}{{to, s.Event.Subject.AnonymousID}, {from, s.From}} {
+		w.renew(end.n)
 		if end.n.rec.value == nil {
 			w.near(end.n)
 			w.introduce(end.n, end.value, end.value)

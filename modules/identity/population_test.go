@@ -114,6 +114,9 @@ func size(t testing.TB, usual int) int {
 		}
 		return n
 	}
+	if testing.Short() { // the race detector's run
+		return usual / 10
+	}
 	return usual
 }
 
