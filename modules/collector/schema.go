@@ -14,7 +14,8 @@ import (
 )
 
 // schemaSample is how many standard events come in for one that is looked at, where
-// the pixel says nothing: a look costs as much as taking the event in.
+// the pixel says nothing: where something is wrong, a look costs as much as taking the
+// event in.
 const schemaSample = 64
 
 // demanded checks an event's properties by its schema. Its fault refuses the event;
