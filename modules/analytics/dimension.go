@@ -3,6 +3,7 @@ package analytics
 import (
 	"cmp"
 	"net/url"
+	"strings"
 
 	"github.com/miq/pixel/modules/event"
 )
@@ -57,6 +58,55 @@ func Value(e *event.Event, dimension string) string {
 
 // pagePath is an address's path alone: a query may hold anything.
 func pagePath(address string) string {
+	if path, ok := plainPath(address); ok {
+		return path
+	}
+	return parsedPath(address)
+}
+
+// plainPath reads an address in which nothing is to be decoded, as nearly all are.
+func plainPath(address string) (path string, ok bool) {
+	rest, ok := strings.CutPrefix(address, "https://")
+	if !ok {
+		if rest, ok = strings.CutPrefix(address, "http://"); !ok {
+			return "", false
+		}
+	}
+	host := 0
+	for host < len(rest) && plainHost[rest[host]] {
+		host++
+	}
+	path = rest[host:]
+	if host == 0 || path != "" && path[0] != '/' && path[0] != '?' {
+		return "", false
+	}
+	end := len(path)
+	for i := range len(path) {
+		switch c := path[i]; {
+		case c < ' ' || c == 0x7F || c == '#':
+			return "", false
+		case i >= end:
+		case c == '?':
+			end = i
+		case c <= ' ' || c == '%' || c >= 0x80:
+			return "", false
+		}
+	}
+	if end == 0 {
+		return "/", true
+	}
+	return path[:end], true
+}
+
+// plainHost are the bytes of a host's name.
+var plainHost = func() (t [256]bool) {
+	for _, c := range []byte("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-") {
+		t[c] = true
+	}
+	return t
+}()
+
+func parsedPath(address string) string {
 	u, err := url.Parse(address)
 	if err != nil || address == "" {
 		return ""

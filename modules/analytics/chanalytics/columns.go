@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unsafe"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -35,6 +36,30 @@ func col[T, V any](name string, f func(*T) V) column[T] {
 		}
 		return list
 	}}
+}
+
+// text is bytes that nobody changes any more; the driver, which copies a text into its
+// block at once, would first make one of its own of bytes.
+func text(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
+// interned makes of texts of which there are few what the driver looks up fastest: each
+// is boxed once, and the empty one, which is always there, is nil.
+func interned(list []string) []any {
+	out := make([]any, len(list))
+	boxes := map[string]any{"": nil}
+	last, box := "", any(nil)
+	for i, s := range list {
+		if s != last {
+			var there bool
+			if box, there = boxes[s]; !there {
+				box = s
+				boxes[s] = box
+			}
+			last = s
+		}
+		out[i] = box
+	}
+	return out
 }
 
 func (t table[T]) names() []string {
@@ -101,9 +126,9 @@ var events = func() table[eventRow] {
 		col("value", func(r *eventRow) *float64 { return r.value }),
 		col("base_value", func(r *eventRow) *float64 { return r.base }),
 		col("url", func(r *eventRow) string { return r.e.Context.Page.URL }),
-		col("properties", func(r *eventRow) string { return string(r.e.Properties) }),
-		col("search", func(r *eventRow) []byte { return r.search }),
-		col("body", func(r *eventRow) []byte { return r.body }),
+		col("properties", func(r *eventRow) string { return text(r.e.Properties) }),
+		col("search", func(r *eventRow) string { return text(r.search) }),
+		col("body", func(r *eventRow) string { return text(r.body) }),
 		col("keep_days", func(r *eventRow) uint16 { return r.keep }),
 		col("writer", func(r *eventRow) uint32 { return r.writer }),
 		col("seq", func(r *eventRow) uint64 { return r.seq }),
@@ -142,6 +167,9 @@ func newEventRows(list []event.Event, dims []string, keep func(pixelID string) u
 }
 
 func number(a event.Amount) *float64 {
+	if a == "" {
+		return nil // most have none, and an error costs
+	}
 	if v, err := strconv.ParseFloat(string(a), 64); err == nil {
 		return &v
 	}
@@ -152,10 +180,26 @@ func number(a event.Amount) *float64 {
 func appendSearchable(b []byte, e *event.Event) []byte {
 	p := &e.Context.Page
 	for _, s := range [...]string{e.Name, p.URL, p.Title} {
-		b = append(append(b, 0xFF), fold(s)...)
+		b = appendFolded(append(b, 0xFF), s)
 	}
 	for _, s := range [...]string{e.ID, e.Order.ID, e.Subject.VisitorID} {
-		b = append(append(b, 0xFE), fold(s)...)
+		b = appendFolded(append(b, 0xFE), s)
+	}
+	return b
+}
+
+// appendFolded appends fold(s), of which nearly all is ASCII.
+func appendFolded(b []byte, s string) []byte {
+	from := len(b)
+	for i := range len(s) {
+		c := s[i]
+		if c >= 0x80 {
+			return append(b[:from], fold(s)...)
+		}
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		b = append(b, c)
 	}
 	return b
 }

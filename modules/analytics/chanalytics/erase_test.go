@@ -13,6 +13,7 @@ import (
 )
 
 func TestWhatIsErasedIsGoneFromRowsSeriesAndParts(t *testing.T) {
+	t.Parallel()
 	s := opened(t, migrated(t, clickhousetest.DSN(t)))
 	s.settle, s.fresh = 0, 0
 	at := time.Date(2026, 3, 10, 12, 0, 0, 0, time.UTC)

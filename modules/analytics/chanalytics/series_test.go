@@ -109,6 +109,7 @@ func engines(t *testing.T, what string, a, b analytics.Store) {
 // and the series made of them are those of writing each once, which the embedded store
 // did.
 func TestReplaysChangeNeitherEventsNorSeries(t *testing.T) {
+	t.Parallel()
 	c := migrated(t, clickhousetest.DSN(t))
 	one, two := opened(t, c), opened(t, c) // as two processes
 	for _, s := range []*Store{one, two} {

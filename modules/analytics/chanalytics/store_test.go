@@ -44,14 +44,17 @@ func opened(t testing.TB, c config.ClickHouse) *Store {
 }
 
 func TestWhatIsErasedIsGoneWithAllThatWasSaidOfIt(t *testing.T) {
+	t.Parallel()
 	s := opened(t, migrated(t, clickhousetest.DSN(t)))
 	analyticstest.Erase(t, s)
 }
 
 func TestWholeDaysExpire(t *testing.T) {
+	t.Parallel()
 	analyticstest.Expire(t, opened(t, migrated(t, clickhousetest.DSN(t))))
 }
 
 func TestContract(t *testing.T) {
+	t.Parallel()
 	analyticstest.Run(t, func(t *testing.T) analytics.Store { return opened(t, migrated(t, clickhousetest.DSN(t))) })
 }

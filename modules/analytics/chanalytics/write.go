@@ -51,12 +51,20 @@ func send[T any](s *Store, ctx context.Context, t table[T], types schema, rows [
 		return err
 	}
 	for i, c := range t.columns {
-		if err := b.Column(i).Append(c.take(rows)); err != nil {
+		if err := b.Column(i).Append(values(columns[i].Type, c.take(rows))); err != nil {
 			_ = b.Abort()
 			return fmt.Errorf("column %s: %w", c.name, err)
 		}
 	}
 	return b.Send()
+}
+
+// values are a column's as the driver takes them best.
+func values(kind string, list any) any {
+	if texts, ok := list.([]string); ok && kind == "LowCardinality(String)" {
+		return interned(texts)
+	}
+	return list
 }
 
 // WriteEvents stores events.

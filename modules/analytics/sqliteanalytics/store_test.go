@@ -363,3 +363,28 @@ func TestABodyOfAnOlderVersionIsRead(t *testing.T) {
 		t.Errorf("got %+v, %v", got, err)
 	}
 }
+
+// A question that would take for ever ends once nobody waits for it.
+func TestAQuestionEndsWhenItsReaderLeaves(t *testing.T) {
+	s := openAt(t, filepath.Join(t.TempDir(), "analytics.db"))
+	ctx, leave := context.WithCancel(t.Context())
+	defer leave()
+	begun, answer := make(chan struct{}), make(chan error, 1)
+	go func() {
+		answer <- s.snapshot(ctx, "wait", func(tx *sql.Tx) error {
+			close(begun)
+			var n int
+			return tx.QueryRowContext(ctx, `WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*) FROM c`).Scan(&n)
+		})
+	}()
+	<-begun
+	leave()
+	select {
+	case err := <-answer:
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("it ended with %v", err)
+		}
+	case <-time.After(time.Minute):
+		t.Error("it goes on")
+	}
+}
