@@ -8,6 +8,7 @@ import (
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -51,7 +52,11 @@ func open(t *testing.T, change ...func(*Options)) *bench {
 	t.Helper()
 	dir, log := t.TempDir(), slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	file := func(name string) *sqlitedb.DB {
-		db, err := sqlitedb.Open(filepath.Join(dir, name))
+		path := filepath.Join(dir, name)
+		if kept := os.Getenv("PIXEL_PAGES_STORE"); kept != "" && name == "analytics.db" {
+			path = kept // see TestThePagesWithAFullStore
+		}
+		db, err := sqlitedb.Open(path)
 		must(t, err)
 		t.Cleanup(func() { db.Close() })
 		return db

@@ -61,13 +61,26 @@ func (a *Admin) tour(ctx context.Context, who principal) ([]tourStep, error) {
 	if err != nil {
 		return nil, err
 	}
-	bought, sold, err := newest(analytics.EventFilter{Name: "purchase"})
-	if err != nil {
-		return nil, err
+	// Of each pixel and partner, since so the stores find them at once.
+	bought, sold := event.Event{}, false
+	for _, p := range pixels {
+		e, ok, err := newest(analytics.EventFilter{PixelID: p.ID, Name: "purchase"})
+		if err != nil {
+			return nil, err
+		}
+		if ok && (!sold || e.ReceivedAt.After(bought.ReceivedAt)) {
+			bought, sold = e, true
+		}
 	}
-	taken, err := a.o.Events.Syncs(ctx, analytics.SyncFilter{Outcome: event.Accepted, Limit: 1})
-	if err != nil {
-		return nil, err
+	taken := false
+	for _, name := range a.partners.order {
+		page, err := a.o.Events.Syncs(ctx, analytics.SyncFilter{Partner: name, Outcome: event.Accepted, Limit: 1})
+		if err != nil {
+			return nil, err
+		}
+		if taken = len(page.Syncs) > 0; taken {
+			break
+		}
 	}
 	steps := []tourStep{{
 		Title: "A pixel stands for one site", Text: "It holds the tag to paste, where consent comes from, and the routes to partners. The demo brings one.",
@@ -99,7 +112,7 @@ func (a *Admin) tour(ctx context.Context, who principal) ([]tourStep, error) {
 		},
 		tourStep{
 			Title: "See the partners take it", Text: "Each can be on, on hold or off. Hold The Trade Desk, buy again: the event waits. Switch it on: the event goes.",
-			Link: "/partners", Do: "Look at the partners", Done: len(taken.Syncs) > 0,
+			Link: "/partners", Do: "Look at the partners", Done: taken,
 		},
 		tourStep{
 			Title: "What is it worth?", Text: "The overview has money, consent and what needs attention in sentences; attribution says what the sale is owed to, by eight models side by side.",

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"strings"
 
 	"github.com/go-json-experiment/json"
 
@@ -35,7 +36,11 @@ func (s *Store) Syncs(ctx context.Context, f analytics.SyncFilter) (page analyti
 		w.add("at <= ? AND (at, seq) < (?, ?)", at, at, seq)
 	}
 	err = s.snapshot(ctx, "list syncs", func(tx *sql.Tx) error {
-		page, err = listSyncs(ctx, tx, w, f.Limit)
+		if f.Partner != "" && f.Outcome == "" && f.EventID == "" && f.OrderID == "" {
+			page, err = listPartnersSyncs(ctx, tx, w, f.Limit)
+		} else {
+			page, err = listSyncs(ctx, tx, w, f.Limit)
+		}
 		return err
 	})
 	if err != nil {
@@ -44,8 +49,32 @@ func (s *Store) Syncs(ctx context.Context, f analytics.SyncFilter) (page analyti
 	return page, nil
 }
 
-func listSyncs(ctx context.Context, tx *sql.Tx, w where, limit int) (page analytics.SyncPage, err error) {
-	rows, err := tx.QueryContext(ctx, `SELECT at, seq, body FROM syncs`+w.String()+` ORDER BY at DESC, seq DESC LIMIT ?`, append(w.args, limit+1)...)
+func listSyncs(ctx context.Context, tx *sql.Tx, w where, limit int) (analytics.SyncPage, error) {
+	return readSyncs(ctx, tx, limit, `SELECT at, seq, body FROM syncs`+w.String()+` ORDER BY at DESC, seq DESC LIMIT ?`, append(w.args, limit+1)...)
+}
+
+// outcomes are those that lines of the sync log have.
+var outcomes = [...]event.Outcome{event.Accepted, event.Unverified, event.Retry, event.Rejected, event.NotSent, event.Dry}
+
+// listPartnersSyncs is listSyncs of a partner, whatever the outcome: the newest of each
+// outcome, which the index has in their order, so that not all of the partner's are sorted.
+func listPartnersSyncs(ctx context.Context, tx *sql.Tx, w where, limit int) (analytics.SyncPage, error) {
+	var parts, marks []string
+	var args, known []any
+	part := func(cond string, of ...any) {
+		parts = append(parts, `SELECT at, seq, body FROM (SELECT at, seq, body FROM syncs`+w.String()+` AND `+cond+` ORDER BY at DESC, seq DESC LIMIT ?)`)
+		args = append(append(append(args, w.args...), of...), limit+1)
+	}
+	for _, o := range outcomes {
+		part(`outcome = ?`, string(o))
+		marks, known = append(marks, "?"), append(known, string(o))
+	}
+	part(`outcome NOT IN (`+strings.Join(marks, ", ")+`)`, known...) // of another version's
+	return readSyncs(ctx, tx, limit, strings.Join(parts, ` UNION ALL `)+` ORDER BY at DESC, seq DESC LIMIT ?`, append(args, limit+1)...)
+}
+
+func readSyncs(ctx context.Context, tx *sql.Tx, limit int, query string, args ...any) (page analytics.SyncPage, err error) {
+	rows, err := tx.QueryContext(ctx, query, args...)
 	if err != nil {
 		return page, err
 	}
