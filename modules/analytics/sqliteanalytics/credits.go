@@ -22,13 +22,17 @@ WHERE excluded.at < at`
 	insertSet = `INSERT INTO credit_sets (pixel_id, event_id, model, version, received_at, body) VALUES (?, ?, ?, ?, ?, ?)
 ON CONFLICT (event_id, pixel_id, model) DO UPDATE SET
   version = excluded.version, received_at = excluded.received_at, body = excluded.body
-WHERE excluded.version >= version`
+WHERE excluded.version > version OR excluded.version = version AND excluded.body <> body`
 
 	deleteCredits = `DELETE FROM credits WHERE event_id = ? AND pixel_id = ? AND model = ?`
-
-	insertCredit = `INSERT INTO credits (event_id, pixel_id, model, place, received_at, name, currency, touch_id, kind, channel, source, campaign, partner, weight, value, refunded)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 )
+
+// creditWidth is how many columns a credit has.
+const creditWidth = 16
+
+func insertCredits(rows int) string {
+	return `INSERT INTO credits (event_id, pixel_id, model, place, received_at, name, currency, touch_id, kind, channel, source, campaign, partner, weight, value, refunded) VALUES ` + tuples(creditWidth, rows)
+}
 
 // WriteTouches stores touchpoints in one transaction.
 func (s *Store) WriteTouches(ctx context.Context, touches ...event.Touchpoint) error {
@@ -54,8 +58,11 @@ func (s *Store) WriteCredits(ctx context.Context, sets ...event.Credits) error {
 		}
 	}
 	return s.write(ctx, "write credits", len(sets), func(tx *sql.Tx) error {
-		putSet, drop, put := tx.StmtContext(ctx, s.putSet), tx.StmtContext(ctx, s.dropCredits), tx.StmtContext(ctx, s.putCredit)
+		putSet, drop := tx.StmtContext(ctx, s.putSet), tx.StmtContext(ctx, s.dropCredits)
 		ctx := context.WithoutCancel(ctx)
+		// What stands already is left alone; of a set that comes twice the last counts.
+		type key struct{ event, pixel, model string }
+		standing := make(map[key]*event.Credits, len(sets))
 		for i := range sets {
 			c := &sets[i]
 			r, err := putSet.ExecContext(ctx, c.PixelID, c.EventID, c.Model, c.Version, c.ReceivedAt.UnixMicro(), bodies[i])
@@ -67,16 +74,36 @@ func (s *Store) WriteCredits(ctx context.Context, sets ...event.Credits) error {
 			} else if n == 0 {
 				continue
 			}
-			if _, err := drop.ExecContext(ctx, c.EventID, c.PixelID, c.Model); err != nil {
-				return err
-			}
-			for place := range c.Shares {
-				h := &c.Shares[place]
-				if _, err := put.ExecContext(ctx, c.EventID, c.PixelID, c.Model, place, c.ReceivedAt.UnixMicro(), c.Name, c.Currency,
-					h.ID, string(h.Kind), h.Channel, h.Source, h.Campaign, h.Partner, h.Weight, h.Value, h.Refunded); err != nil {
+			k := key{c.EventID, c.PixelID, c.Model}
+			if standing[k] == nil {
+				if _, err := drop.ExecContext(ctx, c.EventID, c.PixelID, c.Model); err != nil {
 					return err
 				}
 			}
+			standing[k] = c
+		}
+		var args []any
+		for i := range sets {
+			c := &sets[i]
+			if standing[key{c.EventID, c.PixelID, c.Model}] != c {
+				continue
+			}
+			for place := range c.Shares {
+				h := &c.Shares[place]
+				args = append(args, c.EventID, c.PixelID, c.Model, place, c.ReceivedAt.UnixMicro(), c.Name, c.Currency,
+					h.ID, string(h.Kind), h.Channel, h.Source, h.Campaign, h.Partner, h.Weight, h.Value, h.Refunded)
+			}
+		}
+		many, one := tx.StmtContext(ctx, s.putCredits), tx.StmtContext(ctx, s.putCredit)
+		for len(args) > 0 {
+			put, n := one, creditWidth
+			if len(args) >= several*creditWidth {
+				put, n = many, several*creditWidth
+			}
+			if _, err := put.ExecContext(ctx, args[:n]...); err != nil {
+				return err
+			}
+			args = args[n:]
 		}
 		return nil
 	})

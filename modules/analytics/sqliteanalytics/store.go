@@ -22,23 +22,24 @@ import (
 
 // Store is an analytics.Store.
 type Store struct {
-	db                                       *sqlitedb.DB
-	bodies                                   *codec
-	putEvent, putEvents                      *sql.Stmt
-	putBody, putBodies                       *sql.Stmt
-	putSync                                  *sql.Stmt
-	putMatch                                 *sql.Stmt
-	putReceipt                               *sql.Stmt
-	putIdentity                              *sql.Stmt
-	putTouch, putSet, dropCredits, putCredit *sql.Stmt
-	dimension                                []string
-	rolled                                   []string // dimensions with roll-ups of their own
-	rollEvery                                int64
-	people                                   people
-	commits                                  commits
-	ahead                                    ahead
-	putRollup, visitorSet, putVisitors       *sql.Stmt
-	getPart, putPart                         *sql.Stmt
+	db                                 *sqlitedb.DB
+	bodies                             *codec
+	putEvent, putEvents                *sql.Stmt
+	putBody, putBodies                 *sql.Stmt
+	putSync                            *sql.Stmt
+	putMatch                           *sql.Stmt
+	putReceipt                         *sql.Stmt
+	putIdentity                        *sql.Stmt
+	putTouch, putSet, dropCredits      *sql.Stmt
+	putCredit, putCredits              *sql.Stmt
+	dimension                          []string
+	rolled                             []string // dimensions with roll-ups of their own
+	rollEvery                          int64
+	people                             people
+	commits                            commits
+	ahead                              ahead
+	putRollup, visitorSet, putVisitors *sql.Stmt
+	getPart, putPart                   *sql.Stmt
 }
 
 var _ analytics.Store = (*Store)(nil)
@@ -82,7 +83,8 @@ func New(db *sqlitedb.DB) (*Store, error) {
 		{&s.putTouch, insertTouch},
 		{&s.putSet, insertSet},
 		{&s.dropCredits, deleteCredits},
-		{&s.putCredit, insertCredit},
+		{&s.putCredit, insertCredits(1)},
+		{&s.putCredits, insertCredits(several)},
 	} {
 		if *p.stmt, err = db.Durable.PrepareContext(ctx, p.text); err != nil {
 			return nil, fmt.Errorf("prepare to write to the analytics store: %w", err)
