@@ -1,5 +1,5 @@
 # One command a line; README.md says when to use which.
-.PHONY: build test generate reference dashboards lint sbom reproduce alerts faults chaos rolling torn pages
+.PHONY: build test generate reference dashboards lint sbom reproduce alerts faults chaos rolling torn soak costs identity pages fresh deploy
 
 build: ## the binary, static
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o pixel .
@@ -21,8 +21,14 @@ dashboards: ## Grafana's files, from docs/deploy/grafana/dashboards.yml
 faults: ## the dispatcher's fault table in its long form: a partner is down for ten minutes
 	PIXEL_LONG=1 go test -count=1 -timeout 60m -v -run TestTheFaultTable ./modules/dispatcher
 
-lint: ## what .golangci.yml asks for; needs golangci-lint
-	golangci-lint run ./...
+lint: ## static checks: .golangci.yml, and known vulnerabilities where their data can be had
+	.ci/lint
+
+deploy: ## the files for Compose and Kubernetes, by the code of their own tools
+	.ci/deploy
+
+fresh: ## the README's commands on a bare Debian; TESTS=tests for the test command too
+	.ci/fresh $(TESTS)
 
 sbom: build ## what the binary consists of, as CycloneDX
 	go run .ci/sbom.go ./pixel > pixel.cdx.json
@@ -41,6 +47,12 @@ torn: ## the embedded queue's log cut and spoiled at every byte; half an hour
 
 rolling: ## a fleet behind HAProxy is upgraded and rolled back under load, and nothing may fail
 	PIXEL_LONG=1 go test -count=1 -timeout 30m -v -run TestRollingRestart ./bench/chaos
+
+soak: ## twenty minutes at 70 % of what it can take, with the traffic of shops: is memory flat, and latency?
+	go run ./bench/chaos -soak 20m -at 0.7
+
+costs: ## what an event costs each role, for pixel simulate plan (needs the tests' ClickHouse engine)
+	go run ./bench/chaos -soak 5m -at 0.5 -apart -costs modules/simulate/costs.json
 
 identity: ## the profiles of a million identifiers against an offline union-find, and what a visitor takes
 	PIXEL_IDENTITY_IDS=1130000 go test ./modules/identity -run 'TestAPopulation|TestWhatAVisitor' -v -timeout 30m
