@@ -301,12 +301,8 @@ func identified(e event.Event) step {
 			keys = append(keys, x.name)
 		}
 	}
-	for _, k := range sortedKeys(u.ClickIDs) {
-		keys = append(keys, k)
-	}
-	for _, k := range sortedKeys(u.PartnerIDs) {
-		keys = append(keys, k)
-	}
+	keys = append(keys, sortedKeys(u.ClickIDs)...)
+	keys = append(keys, sortedKeys(u.PartnerIDs)...)
 	switch {
 	case len(keys) > 0:
 		s.Text = "Known by " + list(keys) + "."

@@ -83,7 +83,7 @@ func tracer(lc fx.Lifecycle, c config.OTel, role string) (trace.TracerProvider, 
 		return nil, err
 	}
 	late := c.Slow > 0
-	var out sdktrace.SpanProcessor = sdktrace.NewBatchSpanProcessor(exporter)
+	out := sdktrace.NewBatchSpanProcessor(exporter)
 	if late {
 		out = sampling.NewLate(out, c.Slow)
 	}

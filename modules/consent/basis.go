@@ -68,9 +68,9 @@ func (q *question) about(purpose int, free bool) ground {
 	if kind := q.limits[purpose]; kind != unlimited {
 		switch {
 		case kind == requireConsent && (byConsent || flexible):
-			byConsent, byLI = true, false
+			byLI = false
 		case kind == requireLI && (byLI || flexible):
-			byConsent, byLI = false, true
+			byLI = true
 		default:
 			return restricted
 		}

@@ -73,7 +73,6 @@ type node struct {
 	root   *node
 	size   int
 	group  *group
-	row    bool // the map's row has to be written
 }
 
 func (g *Graph) work(ctx context.Context) *work {

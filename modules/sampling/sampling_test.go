@@ -59,7 +59,7 @@ func sends(t *testing.T, share float64, late bool, slow time.Duration, do func(t
 	defer server.Close()
 	exporter, err := otlptracehttp.New(t.Context(), otlptracehttp.WithEndpointURL(server.URL+"/v1/traces"))
 	require.NoError(t, err)
-	var p sdktrace.SpanProcessor = sdktrace.NewBatchSpanProcessor(exporter)
+	p := sdktrace.NewBatchSpanProcessor(exporter)
 	if late {
 		p = sampling.NewLate(p, slow)
 	}

@@ -248,7 +248,7 @@ func Known(ctx context.Context, collectors []string, shops []Shop, patience time
 					break
 				}
 				if time.Now().After(end) {
-					return fmt.Errorf("%s does not know the pixel %s: /config answers %d (%v)", url, s.ID, status, err)
+					return fmt.Errorf("%s does not know the pixel %s: /config answers %d", url, s.ID, status)
 				}
 				select {
 				case <-ctx.Done():

@@ -87,13 +87,6 @@ type cartItem struct {
 	UnitPrice jsontext.Value `json:"unitPrice,omitempty"`
 }
 
-// conversionsAnswer is what both calls answer, with a status for each conversion
-// in the order of the request.
-type conversionsAnswer struct {
-	HasFailures *bool              `json:"hasFailures"`
-	Status      []conversionStatus `json:"status"`
-}
-
 type conversionStatus struct {
 	Errors partner.Quoted[[]conversionError] `json:"errors"`
 }

@@ -1,7 +1,6 @@
 package dv360
 
 import (
-	"bytes"
 	"net/http"
 	"strings"
 	"time"
@@ -140,6 +139,3 @@ func dailyQuota(g refusal, now time.Time) time.Duration {
 	}
 	return 0
 }
-
-// blank reports whether an answer holds nothing that could be JSON.
-func blank(body []byte) bool { return len(bytes.TrimSpace(body)) == 0 }

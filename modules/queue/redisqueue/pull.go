@@ -67,7 +67,7 @@ func (q *Queue) claimAll(ctx context.Context, name string, ps []*partition, max 
 	if len(ps) == 1 {
 		return q.claim(ctx, name, ps[0], max, true)
 	}
-	if msgs, next, err = q.claimSuspect(ctx, name, ps); len(msgs) > 0 {
+	if msgs, next, _ = q.claimSuspect(ctx, name, ps); len(msgs) > 0 {
 		return msgs, next, nil
 	}
 	type answer struct {
