@@ -26,6 +26,7 @@ type fleet struct {
 	collectors, workers, dispatchers []*process
 	haproxy                          *process
 	front                            string // HAProxy's address for visitors
+	settings                         []string
 	opsOf                            map[*process]string
 }
 
@@ -56,10 +57,9 @@ func muster(ctx context.Context, dir, binary, clickhouse string, skewed func(red
 	common := append([]string{"--secret_key=" + secret, "--queue.lease=" + lease.String(), "--queue.max_deliveries=50",
 		"--clickhouse.dsn=" + clickhouse, "--archive.url=file://" + f.archive,
 		"--drain_delay=" + drain.String(), "--collector.trusted_proxies=127.0.0.0/8"}, endpoints...)
-	migrate := exec.CommandContext(ctx, binary, append([]string{"migrate", "--data_dir=" + filepath.Join(dir, "migrate")}, append(common, at...)...)...)
-	migrate.Dir = dir
-	if said, err := migrate.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("pixel migrate: %w\n%s", err, said)
+	f.settings = append(append([]string{}, common...), at...)
+	if err := f.migrate(ctx, binary); err != nil {
+		return nil, err
 	}
 	start := func(name, role string, store []string) (*process, error) {
 		p, err := f.role(ctx, name, role, append(append([]string{}, common...), store...))
@@ -103,6 +103,16 @@ func muster(ctx context.Context, dir, binary, clickhouse string, skewed func(red
 	return f, until(ctx, time.Minute, "HAProxy passes on to a collector that knows the pixel", func() error {
 		return answers(f.front + "/config/" + pixel + ".json")(ctx)
 	})
+}
+
+// migrate brings the analytics' schema to what a build wants, as before an upgrade.
+func (f *fleet) migrate(ctx context.Context, binary string) error {
+	cmd := exec.CommandContext(ctx, binary, append([]string{"migrate", "--data_dir=" + filepath.Join(f.dir, "migrate")}, f.settings...)...)
+	cmd.Dir = f.dir
+	if said, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("pixel migrate: %w\n%s", err, said)
+	}
+	return nil
 }
 
 // all are the processes in the order of an upgrade: what reads comes before what writes.
