@@ -67,6 +67,7 @@ func (q *Queue) claimAll(ctx context.Context, name string, ps []*partition, max 
 	if len(ps) == 1 {
 		return q.claim(ctx, name, ps[0], max, true)
 	}
+	// If a partition cannot be asked the claim below says so.
 	if msgs, next, _ = q.claimSuspect(ctx, name, ps); len(msgs) > 0 {
 		return msgs, next, nil
 	}
