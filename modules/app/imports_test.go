@@ -19,7 +19,7 @@ var heights = map[string]int{
 	"modules/secret": 1, "modules/geo": 1, "modules/build": 1, "modules/exemplar": 1, "modules/sampling": 1,
 
 	// What has one decision or one service to give.
-	"modules/sqlitedb": 2, "modules/consent": 2, "modules/identity": 2, "modules/enrich": 2, "modules/session": 2, "modules/schema": 2, "modules/httpserver": 2, "modules/ledger": 2, "modules/sandbox": 2, "modules/demo": 2, "modules/redistest": 2, "modules/freeaddr": 0, "modules/contracttest": 2, "modules/clickhousetest": 2, "modules/s3test": 2, "modules/backup": 2, "modules/redisclient": 2, "modules/edge": 2,
+	"modules/sqlitedb": 2, "modules/consent": 2, "modules/identity": 2, "modules/enrich": 2, "modules/session": 2, "modules/schema": 2, "modules/httpserver": 2, "modules/ledger": 2, "modules/sandbox": 2, "modules/demo": 2, "modules/redistest": 2, "modules/freeaddr": 0, "modules/crossing": 0, "modules/contracttest": 2, "modules/clickhousetest": 2, "modules/s3test": 2, "modules/backup": 2, "modules/redisclient": 2, "modules/edge": 2,
 	"modules/pressure": 2, "modules/spill": 2, "modules/slots": 2, "modules/atrisk": 2, "modules/fields": 2, "modules/watch": 2,
 	"modules/lease":     2,
 	"modules/ratelimit": 3, "modules/ratelimit/": 6,

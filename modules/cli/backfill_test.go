@@ -61,7 +61,7 @@ func TestTheArchiveIsReplayedAndAChangeRehearsed(t *testing.T) {
 		}
 	}
 	says(run(0, "backfill", "--storage", "--pixel", "px_ops"), "done; 5 events read, 5 stored")
-	says(run(0, "backfill", "--partner", "ttd", "--event", "purchase", "--event", "refund"), "5 of them by name, 5 to ttd")
+	says(run(0, "backfill", "--partner", "ttd", "--event", "purchase", "--event", "refund"), "5 of them chosen, 5 to ttd")
 	change := filepath.Join(dir, "change.json")
 	if err := os.WriteFile(change, []byte(`{"routes":[{"partner":"ttd","event":"purchase","enabled":true,"params":{"adv":"someadv","tracker_id":"other"}}]}`), 0o600); err != nil {
 		t.Fatal(err)

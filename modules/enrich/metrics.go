@@ -31,6 +31,10 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 			Name: "pixel_enrichment_machines_total", Help: "Events of machines, by what gave them away.",
 		}, []string{"by"}),
 	}
+	// There from the start, since which event is timed is chance.
+	for _, kind := range []string{ofCampaign, ofReferrer, ofClicks, ofCurrency, ofDevice, ofGeo, ofNetwork} {
+		m.seconds.WithLabelValues(kind)
+	}
 	if reg != nil {
 		for _, c := range []prometheus.Collector{m.seconds, m.missing, m.bots} {
 			if err := reg.Register(c); err != nil {
