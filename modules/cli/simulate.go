@@ -154,8 +154,9 @@ func planCommand() *cobra.Command {
 		Use:   "plan",
 		Short: "What so many events a day need: replicas, memory, disk and money, and what bounds it",
 		Long: `plan multiplies what an event was measured to cost by how many there are. It sends
-nothing. The costs built in were measured by us on two cores of a virtual machine;
-make soak measures yours and writes a file for --costs. Prices are examples: give yours.`,
+nothing. The costs built in are ours, some measured on two cores of a virtual machine
+and some estimates, as --json tells of each; make costs measures yours, into a file for
+--costs. Prices are examples: give yours.`,
 		Example: `  pixel simulate plan --events-per-day 1e9
   pixel simulate plan --events-per-day 2e7 --peak 5 --keep 400 --core 30
   pixel simulate plan --events-per-day 1e9 --costs costs.json --json`,

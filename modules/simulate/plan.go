@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"slices"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/go-json-experiment/json"
@@ -13,7 +14,7 @@ import (
 
 // Costs are what an event was measured to cost at each stage.
 type Costs struct {
-	// Source says by what it was measured, and on what.
+	// Source says of each by what it was measured; what was not begins with "an estimate".
 	Source map[string]string `json:"source"`
 
 	CollectorUS  float64 `json:"collector_us"`  // processor time an event
@@ -102,6 +103,19 @@ type Plan struct {
 	Stages  []Stage `json:"stages"`
 	Money   float64 `json:"money_per_month"`
 	Bound   string  `json:"bound"` // in a sentence
+	Costs   Costs   `json:"costs"` // that it goes by
+}
+
+// estimates are the costs that nobody measured.
+func (c Costs) estimates() []string {
+	var out []string
+	for name, source := range c.Source {
+		if strings.HasPrefix(source, "an estimate") {
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 const gb = 1e9
@@ -113,7 +127,7 @@ func Make(n Need, c Costs) (Plan, error) {
 			return Plan{}, fmt.Errorf("plan: %s must be above 0", name)
 		}
 	}
-	p := Plan{Average: n.PerDay / 86400}
+	p := Plan{Average: n.PerDay / 86400, Costs: c}
 	p.AtPeak = p.Average * n.Peak
 	// role is a stage of processes with a core each; two at least, so that one may be away.
 	role := func(name string, us, mb, share float64) {
@@ -190,4 +204,7 @@ func (p Plan) Print(w io.Writer) {
 	fmt.Fprintf(t, "all\t\t\t\t\t%.0f\t\n", p.Money)
 	_ = t.Flush()
 	fmt.Fprintf(w, "\n%s\n", p.Bound)
+	if list := p.Costs.estimates(); len(list) > 0 {
+		fmt.Fprintf(w, "Estimates among the costs, which make costs measures: %s.\n", strings.Join(list, ", "))
+	}
 }
