@@ -26,8 +26,8 @@ type Tallier interface {
 }
 
 const (
-	// every is how often the keeper looks.
-	every = 10 * time.Second
+	// every is how often the keeper looks, and seldom how often at least.
+	every, seldom = 10 * time.Second, 2 * time.Minute
 	// again is how often it looks at hours too whose counts did not change.
 	again = 10 * time.Minute
 	// kept is how long the queues keep an hour's counts.
@@ -103,20 +103,25 @@ func (k *Keeper) Start(context.Context) error {
 	var ctx context.Context
 	ctx, k.stop = context.WithCancel(context.Background())
 	k.done.Go(func() {
-		tick := time.NewTicker(every)
-		defer tick.Stop()
 		for {
+			began := time.Now()
 			k.look(ctx)
 			k.record(ctx)
+			wait := time.NewTimer(pause(time.Since(began)))
 			select {
 			case <-ctx.Done():
+				wait.Stop()
 				return
-			case <-tick.C:
+			case <-wait.C:
 			}
 		}
 	})
 	return nil
 }
+
+// pause is for how long a look that took so long is enough: to recount a busy hour is
+// work for the store, of which events are to have nearly all.
+func pause(took time.Duration) time.Duration { return min(max(every, 20*took), seldom) }
 
 // Stop ends it.
 func (k *Keeper) Stop(context.Context) error {

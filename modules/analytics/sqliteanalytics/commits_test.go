@@ -206,7 +206,7 @@ func TestAFileOfTheVersionBeforeIsOpened(t *testing.T) {
 		t.Errorf("%d of %d, %v", len(page.Events), len(events), err)
 	}
 	var text string
-	if err := s.db.Read.QueryRow(`SELECT sql FROM sqlite_schema WHERE name = 'events_by_time'`).Scan(&text); err != nil || text != `CREATE INDEX events_by_time ON events (received_at)` {
+	if err := s.db.Read.QueryRow(`SELECT sql FROM sqlite_schema WHERE name = 'events_by_time'`).Scan(&text); err != nil || text != `CREATE INDEX events_by_time ON events (received_at, pixel_id)` {
 		t.Errorf("%s, %v", text, err)
 	}
 }

@@ -12,8 +12,9 @@ import (
 	"github.com/miq/pixel/modules/event"
 )
 
-// maxRound is how many packed bytes are filed at once.
-const maxRound = 64 << 20
+// maxRound is how many packed bytes are filed at once. In memory they are ten times as
+// many; what smaller files that makes is merged within hours.
+const maxRound = 16 << 20
 
 // Backlog is what lies under wal/.
 func (l *Lake) Backlog(ctx context.Context) (b archive.Backlog, err error) {
