@@ -20,20 +20,26 @@ func (w *world) resting() *lane {
 	return l
 }
 
-// stopped pulls what waits as one batch, and is away until another has pulled it.
-func (w *world) stopped(l *lane) *batch {
+// pulled is the one message that waits, as a batch.
+func (w *world) pulled(l *lane) *batch {
 	w.t.Helper()
 	at := time.Now()
 	messages, err := l.gather(1)
 	if err != nil || len(messages) != 1 {
 		w.t.Fatalf("pulled %d, error %v", len(messages), err)
 	}
-	batches := l.sort(messages, at)
+	return l.sort(messages, at)[0]
+}
+
+// stopped pulls what waits as one batch, and is away until another has pulled it.
+func (w *world) stopped(l *lane) *batch {
+	w.t.Helper()
+	b := w.pulled(l)
 	w.until("another holds it", func() bool {
 		other, err := w.queue.Pull(w.t.Context(), queue.Partner(l.name), 1)
-		return err == nil && len(other) == 1 && other[0].ID == messages[0].ID
+		return err == nil && len(other) == 1 && other[0].ID == b.jobs[0].message.ID
 	})
-	return batches[0]
+	return b
 }
 
 // nobody fails where the message can be pulled a third time.
@@ -107,14 +113,9 @@ func TestARecordThatSaysSentStaysSo(t *testing.T) {
 	w := setup(t)
 	l := w.resting()
 	w.push(purchase("1"))
-	at := time.Now()
-	messages, err := l.gather(1)
-	if err != nil || len(messages) != 1 {
-		t.Fatalf("pulled %d, error %v", len(messages), err)
-	}
-	b := l.sort(messages, at)[0]
+	b := w.pulled(l)
 	j := b.jobs[0]
-	if err := l.claim(t.Context(), b.jobs, at, time.Hour); err != nil {
+	if err := l.claim(t.Context(), b.jobs, b.pulled, time.Hour); err != nil {
 		t.Fatal(err)
 	}
 	sent, err := l.entry(j, record{State: done, Holder: "first", End: "delivered", Attempts: 1}, time.Hour)
@@ -125,7 +126,7 @@ func TestARecordThatSaysSentStaysSo(t *testing.T) {
 		t.Fatal(err)
 	}
 	j.result = partner.Result{EventID: "1", Outcome: event.Retry, Code: "http_500"}
-	a := &attempt{lane: l, seat: b.seat, pulled: at, keep: time.Hour, settled: b.jobs}
+	a := &attempt{lane: l, seat: b.seat, pulled: b.pulled, keep: time.Hour, settled: b.jobs}
 	a.settle()
 	if r := l.recordOf(t, w.keys, j); r.State != done || r.Holder != "first" {
 		t.Errorf("the record is %+v", r)
@@ -150,12 +151,7 @@ func TestWhatIsUnknownAndCannotBeBuriedIsNotFree(t *testing.T) {
 			l := w.resting()
 			mend(l, w)
 			w.push(purchase("1"))
-			at := time.Now()
-			messages, err := l.gather(1)
-			if err != nil || len(messages) != 1 {
-				t.Fatalf("pulled %d, error %v", len(messages), err)
-			}
-			b := l.sort(messages, at)[0]
+			b := w.pulled(l)
 			l.send(b)
 			if r := l.recordOf(t, w.keys, b.jobs[0]); r.State != held || !r.Sending {
 				t.Errorf("the record is %+v", r)
@@ -194,12 +190,7 @@ func TestASyncLogThatHangsLeavesTimeForTheRecord(t *testing.T) {
 	w.deps.Limits.Lease = time.Minute
 	l := w.resting()
 	w.push(purchase("1"))
-	at := time.Now()
-	messages, err := l.gather(1)
-	if err != nil || len(messages) != 1 {
-		t.Fatalf("pulled %d, error %v", len(messages), err)
-	}
-	b := l.sort(messages, at)[0]
+	b := w.pulled(l)
 	l.send(b)
 	w.once("1")
 	if r := l.recordOf(t, w.keys, b.jobs[0]); r.State != done || !r.Unlogged {

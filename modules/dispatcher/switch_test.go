@@ -252,6 +252,18 @@ func (r *racing) SwapAll(ctx context.Context, changes ...state.Change) ([][]byte
 	return r.Keys.SwapAll(ctx, changes...)
 }
 
+// lost waits for the race, and for what follows from it.
+func (r *racing) lost(w *world) {
+	w.t.Helper()
+	w.until("the race", func() bool { r.mu.Lock(); defer r.mu.Unlock(); return r.swaps > 0 })
+	<-time.After(300 * time.Millisecond)
+	if n := w.server.asked(); n != 0 {
+		w.t.Errorf("%d requests though another holds it", n)
+	}
+	w.done() // the other never came to an end
+	w.once("1")
+}
+
 func TestOfTwoReplicasThatTakeACopyAtOnceOneSends(t *testing.T) {
 	w := setup(t)
 	r := &racing{Keys: w.keys, at: 1}
@@ -263,13 +275,7 @@ func TestOfTwoReplicasThatTakeACopyAtOnceOneSends(t *testing.T) {
 	}
 	w.push(purchase("1"))
 	w.start()
-	w.until("the race", func() bool { r.mu.Lock(); defer r.mu.Unlock(); return r.swaps > 0 })
-	<-time.After(300 * time.Millisecond)
-	if n := w.server.asked(); n != 0 {
-		t.Errorf("%d requests though another holds it", n)
-	}
-	w.done() // the other never came to an end
-	w.once("1")
+	r.lost(w)
 }
 
 // Whoever was stopped between his check and his request finds, just before it, that
@@ -280,13 +286,7 @@ func TestWhatAnotherTookOverSinceTheCheckIsNotSent(t *testing.T) {
 	w.deps.Keys = r
 	w.push(purchase("1"))
 	w.start()
-	w.until("the race", func() bool { r.mu.Lock(); defer r.mu.Unlock(); return r.swaps > 0 })
-	<-time.After(300 * time.Millisecond)
-	if n := w.server.asked(); n != 0 {
-		t.Errorf("%d requests though another holds it", n)
-	}
-	w.done() // the other never came to an end
-	w.once("1")
+	r.lost(w)
 }
 
 // teller is acme whose partner tells later what became of a request.
