@@ -1,5 +1,5 @@
 # One command a line; README.md says when to use which.
-.PHONY: build test generate reference dashboards lint sbom reproduce alerts faults chaos rolling torn soak costs identity pages fresh deploy
+.PHONY: build test generate reference dashboards lint sbom reproduce alerts faults chaos rolling torn soak costs identity pages fresh deploy attacks
 
 build: ## the binary, static
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o pixel .
@@ -38,6 +38,9 @@ reproduce: ## builds twice, and compares
 
 alerts: ## breaks things for real, and watches the alerts fire and clear
 	PIXEL_TEST_ALERTS=1 go test ./modules/cli -run TestAlertsFireAndClear -v -timeout 20m
+
+attacks: ## attacks on a running process, in turns with ordinary requests: others wait a tenth longer at most
+	PIXEL_LONG=1 go test -count=1 -timeout 30m -v -run TestAttacks ./modules/cli
 
 chaos: ## the fault suite: break it under load, and count what was lost
 	go run ./bench/chaos

@@ -131,6 +131,12 @@ func (c Config) check(bad *Invalid) {
 	if c.OTel.Slow < 0 {
 		bad.add("otel.slow", "must not be negative; 0 keeps the share alone")
 	}
+	if c.OTel.Tag < 0 || c.OTel.Tag > 1 {
+		bad.add("otel.tag", "must be between 0 and 1")
+	}
+	if c.OTel.Outside < 0 {
+		bad.add("otel.outside", "must not be negative; 0 believes nobody")
+	}
 	c.checkEdge(bad)
 	c.checkStores(bad)
 }

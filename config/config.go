@@ -206,6 +206,10 @@ type OTel struct {
 	// Slow is from when on a request is traced whatever Sample says, as is one that
 	// fails; 0: neither is.
 	Slow time.Duration `koanf:"slow"`
+	// Tag is the share of the tag's requests whose trace begins in the browser.
+	Tag float64 `koanf:"tag"`
+	// Outside is how many traces a second callers may begin.
+	Outside float64 `koanf:"outside"`
 }
 
 // Default is the configuration with nothing set: the whole product on the
@@ -251,6 +255,6 @@ func Default() Config {
 		Archive:  Archive{URL: "file://{data_dir}/archive", FileEvery: 5 * time.Minute, S3: ArchiveS3{Timeout: 10 * time.Second, Attempts: 4}},
 		Consent:  Consent{VendorID: 101},
 		Partners: map[string]*Partner{"dv360": {}, "ttd": {}, "yahoo": {}, "amazon": {}},
-		OTel:     OTel{Sample: 1, Slow: time.Second},
+		OTel:     OTel{Sample: 1, Slow: time.Second, Tag: 0.01, Outside: 20},
 	}
 }

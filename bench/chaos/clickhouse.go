@@ -31,7 +31,7 @@ func (s *stand) clickhouse(ctx context.Context) (string, error) {
 	}
 	_, port, _ := net.SplitHostPort(addr)
 	s.engine = &process{
-		name: "clickhouse", path: script, log: filepath.Join(s.dir, "clickhouse.log"),
+		name: "clickhouse", addr: addr, path: script, log: filepath.Join(s.dir, "clickhouse.log"),
 		args:  []string{"--port", port, "--path", filepath.Join(s.dir, "clickhouse")},
 		ready: answers("http://" + addr + "/ping"),
 	}

@@ -6,7 +6,7 @@
 // balance.
 //
 //	go run ./bench/chaos [-short] [-run REGEXP] [-parallel N] [-keep]
-//	go run ./bench/chaos -soak 20m [-at 0.7] [-apart [-costs FILE]]
+//	go run ./bench/chaos -soak 20m [-at 0.7] [-rate N] [-apart [-costs FILE]]
 //
 // It needs redis-server. The last line is the result as JSON.
 package main
@@ -62,13 +62,14 @@ func main() {
 	keep := flag.Bool("keep", false, "keep the folder with data and logs")
 	length := flag.Duration("soak", 0, "break nothing, but load it for `so long` with the traffic of shops, and watch memory and latency")
 	share := flag.Float64("at", 0.7, "soak: which `share` of what it can take")
+	rate := flag.Float64("rate", 0, "soak: `events` a second that it bears, where that is known; 0: it finds out")
 	alone := flag.Bool("apart", false, "soak: each role a process of its own, on ClickHouse")
 	costs := flag.String("costs", "", "soak with -apart: write what an event costs to a `file`, for pixel simulate plan --costs")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	if *length > 0 {
-		if err := soak(ctx, os.Stdout, soaking{length: *length, share: *share, apart: *alone, costs: *costs}); err != nil {
+		if err := soak(ctx, os.Stdout, soaking{length: *length, share: *share, rate: *rate, apart: *alone, costs: *costs}); err != nil {
 			fmt.Fprintln(os.Stderr, "soak:", err)
 			stop()
 			os.Exit(1)

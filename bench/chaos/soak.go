@@ -6,14 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"path/filepath"
-	"regexp"
-	"runtime"
-	"slices"
-	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/miq/pixel/modules/simulate"
@@ -22,17 +18,18 @@ import (
 type soaking struct {
 	length time.Duration
 	share  float64
+	rate   float64 // what it bears, where that is known
 	apart  bool
 	costs  string
 }
 
-// lines is how many rows a soak prints.
-const lines = 20
+// lines is how many rows a soak prints, and parts into how many it is cut to be compared.
+const lines, parts = 20, 5
 
-// soak loads a whole product for long with a share of what it can take, which it finds out
-// first, with the traffic of shops and imitated partners. It prints what memory each role
+// soak loads a whole product for long with a share of what it bears, which it finds out
+// first, with the traffic of shops and imitated partners. It prints what memory each process
 // has and how long an answer takes meanwhile, and compares at the end what went in with what
-// came out. Its error says that something was lost, or that memory grew.
+// came out. Its error says that something was lost, or that something grew.
 func soak(ctx context.Context, out io.Writer, o soaking) error {
 	dir, err := os.MkdirTemp("", "soak")
 	if err != nil {
@@ -61,127 +58,89 @@ func soak(ctx context.Context, out io.Writer, o soaking) error {
 	}
 	traffic := simulate.Options{Seed: 1, Collectors: s.collectors(), Shops: shops, Visitors: 20_000, Robots: 0.04, Patience: 2 * time.Minute}
 
-	// What it can take is what goes all the way through, and not what the door takes in.
-	// The first burst warms it up.
-	var most float64
-	already := 0 // delivered
-	for i, events := range []int{3000, 20_000} {
-		burst := traffic
-		burst.Seed, burst.Rate, burst.Events, burst.Length = uint64(100+i), 50_000, events, time.Minute
-		r, err := simulate.Send(ctx, burst)
-		if err != nil {
-			return err
-		}
-		got, err := r.Check(ctx, console, 5*time.Minute)
-		if err != nil {
-			return fmt.Errorf("a burst: %w", err)
-		}
-		if !got.Good() {
-			return fmt.Errorf("a burst: what came out is not what went in: %+v", got)
-		}
-		already = sum(got.Delivered)
-		most = float64(r.Events) / (r.Ended.Sub(r.Began).Seconds() + got.DrainedS)
-	}
-	traffic.Rate, traffic.Length = most*o.share, o.length
-	fmt.Fprintf(out, "%.0f events/s go all the way through; %s at %.0f (%.0f %%)\n\n", most, o.length, traffic.Rate, 100*o.share)
-
-	groups := s.groups()
-	names := slices.Sorted(maps.Keys(groups))
-	fmt.Fprintf(out, "%8s %10s %8s %9s %9s %8s", "after", "events/s", "failed", "p50 ms", "p99 ms", "waiting")
-	for _, name := range names {
-		fmt.Fprintf(out, " %14s", name+" MiB")
-	}
-	fmt.Fprintln(out)
-	type row struct {
-		p50, p99 float64
-		memory   map[string]float64
-	}
-	var rows []row
-	traffic.Every = max(o.length/lines, time.Second)
-	traffic.Tell = func(m simulate.Moment) {
-		r := row{p50: float64(m.P50.Microseconds()) / 1000, p99: float64(m.P99.Microseconds()) / 1000, memory: map[string]float64{}}
-		fmt.Fprintf(out, "%8s %10.0f %8d %9.1f %9.1f %8d", m.At.Round(time.Second), m.Rate, m.Failed, r.p50, r.p99, s.waits(ctx))
-		for _, name := range names {
-			for _, p := range groups[name] {
-				r.memory[name] += resident(p)
-			}
-			fmt.Fprintf(out, " %14.1f", r.memory[name])
-		}
-		fmt.Fprintln(out)
-		rows = append(rows, r)
-	}
-	before := map[string]time.Duration{}
-	for name, list := range groups {
-		for _, p := range list {
-			before[name] += processor(p)
-		}
-	}
-	run, err := simulate.Send(ctx, traffic)
+	// What is made once is made, and that it works at all is known.
+	warm := traffic
+	warm.Seed, warm.Rate, warm.Events, warm.Length = 100, 1000, 5000, time.Minute
+	r, err := simulate.Send(ctx, warm)
 	if err != nil {
 		return err
 	}
-	got, err := run.Check(ctx, console, 5*time.Minute)
+	got, err := r.Check(ctx, console, 5*time.Minute)
 	if err != nil {
+		return fmt.Errorf("to warm up: %w", err)
+	}
+	if !got.Good() {
+		return fmt.Errorf("to warm up: what came out is not what went in: %+v", got)
+	}
+	waiting := 0.0
+	if o.costs != "" {
+		if waiting, err = s.waitingBytes(ctx, traffic); err != nil {
+			return err
+		}
+	}
+	most := o.rate
+	if most == 0 {
+		if most, err = s.bears(ctx, out, traffic, min(max(o.length/lines, 15*time.Second), time.Minute)); err != nil {
+			return err
+		}
+	}
+	traffic.Rate, traffic.Length = most*o.share, o.length
+	fmt.Fprintf(out, "It bears %.0f events/s. %s at %.0f (%.0f %%):\n\n", most, o.length, traffic.Rate, 100*o.share)
+
+	already, err := s.delivered(ctx, shops)
+	if err != nil {
+		return err
+	}
+	t := newTable(s)
+	traffic.Every = max(o.length/lines, time.Second)
+	t.head(out)
+	traffic.Tell = func(m simulate.Moment) { t.add(out, m, s.waits(ctx)) }
+	before := s.spent()
+	watched, stop := context.WithCancel(ctx)
+	var watching sync.WaitGroup
+	watching.Go(func() { t.watch(watched) })
+	run, err := simulate.Send(ctx, traffic)
+	stop()
+	watching.Wait()
+	if err != nil {
+		return err
+	}
+	if got, err = run.Check(ctx, console, 10*time.Minute); err != nil {
 		return err
 	}
 	spent := map[string]float64{} // µs of processor an event
-	for name, list := range groups {
-		var now time.Duration
-		for _, p := range list {
-			now += processor(p)
-		}
-		spent[name] = float64((now - before[name]).Microseconds()) / float64(max(1, run.Events))
+	for name, now := range s.spent() {
+		spent[name] = round2(float64((now - before[name]).Microseconds()) / float64(max(1, run.Events)))
 	}
-	if len(rows) < 6 {
-		return fmt.Errorf("%s is too short to tell anything", o.length)
-	}
-
-	// The first quarter is how it grows to its size. What comes then is cut in two.
-	rest := rows[len(rows)/4:]
-	early, late := rest[:len(rest)/2], rest[len(rest)/2:]
-	ratio := func(of func(row) float64) float64 {
-		middle := func(list []row) float64 {
-			var v []float64
-			for _, r := range list {
-				v = append(v, of(r))
-			}
-			slices.Sort(v)
-			return v[len(v)/2]
-		}
-		return round2(middle(late) / max(middle(early), 0.001))
-	}
-	growth := map[string]float64{}
-	for _, name := range names {
-		growth[name] = ratio(func(r row) float64 { return r.memory[name] })
-	}
-	figures := map[string]any{
-		"soak_s": int(o.length.Seconds()), "most_eps": int(most), "rate": int(traffic.Rate), "outcome": got,
-		"memory_growth": growth, "p50_growth": ratio(func(r row) float64 { return r.p50 }), "p99_growth": ratio(func(r row) float64 { return r.p99 }),
-		"cpu_us_per_event": map[string]float64{},
-	}
-	for name, us := range spent {
-		figures["cpu_us_per_event"].(map[string]float64)[name] = round2(us)
-	}
-	line, err := json.Marshal(figures)
+	wrong, growth, err := t.judge(out, traffic.Rate)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "\n%s\n", line)
-	if o.apart && o.costs != "" {
-		if err := writeCosts(o.costs, spent, groups, got, sum(got.Delivered)-already); err != nil {
-			return err
-		}
-	}
-	var wrong []error
 	if !got.Good() {
 		wrong = append(wrong, errors.New("what came out is not what went in"))
 	}
-	for name, x := range growth {
-		// Redis grows with what it has to remember of visitors and ids, as it should.
-		if name != "redis" && x > 1.15 {
-			wrong = append(wrong, fmt.Errorf("the memory of %s grew by %.0f %% from the one half to the other", name, 100*(x-1)))
+	if len(wrong) == 0 {
+		fmt.Fprintln(out, "\nflat: memory, latency and backlog; what went in came out")
+	}
+	for _, w := range wrong {
+		fmt.Fprintln(out, "\nNOT FLAT:", w)
+	}
+	line, err := json.Marshal(map[string]any{
+		"soak_s": int(o.length.Seconds()), "most_eps": int(most), "rate": int(traffic.Rate), "outcome": got, "growth": growth, "flat": len(wrong) == 0, "cpu_us_per_event": spent,
+	})
+	if err != nil {
+		return err
+	}
+	if o.costs != "" {
+		now, err := s.delivered(ctx, shops)
+		if err != nil {
+			return err
+		}
+		if err := s.writeCosts(ctx, out, o.costs, spent, t, got, now-already, waiting); err != nil {
+			return err
 		}
 	}
+	fmt.Fprintf(out, "\n%s\n", line)
 	return errors.Join(wrong...)
 }
 
@@ -196,32 +155,15 @@ func (s *stand) groups() map[string][]*process {
 	return g
 }
 
-var rss = regexp.MustCompile(`VmRSS:\s+(\d+) kB`)
-
-// resident is a process's memory in MiB.
-func resident(p *process) float64 {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
-	if m := rss.FindSubmatch(b); err == nil && m != nil {
-		kb, _ := strconv.Atoi(string(m[1]))
-		return float64(kb) / 1024
+// spent is the time of processors that each group has taken.
+func (s *stand) spent() map[string]time.Duration {
+	out := map[string]time.Duration{}
+	for name, list := range s.groups() {
+		for _, p := range list {
+			out[name] += p.processor()
+		}
 	}
-	return 0
-}
-
-// processor is the time that a process has taken of processors.
-func processor(p *process) time.Duration {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
-	if err != nil {
-		return 0
-	}
-	_, rest, _ := strings.Cut(string(b), ") ") // its name may hold spaces
-	fields := strings.Fields(rest)
-	if len(fields) < 13 {
-		return 0
-	}
-	user, _ := strconv.Atoi(fields[11])
-	system, _ := strconv.Atoi(fields[12])
-	return time.Duration(user+system) * 10 * time.Millisecond // of 100 a second
+	return out
 }
 
 // waits is how many messages are in the queues.
@@ -243,34 +185,25 @@ func (s *stand) waits(ctx context.Context) (n int) {
 	return n
 }
 
-// writeCosts writes what was measured in the place of what is built in.
-func writeCosts(path string, spent map[string]float64, groups map[string][]*process, got *simulate.Outcome, delivered int) error {
-	c := simulate.Measured()
-	by := fmt.Sprintf("bench/chaos -soak -apart on %s, %s, %d cores: %.0f events/s", time.Now().UTC().Format(time.DateOnly), runtime.GOARCH, runtime.NumCPU(), got.Rate)
-	set := func(name string, to *float64, v float64) {
-		if v > 0 {
-			*to = round2(v)
-			c.Source[name] = by
+// delivered is how many deliveries the books say were accepted, of all shops.
+func (s *stand) delivered(ctx context.Context, shops []simulate.Shop) (n int, err error) {
+	for _, shop := range shops {
+		var l struct {
+			Total struct {
+				Partners []struct{ Delivered int }
+			}
+		}
+		if err := s.call(ctx, "GET", "/reports/ledger?since=24h&pixel_id="+shop.ID, nil, &l); err != nil {
+			return 0, err
+		}
+		for _, p := range l.Total.Partners {
+			n += p.Delivered
 		}
 	}
-	set("collector_us", &c.CollectorUS, spent["collector"])
-	set("worker_us", &c.WorkerUS, spent["worker"])
-	set("redis_us", &c.RedisUS, spent["redis"])
-	set("clickhouse_us", &c.ClickHouseUS, spent["clickhouse"])
-	if delivered > 0 {
-		set("dispatcher_us", &c.DispatcherUS, spent["dispatcher"]*float64(got.Events)/float64(delivered))
-	}
-	for name, to := range map[string]*float64{"collector": &c.CollectorMB, "worker": &c.WorkerMB, "dispatcher": &c.DispatcherMB} {
-		if list := groups[name]; len(list) > 0 {
-			set(name+"_mb", to, resident(list[0]))
-		}
-	}
-	b, err := json.MarshalIndent(c, "", "  ")
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(path, append(b, '\n'), 0o644)
+	return n, nil
 }
+
+func round2(v float64) float64 { return float64(int(v*100+0.5)) / 100 }
 
 func sum(counts map[string]int) (n int) {
 	for _, x := range counts {
@@ -278,5 +211,3 @@ func sum(counts map[string]int) (n int) {
 	}
 	return n
 }
-
-func round2(v float64) float64 { return float64(int(v*100+0.5)) / 100 }

@@ -265,15 +265,7 @@ func (s *stand) stored(ctx context.Context) (map[string]int, error) {
 // archived counts the events in the archive. One that a worker died over may be
 // there twice; whoever reads it goes by the id.
 func (s *stand) archived(ctx context.Context) (map[string]int, error) {
-	folder := s.archive
-	switch {
-	case folder != "":
-	case s.plan.apart:
-		folder = filepath.Join(s.dir, s.apart[0].name, "archive")
-	default:
-		folder = filepath.Join(s.dir, s.back.name, "archive")
-	}
-	a, _, err := filearchive.New(folder, lake.Options{})
+	a, err := s.openArchive()
 	if err != nil {
 		return nil, err
 	}
@@ -286,6 +278,35 @@ func (s *stand) archived(ctx context.Context) (map[string]int, error) {
 		all[rec.Event.ID]++
 	}
 	return all, nil
+}
+
+// archivedRows is how many events are in the archive, of all pixels.
+func (s *stand) archivedRows(ctx context.Context) (n int, err error) {
+	a, err := s.openArchive()
+	if err != nil {
+		return 0, err
+	}
+	defer a.Close()
+	for _, err := range a.Read(ctx, archive.Filter{}) {
+		if err != nil {
+			return n, err
+		}
+		n++
+	}
+	return n, nil
+}
+
+func (s *stand) openArchive() (*lake.Lake, error) {
+	folder := s.archive
+	switch {
+	case folder != "":
+	case s.plan.apart:
+		folder = filepath.Join(s.dir, s.apart[0].name, "archive")
+	default:
+		folder = filepath.Join(s.dir, s.back.name, "archive")
+	}
+	a, _, err := filearchive.New(folder, lake.Options{})
+	return a, err
 }
 
 var imbalance = regexp.MustCompile(`(?m)^pixel_ledger_imbalance\{check="(\w+)"\} (\S+)$`)

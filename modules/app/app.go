@@ -107,5 +107,5 @@ func sections(c config.Config) fx.Option {
 		Instance: host + "-" + strings.ToLower(rand.Text()[:6]), Roles: strings.Join(c.Roles(), ","),
 		Version: build.Version, Commit: build.Commit(), Since: time.Now().UTC().Truncate(time.Second),
 	}
-	return fx.Supply(process, c.Collector, c.Worker, c.Identity, c.Dispatcher, c.Admin, c.Ops, c.Queue, c.Consent, c.Archive, c.Geo, c.Currency, partners)
+	return fx.Supply(process, c.Collector, c.Worker, c.Identity, c.Dispatcher, c.Admin, c.Ops, c.Queue, c.Consent, c.Archive, c.Geo, c.Currency, c.OTel, partners)
 }

@@ -87,7 +87,7 @@ func tracer(lc fx.Lifecycle, c config.OTel, role string) (trace.TracerProvider, 
 	if late {
 		out = sampling.NewLate(out, c.Slow)
 	}
-	tp := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(out), sdktrace.WithResource(res), sdktrace.WithSampler(sampling.Sampler(c.Sample, late)))
+	tp := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(out), sdktrace.WithResource(res), sdktrace.WithIDGenerator(sampling.IDs()), sdktrace.WithSampler(sampling.Sampler(c.Sample, late)))
 	lc.Append(fx.StopHook(tp.Shutdown))
 	return tp, nil
 }

@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -18,6 +19,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -28,9 +30,11 @@ import (
 // attacked is a process under attack, and a visitor of it who does nothing wrong.
 type attacked struct {
 	*process
-	key []byte
-	n   int      // of the visitor's requests
-	bad []string // what went wrong with them
+	key   []byte
+	n     int           // of the visitor's requests
+	bad   []string      // what went wrong with them
+	did   atomic.Int64  // what others asked
+	there chan struct{} // closed once a crowd has come
 }
 
 // dial opens a connection to the collector.
@@ -73,8 +77,8 @@ func (a *attacked) post(body []byte, headers ...string) (int, string) {
 var attackers = &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 8}}
 
 // visit lets the visitor send events, one after the other, until the context ends or for
-// a while, and returns the median of how long he waited.
-func (a *attacked) visit(ctx context.Context, d time.Duration) time.Duration {
+// a while, and returns how long he waited each time.
+func (a *attacked) visit(ctx context.Context, d time.Duration) []time.Duration {
 	client := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{}} // connections of his own, anew each time he comes
 	defer client.CloseIdleConnections()
 	var took []time.Duration
@@ -94,8 +98,31 @@ func (a *attacked) visit(ctx context.Context, d time.Duration) time.Duration {
 		}
 		time.Sleep(5 * time.Millisecond) // a visitor, not another load
 	}
-	slices.Sort(took)
-	return took[len(took)/2]
+	return took
+}
+
+func median(list []time.Duration) time.Duration {
+	if len(list) == 0 {
+		return 0
+	}
+	list = slices.Sorted(slices.Values(list))
+	return list[len(list)/2]
+}
+
+// processor is the time of a processor that the process has taken.
+func (a *attacked) processor() time.Duration {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", a.cmd.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(b), ") ")
+	fields := strings.Fields(rest)
+	if len(fields) < 13 {
+		return 0
+	}
+	user, _ := strconv.Atoi(fields[11])
+	system, _ := strconv.Atoi(fields[12])
+	return time.Duration(user+system) * 10 * time.Millisecond
 }
 
 // resident is the process's memory in MiB.
@@ -110,7 +137,7 @@ func (a *attacked) resident() float64 {
 
 // again does something over and over, a few at once, until the window ends. want is the
 // status that each must be answered with; 0: the connection is cut.
-func again(ctx context.Context, at int, pause time.Duration, want []int, do func() (int, string)) error {
+func (a *attacked) again(ctx context.Context, at int, pause time.Duration, want []int, do func() (int, string)) error {
 	var all sync.WaitGroup
 	var mu sync.Mutex
 	var wrong error
@@ -118,6 +145,7 @@ func again(ctx context.Context, at int, pause time.Duration, want []int, do func
 		all.Go(func() {
 			for first := true; first || ctx.Err() == nil; first = false {
 				status, text := do()
+				a.did.Add(1)
 				if !slices.Contains(want, status) {
 					mu.Lock()
 					wrong = fmt.Errorf("answered %d %.200s; want %v", status, text, want)
@@ -153,6 +181,7 @@ func (a *attacked) crowd(ctx context.Context, n int, begin, drip string) error {
 		_, _ = io.WriteString(c, begin)
 		conns = append(conns, c)
 	}
+	close(a.there)
 	for tick := time.NewTicker(time.Second); drip != "" && ctx.Err() == nil; {
 		for _, c := range conns {
 			_ = c.SetWriteDeadline(time.Now().Add(time.Second))
@@ -207,6 +236,8 @@ func (a *attacked) metric(series string) float64 {
 	return 0
 }
 
+func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
 // openFiles is how many connections each side may have open here, at most most.
 func openFiles(most int) int {
 	var l syscall.Rlimit
@@ -218,7 +249,9 @@ func openFiles(most int) int {
 
 // TestAttacks lets one attack after the other loose on a running collector. Each must be
 // refused, while a visitor who does nothing wrong is served as before: how long he waits is
-// compared with right before and right after. `go test -v` prints the table.
+// compared with how long he waits while as many ordinary requests come, in turns. `make attacks`
+// takes several turns and wants it within a tenth, on a machine that does nothing else;
+// `go test -v` prints the table.
 func TestAttacks(t *testing.T) {
 	if testing.Short() {
 		t.Skip("attacks a running process for a minute")
@@ -258,44 +291,64 @@ func TestAttacks(t *testing.T) {
 		name string
 		for_ time.Duration
 		run  func(context.Context) error
+		// control does what is allowed as often, on as many connections: who attacks here shares
+		// the processors with the service, so what he takes himself must not count. nil: nothing.
+		control func(context.Context) error
+	}
+	var nth atomic.Int64
+	posts := func(at int, pause time.Duration) func(context.Context) error {
+		return func(ctx context.Context) error {
+			return a.again(ctx, at, pause, []int{202}, func() (int, string) {
+				return a.post(fmt.Appendf(nil, friend, fmt.Sprint("ordinary-", nth.Add(1))))
+			})
+		}
+	}
+	gets := func(at int, pause time.Duration) func(context.Context) error {
+		return func(ctx context.Context) error {
+			return a.again(ctx, at, pause, []int{200}, func() (int, string) { return a.raw(hostile("/sdk.js", "")) })
+		}
+	}
+	window, rounds, strict := 1500*time.Millisecond, 1, os.Getenv("PIXEL_LONG") != ""
+	if strict {
+		window, rounds = 3*time.Second, 5
 	}
 	attacks := []attack{
 		{"slowloris: 300 headers that never end", 9 * time.Second, func(ctx context.Context) error {
 			return a.crowd(ctx, 300, "POST /collect HTTP/1.1\r\nHost: x\r\n", "X-A: b\r\n")
-		}},
+		}, nil},
 		{"slow bodies: 300, a byte a second", 18 * time.Second, func(ctx context.Context) error {
 			return a.crowd(ctx, 300, "POST /collect HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 5000\r\n\r\n{", " ")
-		}},
+		}, nil},
 		{fmt.Sprintf("%d connections", thousands), 4 * time.Second, func(ctx context.Context) error {
 			return a.crowd(ctx, thousands, "", "")
-		}},
-		{"a gzip bomb, 1 : 1000", 2 * time.Second, func(ctx context.Context) error {
-			return again(ctx, 2, 50*time.Millisecond, []int{413}, func() (int, string) { return a.post(bomb.Bytes(), "Content-Encoding", "gzip") })
-		}},
-		{"JSON 150,000 levels deep", 2 * time.Second, func(ctx context.Context) error {
-			return again(ctx, 2, 50*time.Millisecond, []int{400}, func() (int, string) { return a.post(deep) })
-		}},
-		{"70,000 events in an envelope", 2 * time.Second, func(ctx context.Context) error {
-			return again(ctx, 2, 50*time.Millisecond, []int{400}, func() (int, string) { return a.post(wide) })
-		}},
-		{"a header of 200 KB", 2 * time.Second, func(ctx context.Context) error {
-			return again(ctx, 2, 20*time.Millisecond, []int{431, 0}, func() (int, string) { return a.raw(hostile("/sdk.js", "X-Long: "+strings.Repeat("a", 200<<10)+"\r\n")) })
-		}},
-		{"5,000 headers", 2 * time.Second, func(ctx context.Context) error {
-			return again(ctx, 2, 20*time.Millisecond, []int{431, 0}, func() (int, string) { return a.raw(flood + "\r\n") })
-		}},
-		{"forged words of an edge and of proxies", 2 * time.Second, func(ctx context.Context) error {
-			err := again(ctx, 2, 20*time.Millisecond, []int{202}, func() (int, string) {
+		}, nil},
+		{"a gzip bomb, 1 : 1000", window, func(ctx context.Context) error {
+			return a.again(ctx, 2, 50*time.Millisecond, []int{413, 429, 0}, func() (int, string) { return a.post(bomb.Bytes(), "Content-Encoding", "gzip") })
+		}, posts(2, 50*time.Millisecond)},
+		{"JSON 150,000 levels deep", window, func(ctx context.Context) error {
+			return a.again(ctx, 2, 50*time.Millisecond, []int{400, 429, 0}, func() (int, string) { return a.post(deep) })
+		}, posts(2, 50*time.Millisecond)},
+		{"70,000 events in an envelope", window, func(ctx context.Context) error {
+			return a.again(ctx, 2, 50*time.Millisecond, []int{400, 429, 0}, func() (int, string) { return a.post(wide) })
+		}, posts(2, 50*time.Millisecond)},
+		{"a header of 200 KB", window, func(ctx context.Context) error {
+			return a.again(ctx, 2, 20*time.Millisecond, []int{431, 0}, func() (int, string) { return a.raw(hostile("/sdk.js", "X-Long: "+strings.Repeat("a", 200<<10)+"\r\n")) })
+		}, gets(2, 20*time.Millisecond)},
+		{"5,000 headers", window, func(ctx context.Context) error {
+			return a.again(ctx, 2, 20*time.Millisecond, []int{431, 0}, func() (int, string) { return a.raw(flood + "\r\n") })
+		}, gets(2, 20*time.Millisecond)},
+		{"forged words of an edge and of proxies", window, func(ctx context.Context) error {
+			err := a.again(ctx, 2, 20*time.Millisecond, []int{202}, func() (int, string) {
 				return a.post(forgedBody, edge.Header, "k1."+base64.RawURLEncoding.EncodeToString([]byte(`{"ip":"203.0.113.66"}`))+".AAAA", "X-Forwarded-For", "203.0.113.67", "X-Real-Ip", "203.0.113.68", "Forwarded", "for=203.0.113.69", "Cf-Ipcountry", "SE", "Cf-Connecting-Ip", "203.0.113.70")
 			})
 			if n := a.metric(`pixel_collector_edge_requests_total{outcome="forged"}`); err == nil && n == 0 {
 				err = fmt.Errorf("nobody counted them")
 			}
 			return err
-		}},
-		{"signatures replayed for another body, and old ones", 2 * time.Second, func(ctx context.Context) error {
+		}, posts(2, 20*time.Millisecond)},
+		{"signatures replayed for another body, and old ones", window, func(ctx context.Context) error {
 			// The very same request again is stored once, by its ids; with another body, or late, its word is not believed.
-			err := again(ctx, 1, 20*time.Millisecond, []int{202}, func() (int, string) { return a.post(replayBody, edge.Header, replayed) })
+			err := a.again(ctx, 1, 20*time.Millisecond, []int{202}, func() (int, string) { return a.post(replayBody, edge.Header, replayed) })
 			for _, header := range []string{replayed, old} {
 				if status, text := a.post(forgedBody, edge.Header, header); err == nil && status != 202 {
 					err = fmt.Errorf("%d %s", status, text)
@@ -307,9 +360,9 @@ func TestAttacks(t *testing.T) {
 				}
 			}
 			return err
-		}},
-		{"somebody else's pixel and token", 2 * time.Second, func(ctx context.Context) error {
-			err := again(ctx, 2, 20*time.Millisecond, []int{403}, func() (int, string) {
+		}, posts(1, 20*time.Millisecond)},
+		{"somebody else's pixel and token", window, func(ctx context.Context) error {
+			err := a.again(ctx, 2, 20*time.Millisecond, []int{403}, func() (int, string) {
 				return a.post([]byte(`{"pixel_id":"px_b","events":[{"name":"page_view"}]}`), "Origin", "https://a.example")
 			})
 			for _, header := range []string{"Bearer px_a", "Bearer " + token[:5], "Basic " + base64.StdEncoding.EncodeToString([]byte("px_a:")), ""} {
@@ -325,11 +378,11 @@ func TestAttacks(t *testing.T) {
 				}
 			}
 			return err
-		}},
-		{"paths that climb", 2 * time.Second, func(ctx context.Context) error {
+		}, posts(2, 20*time.Millisecond)},
+		{"paths that climb", window, func(ctx context.Context) error {
 			paths := []string{"/../../../../etc/passwd", "/sdk/../../../../etc/passwd", "/config/..%2f..%2f..%2f..%2fetc%2fpasswd", "/config/%2e%2e/%2e%2e/etc/passwd.json", "/sdk/..%5c..%5cetc%5cpasswd.js", "//etc/passwd", "/config/....//....//etc/passwd.json", "/config/\x00.json"}
 			i := 0
-			return again(ctx, 1, 10*time.Millisecond, []int{400, 404, 301, 307, 308}, func() (int, string) {
+			return a.again(ctx, 1, 10*time.Millisecond, []int{400, 404, 301, 307, 308}, func() (int, string) {
 				i++
 				status, text := a.raw(hostile(paths[i%len(paths)], ""))
 				if strings.Contains(text, "root:") {
@@ -337,8 +390,8 @@ func TestAttacks(t *testing.T) {
 				}
 				return status, text
 			})
-		}},
-		{"headers injected into answers", 2 * time.Second, func(ctx context.Context) error {
+		}, gets(1, 10*time.Millisecond)},
+		{"headers injected into answers", window, func(ctx context.Context) error {
 			requests := []string{
 				hostile("/config/px_a%0d%0aX-Injected:%20yes.json", ""),
 				hostile("/pixel.gif?pid=px_a&e=page_view&cid=x%0d%0aX-Injected:%20yes&u=%0d%0aX-Injected:%20yes", ""),
@@ -347,7 +400,7 @@ func TestAttacks(t *testing.T) {
 				"POST /collect HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n0\r\n\r\nGET /sdk.js HTTP/1.1\r\nX-Injected: yes\r\n\r\n",
 			}
 			i := 0
-			return again(ctx, 1, 10*time.Millisecond, []int{200, 400, 404}, func() (int, string) {
+			return a.again(ctx, 1, 10*time.Millisecond, []int{200, 400, 404}, func() (int, string) {
 				i++
 				status, text := a.raw(requests[i%len(requests)])
 				head, _, _ := strings.Cut(text, "\r\n\r\n")
@@ -356,30 +409,56 @@ func TestAttacks(t *testing.T) {
 				}
 				return status, text
 			})
-		}},
+		}, gets(1, 10*time.Millisecond)},
 	}
 	most, began := before, time.Now()
 	for _, x := range attacks {
-		calm := a.visit(t.Context(), 500*time.Millisecond)
-		ctx, cancel := context.WithTimeout(t.Context(), x.for_)
-		done := make(chan error, 1)
-		go func() { done <- x.run(ctx) }()
-		during := a.visit(ctx, x.for_)
-		now := a.resident()
-		err := <-done
-		cancel()
-		after := a.visit(t.Context(), 500*time.Millisecond)
+		var usual, during []time.Duration
+		var cost, ordinary []time.Duration // of a processor, for each request that others made
+		var now float64
+		var err error
+		// let lets others do something for a while, and the visitor come meanwhile.
+		let := func(others func(context.Context) error, for_ time.Duration, took, each *[]time.Duration) {
+			ctx, cancel := context.WithTimeout(t.Context(), for_)
+			defer cancel()
+			spent, did := a.processor(), a.did.Load()
+			done := make(chan error, 1)
+			a.there = make(chan struct{})
+			go func() { done <- others(ctx) }()
+			if x.control == nil { // a crowd: to open so many connections takes whoever does it more than us
+				select {
+				case <-a.there:
+				case <-ctx.Done():
+				}
+			}
+			*took = append(*took, a.visit(ctx, for_)...)
+			now = a.resident()
+			err = errors.Join(err, <-done)
+			*each = append(*each, (a.processor()-spent)/time.Duration(max(1, a.did.Load()-did)))
+		}
+		for range rounds {
+			if x.control != nil {
+				let(x.control, x.for_, &usual, &ordinary)
+			} else {
+				usual = append(usual, a.visit(t.Context(), time.Second)...)
+			}
+			let(x.run, x.for_, &during, &cost)
+		}
 		most = max(most, now)
-		usual := (calm + after) / 2
-		ratio := float64(during) / float64(max(usual, time.Microsecond))
-		t.Logf("%-52s a visitor waits %6.2f ms, before and after %6.2f: × %.2f; %4.0f MiB, %3.0f s", x.name, float64(during.Microseconds())/1000, float64(usual.Microseconds())/1000, ratio, now, time.Since(began).Seconds())
+		waits, usually := median(during), median(usual)
+		ratio := float64(waits) / float64(max(usually, time.Microsecond))
+		beside := "alone"
+		if x.control != nil {
+			beside = fmt.Sprintf("beside ordinary requests (%.2f ms of processor each, the visitor's in it; of these %.2f)", ms(median(ordinary)), ms(median(cost)))
+		}
+		t.Logf("%-52s a visitor waits %6.2f ms, else %6.2f: × %.2f; %4.0f MiB, %3.0f s; %s", x.name, ms(waits), ms(usually), ratio, now, time.Since(began).Seconds(), beside)
 		if err != nil {
 			t.Errorf("%s: %v", x.name, err)
 		}
-		// A tenth more is what it should be; what a busy machine adds is more than that, so
-		// this is a bound for a service that is hurt.
-		if ratio > 20 && during > 250*time.Millisecond {
-			t.Errorf("%s: a visitor waits %s, else %s", x.name, during, usual)
+		// A tenth more is what it may be. What a busy machine adds is more than that, so where
+		// it is not asked for, this is a bound for a service that is hurt.
+		if ratio > 20 && waits > 250*time.Millisecond || strict && ratio > 1.1 {
+			t.Errorf("%s: a visitor waits %s, else %s", x.name, waits, usually)
 		}
 		if len(a.bad) > 0 {
 			t.Errorf("%s: a visitor's requests failed: %v", x.name, a.bad[:min(3, len(a.bad))])

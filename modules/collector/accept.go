@@ -3,7 +3,6 @@ package collector
 import (
 	"bytes"
 	"context"
-	"encoding/hex"
 	"errors"
 	"net/http"
 	"net/netip"
@@ -12,7 +11,6 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v5"
-	"go.opentelemetry.io/otel/trace"
 
 	"github.com/miq/pixel/modules/consent"
 	"github.com/miq/pixel/modules/event"
@@ -173,6 +171,9 @@ func (c *Collector) prepare(ec *echo.Context, b *batch, p *settings.Pixel, env *
 			*res = result{b.made.ID, rejected, overloaded}
 			c.metrics.rejected(source, overloaded.Code)
 			continue
+		}
+		if a.first.IsZero() || b.made.Time.Before(a.first) {
+			a.first = b.made.Time
 		}
 		b.made.Receipt = receipts.at(i)
 		b.add(&b.made, verdict.State, c.saltFor(p.ID, verdict.State), sensitive)
@@ -335,23 +336,6 @@ func safeID(id string) string {
 		return id
 	}
 	return ""
-}
-
-// traceparent is the W3C header for what happens next to these events.
-func traceparent(ctx context.Context) string {
-	sc := trace.SpanContextFromContext(ctx)
-	if !sc.IsValid() {
-		return ""
-	}
-	b := make([]byte, 0, 55)
-	b = append(b, "00-"...)
-	traceID, spanID := sc.TraceID(), sc.SpanID()
-	b = hex.AppendEncode(b, traceID[:])
-	b = append(b, '-')
-	b = hex.AppendEncode(b, spanID[:])
-	b = append(b, '-')
-	b = hex.AppendEncode(b, []byte{byte(sc.TraceFlags())})
-	return string(b)
 }
 
 const (

@@ -2,10 +2,10 @@ package collector
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/labstack/echo/v5"
@@ -20,10 +20,9 @@ func (c *Collector) collect(ec *echo.Context) error {
 	cors(ec)
 	b, err := c.readBody(ec, c.cfg.MaxBody)
 	defer c.release(&b)
-	if errors.Is(err, errTooLarge) {
-		f := event.Fault{Code: "too_large", Message: fmt.Sprintf("must be at most %d bytes", c.cfg.MaxBody)}
+	if p, f := c.beyond(ec, err); p != nil {
 		c.refuseBody(ec, b.bytes, web, f)
-		return httpserver.NewProblem(http.StatusRequestEntityTooLarge, "too_large", "the body "+f.Message+"; send fewer events at once")
+		return p
 	}
 	if err != nil {
 		return err
@@ -61,6 +60,7 @@ func (c *Collector) collect(ec *echo.Context) error {
 	if err != nil {
 		return err
 	}
+	c.begun(ec.Request(), p.ID, &answer)
 	c.settle(ec, answer.verdict, env.Identity.AnonymousID)
 	if answer.accepted == 0 && answer.suppressed == 0 {
 		v.answer = answer.appendJSON(v.answer[:0], true)
@@ -135,6 +135,7 @@ type answer struct {
 	turned                         int                        // of the rejected, those that may come again
 	results                        []result
 	verdict                        event.Verdict
+	first                          time.Time // when the first of the accepted happened
 }
 
 type result struct {

@@ -35,6 +35,7 @@ import (
 	"github.com/miq/pixel/modules/pressure"
 	"github.com/miq/pixel/modules/queue"
 	"github.com/miq/pixel/modules/ratelimit"
+	"github.com/miq/pixel/modules/sampling"
 	"github.com/miq/pixel/modules/schema"
 	"github.com/miq/pixel/modules/settings"
 )
@@ -60,6 +61,10 @@ type Options struct {
 	Log     *slog.Logger
 	Metrics prometheus.Registerer // nil: nothing is counted
 	Tracer  trace.Tracer          // nil: nothing is traced
+	// Traced is the share of requests whose trace the tag begins, and Outside takes those up;
+	// nil: nobody begins one but us.
+	Traced  float64
+	Outside *sampling.Outside
 	Checks  []health.Check
 	Leaving *health.Leaving // nil: never
 	// Pressure says which priorities may come in now; nil: all.
@@ -81,27 +86,30 @@ const (
 
 // Collector is the public server.
 type Collector struct {
-	cfg      config.Collector
-	vendorID int
-	pixels   pixels
-	group    *queue.Group
-	consent  *consent.Decider
-	book     *consent.Book
-	salt     func(string) []byte
-	log      *slog.Logger
-	metrics  *metrics
-	priority map[string]event.Priority
-	proxies  []netip.Prefix
-	edgeKeys edge.Keys
-	room     room
-	refusals *rate.Limiter
-	bodies   sync.Pool // of *[]byte
-	intakes  sync.Pool // of *intake
-	batches  sync.Pool // of *batch
-	pressure *pressure.Gauge
-	rate     *ratelimit.Doors
-	schemas  *schema.Checker
-	looks    atomic.Uint32 // at standard events, for demanded
+	cfg       config.Collector
+	vendorID  int
+	pixels    pixels
+	group     *queue.Group
+	consent   *consent.Decider
+	book      *consent.Book
+	salt      func(string) []byte
+	log       *slog.Logger
+	metrics   *metrics
+	priority  map[string]event.Priority
+	proxies   []netip.Prefix
+	edgeKeys  edge.Keys
+	room      room
+	refusals  *rate.Limiter
+	bodies    sync.Pool // of *[]byte
+	intakes   sync.Pool // of *intake
+	batches   sync.Pool // of *batch
+	unpackers sync.Pool // of *unpacker
+	pressure  *pressure.Gauge
+	rate      *ratelimit.Doors
+	schemas   *schema.Checker
+	tracer    trace.Tracer
+	traced    float64
+	looks     atomic.Uint32 // at standard events, for demanded
 
 	echo   *echo.Echo
 	server *httpserver.Server
@@ -130,7 +138,7 @@ func New(o Options) (*Collector, error) {
 		priority: priorities(o.Config.Priorities),
 		group:    queue.NewGroup(o.Queue, groupItems),
 		refusals: rate.NewLimiter(refusalRate, refusalBurst),
-		pressure: o.Pressure, rate: o.Rate,
+		pressure: o.Pressure, rate: o.Rate, tracer: o.Tracer, traced: o.Traced,
 	}
 	if c.schemas, err = schema.New(); err != nil {
 		return nil, err
@@ -142,7 +150,7 @@ func New(o Options) (*Collector, error) {
 	c.group.Committed = c.metrics.committed
 	c.echo = httpserver.New(httpserver.Options{
 		Name: "collector", Log: o.Log, Checks: o.Checks, Leaving: o.Leaving, TrustedProxies: proxies,
-		Tracer: o.Tracer, Metrics: o.Metrics,
+		Tracer: o.Tracer, Outside: o.Outside, Metrics: o.Metrics,
 		// Bodies are bounded where they are read, so that a refusal can name the
 		// pixel; this is the bound for what no handler reads.
 		MaxBody: politeBody,

@@ -30,6 +30,7 @@ type tagConfig struct {
 	ClickIDs        []string             `json:"click_ids,omitempty"`
 	Storage         string               `json:"storage,omitempty"` // as browsers name it
 	Crosses         []string             `json:"crosses,omitempty"` // the domains that visitors are followed across
+	Trace           float64              `json:"trace,omitzero"`    // the share of requests that begin a trace
 }
 
 type tagBanner struct {
@@ -49,6 +50,7 @@ func (c *Collector) tagConfig(p settings.Pixel) tagConfig {
 		PixelID: p.ID, Enabled: p.Enabled, ConsentMode: p.ConsentMode, TCFVendorID: c.vendorID, IgnoreGPCInGDPR: p.Consent.IgnoreGPCInGDPR,
 		Batch: tagBatch{MaxEvents: min(10, c.cfg.MaxEvents), MaxWaitMS: 2000},
 		SPA:   p.Tag.SPA, Autotrack: p.Tag.Autotrack, Ecommerce: p.Tag.Ecommerce, DataLayer: p.Tag.DataLayer, ClickIDs: p.Tag.ClickIDs,
+		Trace: c.traced,
 	}
 	if p.ConsentMode == settings.Banner {
 		t.Banner = &tagBanner{p.PrivacyURL, p.Banner.Language, p.Banner.Texts, p.Banner.HideReopen}

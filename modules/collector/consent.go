@@ -39,6 +39,9 @@ func (c *Collector) changeConsent(ec *echo.Context) error {
 	if errors.Is(err, errTooLarge) {
 		return httpserver.NewProblem(http.StatusRequestEntityTooLarge, "too_large", "a change of consent must be at most 64 KiB")
 	}
+	if p, _ := c.beyond(ec, err); p != nil {
+		return p
+	}
 	if err != nil {
 		return err
 	}

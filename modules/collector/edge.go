@@ -39,7 +39,7 @@ func (c *Collector) behindEdge(next echo.HandlerFunc) echo.HandlerFunc {
 		// The signature covers the body as it was sent, so that is read here, within
 		// the bounds that hold for every body, and read again behind.
 		// One byte more, so that a body which is too large still is when it gets there.
-		b, err := c.fill(r.Body, c.cfg.MaxBody+1)
+		b, err := c.fill(r.Body, c.cfg.MaxBody+1, nil)
 		defer c.release(&b)
 		if err != nil && !errors.Is(err, errTooLarge) {
 			return err

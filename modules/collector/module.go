@@ -14,6 +14,7 @@ import (
 	"github.com/miq/pixel/modules/pressure"
 	"github.com/miq/pixel/modules/queue"
 	"github.com/miq/pixel/modules/ratelimit"
+	"github.com/miq/pixel/modules/sampling"
 	"github.com/miq/pixel/modules/secret"
 	"github.com/miq/pixel/modules/settings"
 	"github.com/miq/pixel/sdk"
@@ -30,6 +31,7 @@ type Params struct {
 	Lifecycle fx.Lifecycle
 	Config    config.Collector
 	Who       config.Consent
+	OTel      config.OTel
 	Settings  *settings.Store
 	Queue     queue.Pusher
 	Consent   *consent.Decider
@@ -45,7 +47,7 @@ type Params struct {
 }
 
 func provide(p Params) (*Collector, error) {
-	c, err := New(Options{
+	o := Options{
 		Config: p.Config, VendorID: p.Who.VendorID,
 		Pixels: p.Settings, Queue: p.Queue, Consent: p.Consent, Book: p.Book,
 		Salt: salts(p.Box),
@@ -53,7 +55,11 @@ func provide(p Params) (*Collector, error) {
 		Log:  p.Log.With("component", "collector"), Metrics: p.Metrics,
 		Tracer: p.Traces.Tracer("github.com/miq/pixel/modules/collector"),
 		Checks: p.Checks, Leaving: p.Leaving, Pressure: p.Pressure, Rate: p.Rate,
-	})
+	}
+	if p.OTel.Endpoint != "" {
+		o.Traced, o.Outside = p.OTel.Tag, sampling.NewOutside(p.OTel.Outside)
+	}
+	c, err := New(o)
 	if err != nil {
 		return nil, err
 	}

@@ -91,3 +91,35 @@ func TestAPixelThatSendsTooManyEventsTakesNoneInPart(t *testing.T) {
 		t.Errorf("the metrics lack %s", line)
 	}
 }
+
+func TestWhoSentAWeaponIsHeardOnlyWithWhatIsSmall(t *testing.T) {
+	f := newFixture(t, paceOf(t, config.RateLimit{}))
+	weapons := map[string][]string{
+		`{"pixel_id":"px_demo","events":[` + strings.Repeat(`{"a":`, 20_000):                                                      {"Content-Encoding", ""},
+		gzipped(`{"pixel_id":"px_demo","events":[{"name":"` + strings.Repeat("x", 5<<20) + `"}]}`):                                {"Content-Encoding", "gzip"},
+		gzipped(`{"pixel_id":"px_demo","events":[{"name":"page_view","properties":{"a":"` + strings.Repeat("x", 100_000) + `"}}`): {"Content-Encoding", "gzip"},
+	}
+	for body, headers := range weapons {
+		w := f.post(body, append(headers, "X-Forwarded-For", "203.0.113.9")...)
+		if w.Code != 400 && w.Code != 413 || w.Header().Get("Connection") != "close" {
+			t.Fatalf("%.60q: %d %v %s", body, w.Code, w.Header(), w.Body)
+		}
+	}
+	const good = `{"pixel_id":"px_demo","events":[{"name":"page_view"}]}`
+	w := f.post(gzipped(good), "Content-Encoding", "gzip", "X-Forwarded-For", "203.0.113.9", "Origin", "https://shop.example.com")
+	if w.Code != 429 || w.Header().Get("Retry-After") == "" || w.Header().Get("Connection") != "close" || !strings.Contains(w.Body.String(), "no client makes") {
+		t.Errorf("a packed one: %d %v %s", w.Code, w.Header(), w.Body)
+	}
+	if w := f.post(good, "X-Forwarded-For", "203.0.113.9"); w.Code != 202 {
+		t.Errorf("a small one: %d %s", w.Code, w.Body)
+	}
+	if w := f.post(gzipped(good), "Content-Encoding", "gzip", "X-Forwarded-For", "203.0.113.10"); w.Code != 202 {
+		t.Errorf("somebody else's: %d %s", w.Code, w.Body)
+	}
+	if !f.counted(`pixel_rate_limited_total{of="offender"} 1`) {
+		t.Error("nobody counted it")
+	}
+	if used := f.room.used.Load(); used != 0 {
+		t.Errorf("%d bytes are still reserved", used)
+	}
+}

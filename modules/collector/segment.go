@@ -1,7 +1,6 @@
 package collector
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -74,9 +73,9 @@ func (c *Collector) segment(kind string) echo.HandlerFunc {
 		}
 		b, err := c.readBody(ec, c.cfg.MaxBody)
 		defer c.release(&b)
-		if errors.Is(err, errTooLarge) {
-			c.metrics.rejected(source, "too_large")
-			return httpserver.NewProblem(http.StatusRequestEntityTooLarge, "too_large", fmt.Sprintf("the body must be at most %d bytes; send fewer messages at once", c.cfg.MaxBody))
+		if p, f := c.beyond(ec, err); p != nil {
+			c.metrics.rejected(source, f.Code)
+			return p
 		}
 		if err != nil {
 			return err

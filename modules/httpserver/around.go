@@ -19,6 +19,7 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/miq/pixel/modules/exemplar"
+	"github.com/miq/pixel/modules/sampling"
 )
 
 // politeness is how much of a refused body is read and thrown away. A client
@@ -33,7 +34,7 @@ func around(o Options) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c *echo.Context) error {
 			start := time.Now()
-			span := traced(c, o.Tracer)
+			span := traced(c, o.Tracer, o.Outside)
 			if o.Leaving.Begun() {
 				// A connection that is kept would be cut while its next request is on its way.
 				c.Response().Header().Set("Connection", "close")
@@ -69,7 +70,9 @@ func bounded(c *echo.Context, next echo.HandlerFunc, limit int64) (err error) {
 		r.Body = http.MaxBytesReader(c.Response(), raw, limit)
 		defer func() {
 			if _, ok := errors.AsType[*http.MaxBytesError](err); ok || echo.StatusCode(err) == http.StatusRequestEntityTooLarge {
-				discard(raw)
+				if c.Response().Header().Get("Connection") != "close" { // else who sent it is owed no such politeness
+					discard(raw)
+				}
 			}
 		}()
 	}
@@ -95,14 +98,13 @@ func bounded(c *echo.Context, next echo.HandlerFunc, limit int64) (err error) {
 
 func discard(r io.Reader) { _, _ = io.CopyN(io.Discard, r, politeness) }
 
-// traced starts a span. These are public doors, so a caller's own traceparent
-// is not believed: it could make us record every request.
-func traced(c *echo.Context, tracer trace.Tracer) trace.Span {
+// traced starts a span, in the trace that the caller began if that may be.
+func traced(c *echo.Context, tracer trace.Tracer, outside *sampling.Outside) trace.Span {
 	if _, off := tracer.(noop.Tracer); off {
 		return noop.Span{} // its Start is not free
 	}
 	r := c.Request()
-	ctx, span := tracer.Start(r.Context(), r.Method+" "+c.Path(), trace.WithSpanKind(trace.SpanKindServer))
+	ctx, span := tracer.Start(outside.Above(r), r.Method+" "+c.Path(), trace.WithSpanKind(trace.SpanKindServer))
 	if span.SpanContext().IsValid() {
 		if span.IsRecording() {
 			span.SetAttributes(attribute.String("http.request.method", r.Method), attribute.String("http.route", c.Path()))

@@ -21,6 +21,7 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/miq/pixel/modules/health"
+	"github.com/miq/pixel/modules/sampling"
 )
 
 // DefaultMaxBody bounds a request's body unless Options say otherwise.
@@ -44,6 +45,8 @@ type Options struct {
 	TrustedProxies []netip.Prefix
 	// Tracer makes a span of each request; nil: none.
 	Tracer trace.Tracer
+	// Outside takes up the traces that callers began; nil: none.
+	Outside *sampling.Outside
 	// Metrics counts requests; nil: not counted.
 	Metrics prometheus.Registerer
 	// MaxBody bounds a request's body as it was sent, in bytes; 0: DefaultMaxBody.

@@ -124,6 +124,26 @@ func (r *Limiter[K]) Take(key K, n int) (ok bool, wait time.Duration) {
 	return true, 0
 }
 
+// Has reports whether n are there for a key, without taking them, or in how long they will be.
+func (r *Limiter[K]) Has(key K, n int) (ok bool, wait time.Duration) {
+	if r == nil {
+		return true, 0
+	}
+	cost := min(float64(n), r.limit.Burst)
+	s := &r.shards[maphash.Comparable(r.seed, key)%shards]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := s.m[key]
+	if b == nil {
+		return true, 0
+	}
+	r.fill(b, r.now().Sub(r.start))
+	if b.tokens >= cost {
+		return true, 0
+	}
+	return false, time.Duration((cost - b.tokens) / r.limit.Rate * float64(time.Second))
+}
+
 // fill adds what came since.
 func (r *Limiter[K]) fill(b *bucket, at time.Duration) {
 	if at > b.at {

@@ -221,3 +221,49 @@ func BenchmarkAddress(b *testing.B) {
 		d.Address("192.0.2.1")
 	}
 }
+
+func TestWhoOffendedWaitsWithCostlyBodies(t *testing.T) {
+	w := newWorld()
+	d, err := NewDoors(Options{Config: config.RateLimit{Free: []string{"10.0.0.0/8"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.offences.now, d.offences.start = w.now, w.now()
+	costly := func(ip string) bool { ok, _ := d.Costly(ip); return ok }
+	for i := range 3 {
+		if !costly("203.0.113.9") {
+			t.Fatalf("after %d offences", i)
+		}
+		d.Offended("203.0.113.9")
+		d.Offended("10.1.2.3")
+		d.Offended("2001:db8::1")
+		d.Offended("nonsense")
+	}
+	if ok, wait := d.Costly("203.0.113.9"); ok || wait <= 0 || wait > 20*time.Second {
+		t.Errorf("after three: %v, to wait %s", ok, wait)
+	}
+	if costly("2001:db8::2") {
+		t.Error("another address of the same visitor's network")
+	}
+	for _, ip := range []string{"203.0.113.10", "10.1.2.3", "2001:db8:0:1::1", "nonsense", ""} {
+		if !costly(ip) {
+			t.Errorf("%s did nothing, or may", ip)
+		}
+	}
+	if ok, _ := d.Address("203.0.113.9"); !ok {
+		t.Error("what is not costly waits too")
+	}
+	w.pass(20 * time.Second)
+	if !costly("203.0.113.9") {
+		t.Error("not even later")
+	}
+	d.Offended("203.0.113.9")
+	if costly("203.0.113.9") {
+		t.Error("and at it again")
+	}
+	var none *Doors
+	none.Offended("203.0.113.9")
+	if ok, _ := none.Costly("203.0.113.9"); !ok {
+		t.Error("without doors")
+	}
+}

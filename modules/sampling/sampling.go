@@ -30,6 +30,9 @@ type sampler struct {
 }
 
 func (s sampler) ShouldSample(p sdktrace.SamplingParameters) sdktrace.SamplingResult {
+	if _, ok := begun(p.ParentContext); ok {
+		return sdktrace.SamplingResult{Decision: sdktrace.RecordAndSample}
+	}
 	r := s.Sampler.ShouldSample(p)
 	if r.Decision == sdktrace.Drop && s.late {
 		r.Decision = sdktrace.RecordOnly

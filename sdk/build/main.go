@@ -98,7 +98,7 @@ func version() (string, error) {
 // private are names of properties that stay inside a bundle: neither on the wire
 // nor in storage, no command and nothing that a part is given. They are shortened
 // like variables, which is worth 1% of the core.
-const private = `^(adopt|park|leave|left|phase|hold|kind|who|post|image|wait|tries)$`
+const private = `^(adopt|park|leave|left|phase|hold|kind|who|post|image|wait|tries|flush)$`
 
 func bundle(source string, format api.Format, define map[string]string) ([]byte, error) {
 	r := api.Build(api.BuildOptions{

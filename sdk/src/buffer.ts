@@ -4,8 +4,10 @@
 import { bytes } from "./bytes";
 import type { Held } from "./types";
 
-const maxEvents = 50;
-const maxBytes = 64 * 1024;
+const enum Most {
+  Events = 50,
+  Bytes = 65_536,
+}
 
 let events: Held[] = [];
 let size = 0;
@@ -16,7 +18,7 @@ let size = 0;
  */
 export function hold(event: Held): boolean {
   const more = bytes(JSON.stringify(event));
-  if (events.length == maxEvents || size + more > maxBytes) return false;
+  if (events.length == Most.Events || size + more > Most.Bytes) return false;
   size += more;
   events.push(event);
   return true;

@@ -50,7 +50,7 @@ export function decided(phase: Phase): boolean {
 
 /** What may leave the browser in a phase. */
 export function allowed(phase: Phase): State {
-  return phase == "full" || phase == "partial" ? phase : "none";
+  return /partial|full/.test(phase) ? (phase as State) : "none";
 }
 
 const order: State[] = ["none", "partial", "full"];

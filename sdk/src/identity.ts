@@ -9,8 +9,8 @@ let traits: Traits = {};
 let id: string | undefined;
 
 /** The id that this browser has, be it from an earlier visit. The server's cookie outlives what scripts may store. */
-export function knownID(): string | undefined {
-  return id || cookieID() || read(key) || undefined;
+export function knownID(): string | null | undefined {
+  return id || cookieID() || read(key);
 }
 
 /** The browser's id. Reads and writes storage, so it may be called only under partial consent or more. */

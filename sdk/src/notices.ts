@@ -6,7 +6,7 @@ type Handler<K extends Name> = (detail: Notices[K]) => void;
 const handlers: [Name, Handler<never>][] = [];
 
 /** With `debug` the browser's console hears of everything as well. */
-export const log = { debug: false };
+export const log: { debug?: boolean } = {};
 
 /** Calls `fn` at every such notice. */
 export function listen<K extends Name>(notice: K, fn: Handler<K>): void {

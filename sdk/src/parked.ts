@@ -10,8 +10,10 @@ import { uuid } from "./uuid";
 
 const prefix = "_q.";
 const tabKey = "_tab";
-const most = 200; // events
-const lifetime = 86_400_000;
+const enum Most {
+  Events = 200,
+  Age = 86_400_000,
+}
 
 let tab = "";
 let seq = 0;
@@ -37,7 +39,7 @@ export function nextSeq(): number {
 /** Parks what waits, in place of what was parked: the newest 200 events at most. */
 export function park(batches: Batch[]): void {
   if (!release) return;
-  let room = most;
+  let room: number = Most.Events;
   const kept = batches.filter(({ envelope }) => (room -= envelope.events.length) >= 0);
   write(prefix + tab, kept[0] && JSON.stringify(kept.map(({ envelope, state, made }) => ({ envelope: storable(envelope, state), state, made }))));
 }
@@ -52,7 +54,7 @@ export function attend(take: (batch: Batch) => void): void {
     const text = read(key);
     write(key);
     try {
-      for (const batch of JSON.parse(text!)) if (Date.now() - batch.made < lifetime) take({ ...batch, tries: 1 });
+      for (const batch of JSON.parse(text!)) if (Date.now() - batch.made < Most.Age) take({ ...batch, tries: 1 });
     } catch {
       // There is nothing, or somebody else's value.
     }

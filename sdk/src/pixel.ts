@@ -47,10 +47,10 @@ export async function init(id: string, options: InitOptions = {}): Promise<void>
     return;
   }
   config = loaded;
-  const { batch = {}, consent_mode, storage, spa, autotrack, ecommerce } = config;
+  const { batch = {}, consent_mode, storage, spa, autotrack, ecommerce, trace } = config;
   if (storage) place.kind = storage;
   transport = web(endpoint);
-  sender = newSender({ state: open, who, signals: told, park }, transport, batch.max_events, batch.max_wait_ms);
+  sender = newSender({ state: open, who, signals: told, park }, transport, batch.max_events, batch.max_wait_ms, trace);
   const kit: Kit = { config, options, signals, tell, track, word, allowed: () => allowed(consent.phase) };
   const part = (name: PartName) => load(endpoint, home.nonce, name, kit);
   openTabs(heard);

@@ -6,12 +6,15 @@ import { stricter } from "./consent";
 import { body, wrap } from "./envelope";
 import { emit, fail } from "./notices";
 import { split } from "./split";
+import { marked } from "./trace";
 import { maxBody, type Transport } from "./transport";
 import type { Batch, Held, Sender as Who, Signals, State } from "./types";
 
-const urgent = /^(purchase|generate_lead|sign_up)$/;
-const maxTries = 10;
-const maxWaiting = 20; // batches, of ten events as a rule
+// An enum costs a page no byte.
+const enum Most {
+  Tries = 10,
+  Waiting = 20, // batches, of ten events as a rule
+}
 
 export interface Source {
   /** What may leave now; "none" also while the visitor is being asked again. */
@@ -34,7 +37,7 @@ export interface Sender {
   clear(): void;
 }
 
-export function newSender(source: Source, transport: Transport, max = 10, wait = 2000): Sender {
+export function newSender(source: Source, transport: Transport, max = 10, wait = 2000, share?: number): Sender {
   type Timer = ReturnType<typeof setTimeout>;
   let queue: Held[] = [];
   let timer: Timer | undefined;
@@ -73,7 +76,7 @@ export function newSender(source: Source, transport: Transport, max = 10, wait =
     batch.tries++;
     batch.left = false;
     try {
-      const { status, wait, results = [] } = await transport.post("/collect", text(batch));
+      const { status, wait, results = [] } = await transport.post(marked("/collect", share), text(batch));
       if (started != era) return;
       if (status == 429 || status >= 500) return retry(batch, wait, status);
       if (status >= 400) fail("refused with " + status);
@@ -90,7 +93,7 @@ export function newSender(source: Source, transport: Transport, max = 10, wait =
   };
 
   const retry = (batch: Batch, wait: number, why: unknown) => {
-    if (batch.tries >= maxTries || waiting.size >= maxWaiting) {
+    if (batch.tries >= Most.Tries || waiting.size >= Most.Waiting) {
       park();
       return fail("gave up: " + why);
     }
@@ -106,7 +109,7 @@ export function newSender(source: Source, transport: Transport, max = 10, wait =
     if (batch.left) return;
     batch.left = true;
     // What the browser takes in no other way goes as images, an event each.
-    transport.leave("/collect", text(batch), () => batch.envelope.events.forEach((event) => transport.image(text(batch, [event]))));
+    transport.leave(marked("/collect", share), text(batch), () => batch.envelope.events.forEach((event) => transport.image(text(batch, [event]))));
     emit("sent", { ids: ids(batch), status: 0 });
   };
 
@@ -125,7 +128,8 @@ export function newSender(source: Source, transport: Transport, max = 10, wait =
   return {
     add(event) {
       queue.push(event);
-      if (urgent.test(event.name) || queue.length >= max) flush();
+      const urgent = /^(purchase|generate_lead|sign_up)$/.test(event.name);
+      if (urgent || queue.length >= max) flush();
       else timer = timer || setTimeout(flush, wait);
     },
     adopt: (batch) => retry(batch, 0, ""),

@@ -11,7 +11,7 @@ import type { Page } from "./types";
 const person =
   /mail|phone|mobile|address|street|birth|post(al)?code|^zip|^(city|dob|ip|tdid|uid2|maid)$|(first|last|full|sur|user)name|(user|customer|account|device)id/;
 
-const email = /[^\s@=&?/]+(@|%40)[^\s@=&?/]+\.[a-z]{2,}/i;
+const email = /[^\s@=&?/](@|%40)[^\s@=&?/]+\.[a-z]{2}/i; // enough to find one
 
 /** An address without the visitor's own things: origin, path and campaign. */
 export function cleanURL(url: string): string {

@@ -6,7 +6,9 @@ import type { Page, Touch, Touches } from "./types";
 import { parse } from "./url";
 
 const key = "_touch";
-const lifetime = 90 * 86_400_000;
+const enum Most {
+  Age = 90 * 86_400_000,
+}
 
 /**
  * A key of a query that holds an advertising system's click id. Most say so by
@@ -31,7 +33,7 @@ export function arrive(page: Page, time: string, more: string[] = []): void {
 /** The touches as they are known, stored ones included. Only where consent allows. */
 export function keepTouches(full: boolean): Touches {
   let { first, last } = touches;
-  const young = (touch?: Touch) => (touch && Date.parse(touch.time) > Date.now() - lifetime ? touch : undefined);
+  const young = (touch?: Touch) => (touch && Date.parse(touch.time) > Date.now() - Most.Age ? touch : undefined);
   try {
     const stored: Touches = JSON.parse(read(key)!);
     first = young(stored.first) || first;

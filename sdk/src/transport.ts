@@ -8,8 +8,10 @@ import { bytes } from "./bytes";
  * in flight, beacons included, and refuse what goes over.
  */
 export const maxBody = 60_000;
-const budget = 65_536;
-const maxURL = 8_000;
+const enum Most {
+  Flying = 65_536,
+  URL = 8_000,
+}
 
 export interface Answer {
   status: number;
@@ -34,7 +36,7 @@ export function web(endpoint: string): Transport {
   /** The part of the budget that a body needs; 0 where there is not that much left. */
   const share = (body: string) => {
     const size = bytes(body);
-    return flying + size > budget ? 0 : size;
+    return flying + size > Most.Flying ? 0 : size;
   };
 
   // A string goes as text/plain, which needs no preflight: a closing page could
@@ -68,7 +70,7 @@ export function web(endpoint: string): Transport {
     },
     image(body) {
       const url = endpoint + "/pixel.gif?d=" + encodeURIComponent(body);
-      if (url.length <= maxURL) new Image().src = url;
+      if (url.length <= Most.URL) new Image().src = url;
     },
   };
 }

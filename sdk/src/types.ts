@@ -121,6 +121,8 @@ export interface Config {
   /** The domains that the visitor is followed across. */
   crosses?: string[];
   storage?: "localStorage" | "sessionStorage" | "none";
+  /** The share of requests that begin a trace. */
+  trace?: number;
 }
 
 /** What a consent mode and the parts are given. */
