@@ -6,12 +6,15 @@ import (
 	"encoding/base64"
 	"errors"
 	"net/http"
+	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/labstack/echo/v5"
+	"golang.org/x/oauth2"
 
 	"github.com/miq/pixel/modules/partner"
 	"github.com/miq/pixel/modules/settings"
@@ -133,7 +136,10 @@ func (a *Admin) ssoBackPage(c *echo.Context) error {
 	case why == "access_denied":
 		return a.turnAway(c, http.StatusUnauthorized, "refused", t.Next, "The identity provider did not let you in, or you cancelled there. Try again, or ask whoever looks after accounts in your organisation for access.")
 	case why != "":
-		a.o.Log.Warn("single sign-on failed", "error", short(why, 60))
+		if !errorCode.MatchString(why) {
+			why = "no code that OAuth has"
+		}
+		a.o.Log.Warn("single sign-on failed", "error", why)
 		return a.turnAway(c, http.StatusBadGateway, "refused", t.Next, "The identity provider says "+partner.Cut(why, 60)+". Try again; if it stays so, whoever runs the console should look whether "+a.URL()+ssoBack+" is registered there.")
 	case c.QueryParam("code") == "":
 		return a.turnAway(c, http.StatusBadGateway, "refused", t.Next, "The identity provider sent no code. Try again.")
@@ -160,9 +166,28 @@ func (a *Admin) ssoBackPage(c *echo.Context) error {
 	return c.Redirect(http.StatusSeeOther, t.Next)
 }
 
+// errorCode is what an OAuth error may be.
+var errorCode = regexp.MustCompile(`^[a-z_]{1,40}$`)
+
+var inQuotes = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
+
+// unnamed is an error for the log. What it quotes is of a token or an answer, which may name a
+// person, so that is left out.
+func unnamed(err error) string {
+	if said, ok := errors.AsType[*oauth2.RetrieveError](err); ok {
+		code := said.ErrorCode
+		if !errorCode.MatchString(code) {
+			code = "no code"
+		}
+		return "the provider gave no token: " + said.Response.Status + ", " + code
+	}
+	text, _, _ := strings.Cut(err.Error(), "\nResponse: ")
+	return short(inQuotes.ReplaceAllString(text, `"…"`), 300)
+}
+
 // ssoFailed tells apart who is away from who is not to be trusted.
 func (a *Admin) ssoFailed(c *echo.Context, next string, err error) error {
-	a.o.Log.Warn("single sign-on failed", "error", err)
+	a.o.Log.Warn("single sign-on failed", "error", unnamed(err))
 	if errors.Is(err, errAway) {
 		return a.turnAway(c, http.StatusServiceUnavailable, "unavailable", next, "The identity provider cannot be reached. Try again in a minute, or sign in by password if you have one here. The console's log says more.")
 	}
