@@ -83,27 +83,30 @@ func scale(ctx context.Context, of workerOf, line map[string]any) (err error) {
 		}
 		return nil
 	}
-	fmt.Printf("\n%12s %14s %22s\n", "profiles", "CPU us/event", "events/s of a core")
-	measure := func() (float64, error) {
-		var rates []float64
+	fmt.Printf("\n%20s %14s %10s %10s %22s\n", "profiles", "CPU us/event", "worker", "Redis", "events/s of a core")
+	measure := func(who string) (float64, error) {
+		var rates, theirs []float64
 		for range of.rounds {
 			items := make([]queue.Item, of.events)
 			for i := range items {
 				items[i] = t.next()
 			}
-			before := own() + server.cpu()
+			worker, redis := own(), server.cpu()
 			if err := feed.through(ctx, items); err != nil {
 				return 0, err
 			}
-			rates = append(rates, float64(len(items))/(own()+server.cpu()-before).Seconds())
+			worker, redis = own()-worker, server.cpu()-redis
+			rates = append(rates, float64(len(items))/(worker+redis).Seconds())
+			theirs = append(theirs, redis.Seconds()/float64(len(items)))
 		}
-		fmt.Printf("%12d %14.1f %22.0f\n", known, 1e6/median(rates), median(rates))
+		all, redis := 1e6/median(rates), 1e6*median(theirs)
+		fmt.Printf("%20s %14.1f %10.1f %10.1f %22.0f\n", who, all, all-redis, redis, median(rates))
 		return median(rates), nil
 	}
 	if err := meet(few); err != nil {
 		return err
 	}
-	atFew, err := measure()
+	atFew, err := measure(strconv.Itoa(few))
 	if err != nil {
 		return err
 	}
@@ -122,16 +125,25 @@ func scale(ctx context.Context, of workerOf, line map[string]any) (err error) {
 		return err
 	}
 	per := (used - empty - seen) / float64(known)
-	fmt.Printf("%12s Redis needs %.0f bytes a visitor for %d visitors, and %.0f bytes more while their events' ids are remembered\n", "", per, known, seen/float64(known))
+	fmt.Printf("%20s Redis needs %.0f bytes a visitor for %d visitors, and %.0f bytes more while their events' ids are remembered\n", "", per, known, seen/float64(known))
 	line["state_bytes_per_visitor"], line["state_visitors"] = round(per), known
 	if err := meet(many); err != nil {
 		return err
 	}
-	atMany, err := measure()
+	atMany, err := measure(strconv.Itoa(many))
 	if err != nil {
 		return err
 	}
-	line["scale_ratio"], line["scale_profiles"] = hundredths(atMany/atFew), many
+	// The few once more, now that all the others are known: what it costs beyond the
+	// first time is for how many are known, and what the many cost beyond that is for
+	// memory that no cache holds.
+	t = newTraffic(few, next.now)
+	t.began = began
+	again, err := measure(fmt.Sprintf("%d of %d", few, many))
+	if err != nil {
+		return err
+	}
+	line["scale_ratio"], line["scale_profiles"], line["scale_ratio_same"] = hundredths(atMany/atFew), many, hundredths(again/atFew)
 	return nil
 }
 
