@@ -194,6 +194,11 @@ func (c confinedReader) Tally(ctx context.Context, since, until time.Time) ([]an
 	return slices.DeleteFunc(rows, func(t analytics.Tally) bool { return !c.reach.has(ctx, t.PixelID) }), err
 }
 
+func (c confinedReader) Stored(ctx context.Context, since, until time.Time) ([]analytics.Tally, error) {
+	rows, err := c.Reader.Stored(ctx, since, until)
+	return slices.DeleteFunc(rows, func(t analytics.Tally) bool { return !c.reach.has(ctx, t.PixelID) }), err
+}
+
 // confinedCredits answers of what is within reach.
 type confinedCredits struct {
 	analytics.CreditReader

@@ -150,7 +150,7 @@ func New(o Options) (*Admin, error) {
 		return nil, err
 	}
 	a.backfills = backfill.NewJobs(o.State, func(name string) bool { return a.partners.adapters[name] != nil }, a.expressions, o.Now)
-	if a.views, err = newViews(o.Now); err != nil {
+	if a.views, err = newViews(o.Now, a.handle); err != nil {
 		return nil, err
 	}
 	if u := strings.TrimRight(o.Config.PublicURL, "/"); u != "" {

@@ -17,7 +17,12 @@ func (a *Admin) listEvents(c *echo.Context) error {
 	q := a.query(c)
 	f := q.events(50)
 	format := q.choice("format", "json", formats...)
-	_, err := f.Check()
+	find, err := a.unseal(q.c.QueryParam("find"))
+	if q.text("find"); err != nil {
+		q.fail("find", err.Error())
+	}
+	find.narrow(&f)
+	_, err = f.Check()
 	q.invalid("where", err)
 	if err := q.err(); err != nil {
 		return err

@@ -51,6 +51,16 @@ func seedErasures(t *testing.T, b *bench) {
 
 // at is a path with the newest erasure that ended filled in.
 func (b *bench) at(path string) string {
+	// What is looked for is sealed: {visitor:visitor-1}.
+	if before, rest, ok := strings.Cut(path, "find={"); ok {
+		of, after, _ := strings.Cut(rest, "}")
+		kind, value, _ := strings.Cut(of, ":")
+		handle := b.seal(sought{Words: value})
+		if kind != "words" {
+			handle = b.handle(kind, value)
+		}
+		return before + "find=" + handle + after
+	}
 	if !strings.Contains(path, "{newest}") {
 		return path
 	}

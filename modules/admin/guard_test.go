@@ -28,6 +28,7 @@ viewer   GET    /
 viewer   GET    /tour
 viewer   GET    /live
 viewer   GET    /events
+viewer   POST   /events
 viewer   GET    /events/:id
 viewer   GET    /pixels
 marketer GET    /pixels/new
@@ -94,6 +95,7 @@ viewer   GET    /api/v1/fields/waiting
 admin    POST   /api/v1/fields/decide
 admin    POST   /api/v1/fields/hold
 admin    GET    /privacy/receipts
+admin    POST   /privacy/receipts
 admin    GET    /privacy/receipts/export
 admin    GET    /privacy/erasures
 admin    POST   /privacy/erasures

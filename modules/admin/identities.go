@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strings"
 
 	"github.com/labstack/echo/v5"
 
@@ -229,17 +228,26 @@ type identitiesData struct {
 	Pixel      string
 	Profile    *profileView
 	Unknown    bool
+	Old        bool // the address is of a search that is no longer known
 	Quarantine []quarantined
 }
 
-// identitiesPage shows one profile, and what is quarantined. Its address names a
-// profile by its id, which is a digest; whatever else is looked for is posted.
+// identitiesPage shows one profile, and what is quarantined.
 func (a *Admin) identitiesPage(c *echo.Context) error {
-	return a.showIdentities(c, c.QueryParam("pixel_id"), c.QueryParam("id"))
+	s, err := a.sought(c)
+	if err != nil {
+		return a.identitiesView(c, http.StatusNotFound, identitiesData{Pixel: c.QueryParam("pixel_id"), Old: true})
+	}
+	return a.showIdentities(c, c.QueryParam("pixel_id"), s.Identity)
+}
+
+// identityAddress is where a profile is shown.
+func (a *Admin) identityAddress(pixel, id string) string {
+	return "/identities" + asQuery("pixel_id", pixel, "find", a.handle("identity", id))
 }
 
 func (a *Admin) findIdentityForm(c *echo.Context) error {
-	pixel, name := c.FormValue("pixel_id"), strings.TrimSpace(c.FormValue("name"))
+	pixel, name := c.FormValue("pixel_id"), wanted(c, "name")
 	ctx, cancel := a.bounded(c)
 	defer cancel()
 	list, err := a.find(ctx, pixel, name)
@@ -250,7 +258,7 @@ func (a *Admin) findIdentityForm(c *echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.Redirect(http.StatusSeeOther, "/identities"+asQuery("pixel_id", list[0].pixel, "id", list[0].id.String()))
+	return c.Redirect(http.StatusSeeOther, a.identityAddress(list[0].pixel, list[0].id.String()))
 }
 
 func (a *Admin) showIdentities(c *echo.Context, pixel, name string) error {
@@ -302,5 +310,5 @@ func (a *Admin) decideIdentityForm(c *echo.Context) error {
 	if what == unlink && len(list) == 1 {
 		said += " Something else still holds the two together: look at the links that are left."
 	}
-	return a.done(c, "/identities"+asQuery("pixel_id", pixel, "id", list[0].ID), said)
+	return a.done(c, a.identityAddress(pixel, list[0].ID), said)
 }

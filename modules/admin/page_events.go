@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v5"
 
@@ -65,24 +66,41 @@ type eventsData struct {
 	First   string // that of the first, where this is another
 	Filters bool   // any is set
 	File    string // the address of all that is selected as a file, but for the format
+	// Find is what is looked for, sealed; Sought is it for people to read.
+	Find   string
+	Sought sought
+	// Searched is how far back a search came that was not done yet; zero: it was.
+	Searched time.Time
 }
 
 type httpFieldError struct{ Field, Message string }
 
-// eventsPage answers a search. The words that are searched for travel in the
-// address, so e-mail addresses are not taken: no stored event holds one.
+// findEventsForm leads from what was looked for to an address that does not say it.
+func (a *Admin) findEventsForm(c *echo.Context) error {
+	find := c.FormValue("find")
+	if words := wanted(c, "q"); words != "" {
+		find = a.seal(sought{Words: words})
+	}
+	return c.Redirect(http.StatusSeeOther, "/events"+asQuery("find", find, "pixel_id", c.FormValue("pixel_id"), "name", strings.TrimSpace(c.FormValue("name")), "since", c.FormValue("since")))
+}
+
+// eventsPage answers a search.
 func (a *Admin) eventsPage(c *echo.Context) error {
 	q := a.query(c)
 	f := analytics.EventFilter{
-		PixelID: q.text("pixel_id"), Name: q.text("name"), VisitorID: q.text("visitor_id"), OrderID: q.text("order_id"),
-		Query: q.text("q"), Since: q.time("since"), Until: q.time("until"), Cursor: q.text("cursor"), Limit: 50,
+		PixelID: q.text("pixel_id"), Name: q.text("name"), Since: q.time("since"), Until: q.time("until"), Cursor: q.text("cursor"), Limit: 50,
 	}
-	d := eventsData{Pixels: a.pixels(c.Request().Context()), Filter: map[string]string{}}
-	for _, name := range []string{"pixel_id", "name", "visitor_id", "order_id", "q", "since", "until"} {
+	d := eventsData{Pixels: a.pixels(c.Request().Context()), Filter: map[string]string{}, Find: c.QueryParam("find")}
+	var err error
+	if d.Sought, err = a.sought(c); err != nil {
+		q.fail("find", err.Error())
+	}
+	d.Sought.narrow(&f)
+	for _, name := range []string{"pixel_id", "name", "find", "since", "until"} {
 		d.Filter[name] = c.QueryParam(name)
 		d.Filters = d.Filters || c.QueryParam(name) != ""
 	}
-	d.File = base + "/events" + cmp.Or(asQuery("pixel_id", f.PixelID, "name", f.Name, "visitor_id", f.VisitorID, "order_id", f.OrderID, "q", f.Query, "since", c.QueryParam("since"), "until", c.QueryParam("until")), "?")
+	d.File = base + "/events" + cmp.Or(asQuery("find", d.Find, "pixel_id", f.PixelID, "name", f.Name, "since", c.QueryParam("since"), "until", c.QueryParam("until")), "?")
 	for _, p := range q.bad {
 		d.Errors = append(d.Errors, httpFieldError{p.Field, p.Message})
 	}
@@ -96,7 +114,7 @@ func (a *Admin) eventsPage(c *echo.Context) error {
 		if err != nil {
 			return err
 		}
-		d.Events = page.Events
+		d.Events, d.Searched = page.Events, page.Searched
 		values := c.QueryParams()
 		if values.Get("cursor") != "" {
 			first := url.Values{}

@@ -2,7 +2,6 @@ package admin
 
 import (
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 
@@ -13,6 +12,7 @@ import (
 	"github.com/miq/pixel/modules/analytics"
 	"github.com/miq/pixel/modules/consent"
 	"github.com/miq/pixel/modules/event"
+	"github.com/miq/pixel/modules/httpserver"
 )
 
 // chainView is what is proven of one visitor's consent at one pixel.
@@ -93,30 +93,48 @@ type receiptsData struct {
 	Pixel, Visitor string
 	Pixels         []string
 	Asked          bool
+	Old            bool // the address is of a search that is no longer known
 	Chains         []chainView
 	Export         string
 }
 
+// findReceiptsForm leads from a visitor's id to an address that does not say it.
+func (a *Admin) findReceiptsForm(c *echo.Context) error {
+	find := ""
+	if visitor := wanted(c, "visitor_id"); visitor != "" {
+		find = a.handle("visitor", visitor)
+	}
+	return c.Redirect(http.StatusSeeOther, "/privacy/receipts"+asQuery("pixel_id", c.FormValue("pixel_id"), "find", find))
+}
+
 func (a *Admin) receiptsPage(c *echo.Context) error {
-	d := receiptsData{Pixel: c.QueryParam("pixel_id"), Visitor: strings.TrimSpace(c.QueryParam("visitor_id"))}
+	d := receiptsData{Pixel: c.QueryParam("pixel_id")}
 	for _, p := range a.o.Settings.Pixels() {
 		d.Pixels = append(d.Pixels, p.ID)
 	}
-	if d.Visitor != "" {
+	status := http.StatusOK
+	s, err := a.sought(c)
+	if d.Old = err != nil; d.Old {
+		status = http.StatusNotFound
+	}
+	if d.Visitor = s.Visitor; d.Visitor != "" {
 		d.Asked = true
-		var err error
 		if d.Chains, err = a.chains(c, d.Pixel, d.Visitor); err != nil {
 			return err
 		}
-		d.Export = "/privacy/receipts/export?" + url.Values{"pixel_id": {d.Pixel}, "visitor_id": {d.Visitor}}.Encode()
+		d.Export = "/privacy/receipts/export" + asQuery("pixel_id", d.Pixel, "find", c.QueryParam("find"))
 	}
-	return a.show(c, http.StatusOK, "receipts", view{Title: "Consent receipts", Nav: "receipts", Data: d})
+	return a.show(c, status, "receipts", view{Title: "Consent receipts", Nav: "receipts", Data: d})
 }
 
 // exportReceipts is a visitor's receipts as a file. Who took one is recorded, by the
 // digests of the visitor's id and not by the id.
 func (a *Admin) exportReceipts(c *echo.Context) error {
-	list, err := a.chains(c, c.QueryParam("pixel_id"), strings.TrimSpace(c.QueryParam("visitor_id")))
+	s, err := a.sought(c)
+	if err != nil || s.Visitor == "" {
+		return httpserver.NewProblem(http.StatusNotFound, "unknown_search", "the search that this export is of is older than a day: search again")
+	}
+	list, err := a.chains(c, c.QueryParam("pixel_id"), s.Visitor)
 	if err != nil {
 		return err
 	}

@@ -48,13 +48,13 @@ func TestConsentReceipts(t *testing.T) {
 	}
 
 	w := b.as(Administrator)
-	page := w.get("/privacy/receipts?visitor_id=visitor-1")
+	page := w.get(b.at("/privacy/receipts?find={visitor:visitor-1}"))
 	contains(t, page.body, "intact", "px_shop", "Export JSON", "1YNN", "&lt;script&gt;")
 	if strings.Contains(page.body, "<script>alert") {
 		t.Error("a reason became a part of the page")
 	}
-	contains(t, w.get("/privacy/receipts?visitor_id=nobody").body, "No receipts of this visitor")
-	file := w.get("/privacy/receipts/export?visitor_id=visitor-1")
+	contains(t, w.get(b.at("/privacy/receipts?find={visitor:nobody}")).body, "No receipts of this visitor")
+	file := w.get(b.at("/privacy/receipts/export?find={visitor:visitor-1}"))
 	contains(t, file.body, `"intact": true`, `"subject"`)
 	if !strings.Contains(file.header.Get("Content-Disposition"), "attachment") {
 		t.Error("the export is no file")
@@ -65,7 +65,7 @@ func TestConsentReceipts(t *testing.T) {
 		t.Error("the audit log holds the visitor's id")
 	}
 	for _, role := range []Role{Viewer, Marketer} {
-		if got := b.as(role).get("/privacy/receipts?visitor_id=visitor-1"); got.status != http.StatusForbidden {
+		if got := b.as(role).get(b.at("/privacy/receipts?find={visitor:visitor-1}")); got.status != http.StatusForbidden {
 			t.Errorf("%s: %d", role, got.status)
 		}
 	}

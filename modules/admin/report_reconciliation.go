@@ -33,7 +33,7 @@ func (a *Admin) reconcile(ctx context.Context, pixel, partner string, since, unt
 	if err != nil {
 		return nil, err
 	}
-	tallies, err := a.o.Events.Tally(ctx, since, until)
+	tallies, err := a.o.Events.Stored(ctx, since, until)
 	if err != nil {
 		return nil, err
 	}

@@ -49,6 +49,7 @@ func (a *Admin) pages() []route {
 		{get, "/tour", Viewer, a.tourPage},
 		{get, "/live", Viewer, a.livePage},
 		{get, "/events", Viewer, a.eventsPage},
+		{post, "/events", Viewer, a.findEventsForm},
 		{get, "/events/:id", Viewer, a.eventPage},
 
 		{get, "/reports", Viewer, a.overTimePage},
@@ -110,6 +111,7 @@ func (a *Admin) pages() []route {
 		{post, "/privacy/fields/decide", Administrator, a.decideFieldsForm},
 		{post, "/privacy/fields/hold", Administrator, a.holdFieldsForm},
 		{get, "/privacy/receipts", Administrator, a.receiptsPage},
+		{post, "/privacy/receipts", Administrator, a.findReceiptsForm},
 		{get, "/privacy/receipts/export", Administrator, a.exportReceipts},
 		{get, "/privacy/erasures", Administrator, a.erasuresPage},
 		{post, "/privacy/erasures", Administrator, a.erasuresForm},

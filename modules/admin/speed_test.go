@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
+	"syscall"
 	"testing"
 	"time"
 
@@ -35,26 +37,46 @@ func TestThePagesWithAFullStore(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 7))
 	begun := time.Now()
 	names := []string{"page_view", "page_view", "page_view", "page_view", "view_item", "view_item", "add_to_cart", "scroll", "purchase", "sign_up"}
+	// They come in the order of time, of some hundred visits at once of which each has
+	// nine or so: half are of somebody who was there before.
+	visits := make([]int, 300)
+	for i := range visits {
+		visits[i] = i
+	}
+	seen := len(visits)
 	for done := 0; done < n; {
-		events, syncs := make([]event.Event, 0, 2000), []event.Sync{}
+		events, syncs, matches := make([]event.Event, 0, 2000), []event.Sync{}, []event.Match{}
 		for range min(2000, n-done) {
-			at := now.Add(-time.Duration(r.Int64N(int64(30 * 24 * time.Hour)))).UTC()
-			e := someEvent(fmt.Sprintf("full-%08x", done+len(events)), at)
+			i := done + len(events)
+			at := now.Add(-time.Duration(float64(30*24*time.Hour) * (1 - float64(i)/float64(n)))).UTC()
+			e := someEvent(fmt.Sprintf("full-%08x", i), at)
 			e.Name = names[r.IntN(len(names))]
 			e.PixelID = []string{"px_shop", "px_shop", "px_blog", "px_us"}[r.IntN(4)]
-			e.Subject.VisitorID = fmt.Sprint("v-", r.IntN(n/5+1))
+			visit := &visits[r.IntN(len(visits))]
+			if r.IntN(9) == 0 {
+				if *visit = r.IntN(seen); r.IntN(2) == 0 {
+					*visit, seen = seen, seen+1
+				}
+			}
+			e.Subject.VisitorID = fmt.Sprintf("v-%016x", uint64(*visit)*0x9E3779B97F4A7C15)
+			e.Enrichment.Device.Class = []string{"mobile", "mobile", "desktop", "tablet"}[*visit%4]
+			e.Enrichment.Campaign.Name = []string{"autumn-shoes", "", "", "socks", "brand"}[*visit%5]
 			e.Context.Page.URL = fmt.Sprintf("https://shop.example.com/p/%d", r.IntN(400))
-			e.Context.Tab, e.Seq = fmt.Sprint("t-", done/9), 1+done%9
+			e.Context.Tab, e.Seq = fmt.Sprint("t-", i/9), 1+i%9
 			if e.Name != "purchase" {
 				e.Order = event.Order{}
 			} else {
-				e.Order.ID = fmt.Sprint("F-", done+len(events))
-				syncs = append(syncs, someSync(r, e, "ttd"), someSync(r, e, "amazon"))
+				e.Order.ID = fmt.Sprint("F-", i)
+				for _, p := range []string{"ttd", "amazon"} {
+					syncs = append(syncs, someSync(r, e, p))
+					matches = append(matches, event.Match{EventID: e.ID, PixelID: e.PixelID, Partner: p, Name: e.Name, ReceivedAt: at, Grade: event.Grades[r.IntN(len(event.Grades))], Keys: []string{"email"}, Missing: []string{"phone"}})
+				}
 			}
 			events = append(events, e)
 		}
 		must(t, b.store.WriteEvents(t.Context(), events...))
 		must(t, b.store.WriteSyncs(t.Context(), syncs...))
+		must(t, b.store.WriteMatches(t.Context(), matches...))
 		done += len(events)
 	}
 	total, err := b.o.Events.Top(t.Context(), analytics.TopQuery{Metric: analytics.MetricEvents, Dimension: "pixel_id", Since: now.Add(-40 * 24 * time.Hour), Until: now.Add(time.Minute), Limit: 100})
@@ -66,23 +88,28 @@ func TestThePagesWithAFullStore(t *testing.T) {
 	t.Logf("%.0f events are stored; those that were added took %v", events, time.Since(begun).Round(time.Second))
 	w := b.as(Administrator)
 	type figure struct {
-		path          string
-		first, median time.Duration
+		path               string
+		first, median, cpu time.Duration
 	}
 	var all []figure
+	pick := regexp.MustCompile(*only)
 	for _, p := range everyPage {
+		if !pick.MatchString(p.name) {
+			continue
+		}
 		path := b.at(p.path)
-		var took []time.Duration
+		var took, cost []time.Duration
 		for range 6 {
-			at := time.Now()
+			at, cpu := time.Now(), worked(t)
 			if got := w.get(path); got.status != 200 && p.name != "missing" {
 				t.Errorf("%s: %d", path, got.status)
 			}
-			took = append(took, time.Since(at))
+			took, cost = append(took, time.Since(at)), append(cost, worked(t)-cpu)
 		}
 		first := took[0]
 		slices.Sort(took[1:])
-		all = append(all, figure{path, first, took[1:][2]})
+		slices.Sort(cost[1:])
+		all = append(all, figure{p.path, first, took[1:][2], cost[1:][2]})
 	}
 	slices.SortFunc(all, func(x, y figure) int { return cmp.Compare(y.median, x.median) })
 	over := 0
@@ -90,7 +117,15 @@ func TestThePagesWithAFullStore(t *testing.T) {
 		if f.median > 50*time.Millisecond {
 			over++
 		}
-		t.Logf("%8.1f ms (first %8.1f ms)  %s", f.median.Seconds()*1000, f.first.Seconds()*1000, f.path)
+		t.Logf("%8.1f ms (first %8.1f ms, %8.1f ms of a processor)  %s", f.median.Seconds()*1000, f.first.Seconds()*1000, f.cpu.Seconds()*1000, f.path)
 	}
 	t.Logf("%d of %d pages took more than 50 ms (median of 5)", over, len(all))
+}
+
+// worked is how long processors have worked for this process: what a busy machine takes
+// longer for costs no more of them.
+func worked(t *testing.T) time.Duration {
+	var u syscall.Rusage
+	must(t, syscall.Getrusage(syscall.RUSAGE_SELF, &u))
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

@@ -30,6 +30,7 @@ type views struct {
 	pages  map[string]*template.Template
 	assets map[string]asset
 	now    func() time.Time
+	handle func(kind, value string) string // see find.go
 }
 
 // asset is a static file; its version stands in its address, so that browsers
@@ -40,8 +41,8 @@ type asset struct {
 	version string
 }
 
-func newViews(now func() time.Time) (*views, error) {
-	v := &views{pages: map[string]*template.Template{}, assets: map[string]asset{}, now: now}
+func newViews(now func() time.Time, handle func(kind, value string) string) (*views, error) {
+	v := &views{handle: handle, pages: map[string]*template.Template{}, assets: map[string]asset{}, now: now}
 	static := web.Static()
 	err := fs.WalkDir(static, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
@@ -205,6 +206,7 @@ func (v *views) funcs() template.FuncMap {
 			return "/static/" + name + "?v=" + f.version, nil
 		},
 		"seg":      url.PathEscape,
+		"find":     v.handle,
 		"ago":      func(t time.Time) string { return ago(v.now(), t) },
 		"iso":      func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) },
 		"clock":    func(t time.Time) string { return t.UTC().Format("15:04:05") },

@@ -60,6 +60,9 @@ type Reader interface {
 	// Tally counts what is stored of the events received in whole hours from since
 	// to before until, for the ledger to compare with the queues' books.
 	Tally(ctx context.Context, since, until time.Time) ([]Tally, error)
+	// Stored is the same for people to look at: from whatever the store keeps for quick
+	// answers, and not from the events themselves.
+	Stored(ctx context.Context, since, until time.Time) ([]Tally, error)
 }
 
 // Store is all of it.
@@ -112,6 +115,9 @@ type EventPage struct {
 	Events []event.Event
 	Next   string // empty at the end
 	Newest string
+	// Searched is how far back a search by EventFilter.Query came that was ended before it
+	// filled the page, since it had looked at many events; Next goes on from there.
+	Searched time.Time
 }
 
 // SyncFilter selects lines of the sync log; zero fields do not.

@@ -77,7 +77,7 @@ type FunnelReader interface {
 type FunnelTally struct {
 	window  int64
 	counts  []int64
-	visitor string
+	visitor uint64
 	first   []int64 // by step: when the chain that reaches it and began latest began; none: noChain
 	reached int
 	at      int64 // of the events that wait
@@ -91,10 +91,10 @@ func (q FunnelQuery) Tally() *FunnelTally {
 	return &FunnelTally{window: q.Window.Microseconds(), counts: make([]int64, len(q.Steps)), first: make([]int64, len(q.Steps))}
 }
 
-// Add takes an event: when it happened, in microseconds, and the steps it could
-// fulfil, as bits. A visitor's events must come together, and in the order in
-// which they happened.
-func (t *FunnelTally) Add(visitor string, at int64, steps uint16) {
+// Add takes an event: whose it is, which is any number but 0, when it happened, in
+// microseconds, and the steps it could fulfil, as bits. A visitor's events must come
+// together, and in the order in which they happened.
+func (t *FunnelTally) Add(visitor uint64, at int64, steps uint16) {
 	if visitor != t.visitor {
 		t.end()
 		t.visitor = visitor
@@ -140,7 +140,7 @@ func (t *FunnelTally) end() {
 // Counts ends the last visitor.
 func (t *FunnelTally) Counts(q FunnelQuery) []FunnelCount {
 	t.end()
-	t.visitor = ""
+	t.visitor = 0
 	out := make([]FunnelCount, len(q.Steps))
 	for i, s := range q.Steps {
 		out[i] = FunnelCount{s.Name, t.counts[i]}

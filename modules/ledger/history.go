@@ -163,7 +163,8 @@ func (k *Keeper) Books(ctx context.Context, since, until time.Time) ([]Book, err
 }
 
 // Read makes a report of some hours for people, with books and what does not
-// balance among them. What comes from the history is not compared again: it was while
+// balance among them. What is stored is not recounted for it: that is what the keeper does
+// in the background, whatever people look at. What comes from the history is not compared again: it was while
 // the queues knew it, and events may have been kept long enough since.
 func (k *Keeper) Read(ctx context.Context, since, until time.Time) ([]Book, []Difference, error) {
 	from, to := queue.Hour(since), queue.Hour(until.Add(time.Hour-1))
@@ -176,7 +177,7 @@ func (k *Keeper) Read(ctx context.Context, since, until time.Time) ([]Book, []Di
 	if err != nil {
 		return nil, nil, err
 	}
-	if r.Tallies, err = k.tallier.Tally(ctx, timeOf(from), timeOf(to)); err != nil {
+	if r.Tallies, err = k.tallier.Stored(ctx, timeOf(from), timeOf(to)); err != nil {
 		return nil, nil, err
 	}
 	if r.Tallies == nil {

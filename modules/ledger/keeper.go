@@ -20,9 +20,10 @@ type Stats interface {
 	Stats(ctx context.Context) ([]queue.Stats, error)
 }
 
-// Tallier recounts what is stored; analytics.Reader does.
+// Tallier recounts what is stored, or knows it without; analytics.Reader does.
 type Tallier interface {
 	Tally(ctx context.Context, since, until time.Time) ([]analytics.Tally, error)
+	Stored(ctx context.Context, since, until time.Time) ([]analytics.Tally, error)
 }
 
 const (

@@ -46,6 +46,10 @@ func (s *shop) Tally(_ context.Context, since, until time.Time) (out []analytics
 	return out, nil
 }
 
+func (s *shop) Stored(ctx context.Context, since, until time.Time) ([]analytics.Tally, error) {
+	return s.Tally(ctx, since, until)
+}
+
 func TestTheKeeperFindsADifferenceAndSeesWhenItIsGone(t *testing.T) {
 	now := queue.Account{Hour: nine}.Time().Add(90 * time.Minute)
 	a := queue.Account{Pixel: "px", Hour: nine}

@@ -1,6 +1,8 @@
 package analyticstest
 
 import (
+	"context"
+	"maps"
 	"testing"
 	"time"
 
@@ -60,20 +62,23 @@ func tallyRecounted(t *testing.T, s analytics.Store, d *data) {
 					want[k] = v
 				}
 			}
-			got, err := s.Tally(t.Context(), c.since, c.until)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, g := range got {
-				k := analytics.Tally{PixelID: g.PixelID, Hour: g.Hour, Partner: g.Partner}
-				figures := analytics.Tally{N: g.N, Routed: g.Routed, Sent: g.Sent}
-				if figures == (analytics.Tally{}) || want[k] != figures {
-					t.Errorf("%+v: want %+v", g, want[k])
+			for what, ask := range map[string]func(context.Context, time.Time, time.Time) ([]analytics.Tally, error){"tallied": s.Tally, "stored": s.Stored} {
+				got, err := ask(t.Context(), c.since, c.until)
+				if err != nil {
+					t.Fatal(err)
 				}
-				delete(want, k)
-			}
-			if len(want) > 0 {
-				t.Errorf("not tallied: %v", want)
+				left := maps.Clone(want)
+				for _, g := range got {
+					k := analytics.Tally{PixelID: g.PixelID, Hour: g.Hour, Partner: g.Partner}
+					figures := analytics.Tally{N: g.N, Routed: g.Routed, Sent: g.Sent}
+					if figures == (analytics.Tally{}) || left[k] != figures {
+						t.Errorf("%s: %+v: want %+v", what, g, left[k])
+					}
+					delete(left, k)
+				}
+				if len(left) > 0 {
+					t.Errorf("not %s: %v", what, left)
+				}
 			}
 		})
 	}

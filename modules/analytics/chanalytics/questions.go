@@ -50,7 +50,7 @@ func (s *Store) Funnel(ctx context.Context, q analytics.FunnelQuery) ([]analytic
 		if err := r.Scan(&who, &at, &mask); err != nil {
 			return err
 		}
-		tally.Add(fmt.Sprint(who), at, mask)
+		tally.Add(who, at, mask)
 		return nil
 	})
 	if err != nil {

@@ -10,6 +10,11 @@ import (
 	"github.com/miq/pixel/modules/analytics"
 )
 
+// Stored is Tally: to count is what the server is quick at.
+func (s *Store) Stored(ctx context.Context, since, until time.Time) ([]analytics.Tally, error) {
+	return s.Tally(ctx, since, until)
+}
+
 // Tally counts by pixel and hour of receipt. The sync log does not know when an
 // event was received, but no attempt is earlier, and the events tell.
 func (s *Store) Tally(ctx context.Context, since, until time.Time) (out []analytics.Tally, err error) {

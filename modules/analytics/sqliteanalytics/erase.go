@@ -114,7 +114,9 @@ func (s *Store) Expire(ctx context.Context, pixelID string, events, syncs time.T
 		err := s.alone(ctx, "expire syncs", 1, func(tx *sql.Tx) (err error) {
 			w := where{}
 			w.add(`seq IN (SELECT seq FROM syncs WHERE pixel_id = ? AND at < ? LIMIT ?)`, pixelID, syncs.UnixMicro(), eraseChunk)
-			n, err = remove(ctx, tx, "syncs", w)
+			if n, err = remove(ctx, tx, "syncs", w); err == nil && n > 0 {
+				err = s.cut(ctx, tx, nil)
+			}
 			return err
 		})
 		done.Syncs += n
@@ -221,6 +223,14 @@ func (s *Store) deleteSome(ctx context.Context, pixelID string, w where, forget 
 		}
 		by := where{}
 		by.add("seq IN (?"+strings.Repeat(", ?", len(seqs)-1)+")", seqs...)
+		ordered := make([]int64, len(seqs))
+		for i, seq := range seqs {
+			ordered[i] = seq.(int64)
+		}
+		slices.Sort(ordered)
+		if err := s.cut(ctx, tx, ordered); err != nil {
+			return err
+		}
 		var were map[seen]bool
 		if forget {
 			if err := s.unroll(ctx, tx, by); err != nil {
@@ -241,6 +251,9 @@ func (s *Store) deleteSome(ctx context.Context, pixelID string, w where, forget 
 	})
 	if err != nil {
 		n = analytics.Erased{}
+	}
+	if n.Events > 0 {
+		s.columns.InvalidateAll()
 	}
 	return n, err
 }

@@ -67,9 +67,11 @@ func (s *Store) Events(ctx context.Context, f analytics.EventFilter) (page analy
 		sent.equal("s.outcome", string(f.Outcome))
 		w.add("EXISTS (SELECT 1 FROM syncs s"+sent.String()+")", sent.args...)
 	}
+	if f.Query != "" && f.After == "" {
+		return s.search(ctx, f, w)
+	}
 	if f.Query != "" {
-		q := fold(f.Query)
-		w.add("(instr(e.search, ?) BETWEEN 1 AND instr(e.search, x'FE') OR instr(e.search, ?) > 0)", []byte(q), []byte("\xFE"+q))
+		w.add(matching, []byte(fold(f.Query)), []byte("\xFE"+fold(f.Query)))
 	}
 	err = s.snapshot(ctx, "list events", func(tx *sql.Tx) error {
 		var newest int64
@@ -109,6 +111,9 @@ func (s *Store) Events(ctx context.Context, f analytics.EventFilter) (page analy
 	}
 	return page, nil
 }
+
+// matching are the events that hold a text or have an id that begins so.
+const matching = "(instr(e.search, ?) BETWEEN 1 AND instr(e.search, x'FE') OR instr(e.search, ?) > 0)"
 
 // Event finds one event. An id that two pixels used finds the one received last.
 func (s *Store) Event(ctx context.Context, pixelID, id string) (e event.Event, err error) {

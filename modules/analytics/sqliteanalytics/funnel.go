@@ -1,57 +1,125 @@
 package sqliteanalytics
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
-	"fmt"
-	"strings"
+	"slices"
 
 	"github.com/miq/pixel/modules/analytics"
 )
 
-// Funnel reads the events that any step needs in the order of people and time, so
-// that only one person is in memory.
+// passing is an event that could fulfil steps of a funnel, by their bits.
+type passing struct {
+	person uint64
+	at     int64
+	steps  uint16
+}
+
+// Funnel gathers the events that any step needs from columns, and puts them in the order
+// of people and time.
 func (s *Store) Funnel(ctx context.Context, q analytics.FunnelQuery) (counts []analytics.FunnelCount, err error) {
 	if q, err = q.Check(); err != nil {
 		return nil, err
 	}
-	w := where{}
-	w.add("+visitor_id <> ''")
-	w.equal("pixel_id", q.PixelID)
-	w.between("received_at", q.Since, q.Until)
-	w.conditions("+", q.Where)
-	var masks, some []string
-	var maskArgs, someArgs []any
-	for i, step := range q.Steps {
-		one := where{}
-		one.add("+name = ?", step.Name)
-		one.conditions("+", step.Where)
-		cond := strings.Join(one.conds, " AND ")
-		masks = append(masks, fmt.Sprintf("((%s) << %d)", cond, i))
-		some = append(some, "("+cond+")")
-		maskArgs, someArgs = append(maskArgs, one.args...), append(someArgs, one.args...)
+	if err := s.people.load(ctx, s.db.Read); err != nil {
+		return nil, err
 	}
-	w.add("("+strings.Join(some, " OR ")+")", someArgs...)
-	tally := q.Tally()
+	var all []passing
 	err = s.snapshot(ctx, "count a funnel", func(tx *sql.Tx) error {
-		rows, err := tx.QueryContext(ctx, `SELECT `+person+`, time, `+strings.Join(masks, " | ")+` FROM events`+w.String()+` ORDER BY 1, 2`, append(maskArgs, w.args...)...)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		var visitor string
-		var at int64
-		var mask uint16
-		for rows.Next() {
-			if err := rows.Scan(&visitor, &at, &mask); err != nil {
+		w := question{pixel: q.PixelID, where: append(slices.Clone(q.Where), analytics.Is("name", q.Names()...)), since: q.Since, until: q.Until}.whole()
+		var persons []uint64
+		return s.walk(ctx, tx, w, func(t *taken) (err error) {
+			if persons, err = s.persons(t, persons[:0]); err != nil {
 				return err
 			}
-			tally.Add(visitor, at, mask)
-		}
-		return rows.Err()
+			times, err := t.column(colTime)
+			if err != nil {
+				return err
+			}
+			steps, err := funnelSteps(t.part, q.Steps)
+			if err != nil {
+				return err
+			}
+			for i, row := range t.rows {
+				if persons[i] == 0 {
+					continue
+				}
+				if mask := steps(int(row)); mask != 0 {
+					all = append(all, passing{persons[i], times.ints[row], mask})
+				}
+			}
+			return nil
+		})
 	})
 	if err != nil {
 		return nil, err
 	}
+	tally := q.Tally()
+	for _, some := range byPerson(all) {
+		slices.SortFunc(some, func(x, y passing) int {
+			return cmp.Or(cmp.Compare(x.person, y.person), cmp.Compare(x.at, y.at))
+		})
+		for _, p := range some {
+			tally.Add(p.person, p.at, p.steps)
+		}
+	}
 	return tally.Counts(q), nil
+}
+
+// funnelSteps says which steps a row of a part could fulfil.
+func funnelSteps(p *part, list []analytics.FunnelStep) (func(row int) uint16, error) {
+	names, err := p.column("name")
+	if err != nil {
+		return nil, err
+	}
+	named := make([]uint16, len(names.texts))
+	conds := make([][]pick, len(list))
+	for i, step := range list {
+		picks, some, err := picks(p, step.Where)
+		if err != nil {
+			return nil, err
+		}
+		if !some {
+			continue
+		}
+		conds[i] = picks
+		for code, name := range names.texts {
+			if name == step.Name {
+				named[code] |= 1 << i
+			}
+		}
+	}
+	return func(row int) uint16 {
+		mask := named[names.codes[row]]
+		for i := range conds {
+			if mask&(1<<i) != 0 && !holds(conds[i], row) {
+				mask &^= 1 << i
+			}
+		}
+		return mask
+	}, nil
+}
+
+// byPerson parts events so that a person's are together, in heaps that are small to sort.
+func byPerson(all []passing) [][]passing {
+	const bits = 10
+	var ends [1<<bits + 1]int
+	for i := range all {
+		ends[all[i].person>>(64-bits)+1]++
+	}
+	for i := 1; i < len(ends); i++ {
+		ends[i] += ends[i-1]
+	}
+	heaps := make([][]passing, 1<<bits)
+	sorted, next := make([]passing, len(all)), ends
+	for i := range all {
+		k := all[i].person >> (64 - bits)
+		sorted[next[k]] = all[i]
+		next[k]++
+	}
+	for k := range heaps {
+		heaps[k] = sorted[ends[k]:ends[k+1]]
+	}
+	return heaps
 }

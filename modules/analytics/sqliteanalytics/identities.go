@@ -12,10 +12,6 @@ const insertIdentity = `INSERT INTO identities (visitor_id, pixel_id, profile_id
 ON CONFLICT (visitor_id, pixel_id) DO UPDATE SET profile_id = excluded.profile_id, version = excluded.version
 WHERE excluded.version > identities.version RETURNING 1`
 
-// person is whom a row of events is counted as: its visitor's profile, or the
-// visitor; null where there is none.
-const person = `coalesce((SELECT i.profile_id FROM identities i WHERE i.visitor_id = events.visitor_id AND i.pixel_id = events.pixel_id AND i.profile_id <> ''), nullif(events.visitor_id, ''))`
-
 // ofProfile selects the events of a profile's visitors.
 const ofProfile = `(e.visitor_id, e.pixel_id) IN (SELECT i.visitor_id, i.pixel_id FROM identities i WHERE i.profile_id = ? AND i.profile_id <> '')`
 

@@ -3,13 +3,14 @@ package sqliteanalytics
 import (
 	"context"
 	"database/sql"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/miq/pixel/modules/analytics"
 )
 
-// Latency sorts every latency of a partner and a step: quantiles cannot be added
-// up. The order is the database's, so that one row's are in memory.
+// Latency sorts every latency of a partner and a step: quantiles cannot be added up.
 func (s *Store) Latency(ctx context.Context, q analytics.LatencyQuery) (out []analytics.Latency, err error) {
 	if err := q.Check(); err != nil {
 		return nil, err
@@ -19,43 +20,40 @@ func (s *Store) Latency(ctx context.Context, q analytics.LatencyQuery) (out []an
 		return nil, err
 	}
 	from, to := within(q.Since, q.Until)
+	list := pieces(starts, from, to)[0]
+	all, ok, err := s.latencies(ctx, q, list)
+	if err == nil && !ok {
+		all, err = s.readLatencies(ctx, q, list)
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, partner := range slices.Sorted(maps.Keys(all)) {
+		for _, step := range slices.Sorted(maps.Keys(all[partner])) {
+			out = append(out, analytics.LatencyOf(partner, starts[step].UTC(), all[partner][step]))
+		}
+	}
+	return out, nil
+}
+
+// readLatencies reads them line by line.
+func (s *Store) readLatencies(ctx context.Context, q analytics.LatencyQuery, list []piece) (map[string]map[int][]time.Duration, error) {
 	w := where{}
 	w.add("at >= a AND at < b AND latency > 0")
 	w.equal("pixel_id", q.PixelID)
 	w.among("pixel_id", q.Pixels)
 	w.equal("partner", q.Partner)
-	err = s.snapshot(ctx, "read latencies", func(tx *sql.Tx) error {
-		rows, err := tx.QueryContext(ctx, table(pieces(starts, from, to)[0])+`SELECT partner, i, latency FROM steps CROSS JOIN syncs`+w.String()+` ORDER BY 1, 2`, w.args...)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
+	out := map[string]map[int][]time.Duration{}
+	err := s.snapshot(ctx, "read latencies", func(tx *sql.Tx) error {
 		var partner string
 		var step int
-		var all []time.Duration
-		end := func() {
-			if len(all) > 0 {
-				out, all = append(out, analytics.LatencyOf(partner, starts[step].UTC(), all)), all[:0]
+		var latency time.Duration
+		return each(ctx, tx, table(list)+`SELECT partner, i, latency FROM steps CROSS JOIN syncs`+w.String(), w.args, []any{&partner, &step, &latency}, func() {
+			if out[partner] == nil {
+				out[partner] = map[int][]time.Duration{}
 			}
-		}
-		for rows.Next() {
-			var name string
-			var i int
-			var latency time.Duration
-			if err := rows.Scan(&name, &i, &latency); err != nil {
-				return err
-			}
-			if name != partner || i != step {
-				end()
-				partner, step = name, i
-			}
-			all = append(all, latency)
-		}
-		end()
-		return rows.Err()
+			out[partner][step] = append(out[partner][step], latency)
+		})
 	})
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
+	return out, err
 }

@@ -3,6 +3,7 @@ package sqliteanalytics
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"go.uber.org/fx"
 
@@ -41,12 +42,16 @@ type Result struct {
 	Health        health.Check `group:"health"`
 }
 
+// mendEvery is how often it is looked for events whose columns were taken away.
+const mendEvery = time.Minute
+
 func provide(p Params) (Result, error) {
 	s, err := New(p.DB)
 	if err != nil {
 		return Result{}, err
 	}
-	// What an older version stored is rolled up while everything else runs.
+	// What an older version stored is rolled up while everything else runs; and what
+	// erasures took apart is put together again.
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	p.Lifecycle.Append(fx.StartStopHook(func() {
@@ -54,6 +59,16 @@ func provide(p Params) (Result, error) {
 			defer close(done)
 			if err := s.CatchUp(ctx); err != nil && ctx.Err() == nil {
 				p.Log.Warn("stored events could not all be rolled up; reports count them one by one", "error", err)
+			}
+			for tick := time.NewTicker(mendEvery); ctx.Err() == nil; {
+				if err := s.Mend(ctx); err != nil && ctx.Err() == nil {
+					p.Log.Warn("the columns of stored events could not be made anew; reports count those one by one", "error", err)
+				}
+				select {
+				case <-ctx.Done():
+					tick.Stop()
+				case <-tick.C:
+				}
 			}
 		}()
 	}, func() {

@@ -97,3 +97,14 @@ func (p *people) count(pixel string, visitors []uint64) {
 		}
 	}
 }
+
+// of calls f with the profiles of the visitors of each pixel, which it must not keep.
+func (p *people) of(pixels []string, f func([]map[uint64]uint64)) {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	list := make([]map[uint64]uint64, len(pixels))
+	for i, pixel := range pixels {
+		list[i] = p.by[pixel]
+	}
+	f(list)
+}

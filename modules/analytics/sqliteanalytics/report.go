@@ -38,7 +38,42 @@ func (s *Store) answer(ctx context.Context, tx *sql.Tx, q question) (map[figure]
 	if d, ok := q.rolled(); ok {
 		return s.sumsOf(ctx, tx, q, d)
 	}
-	return q.oneByOne(ctx, tx)
+	if q.metric == analytics.MetricSyncs {
+		return q.syncs(ctx, tx)
+	}
+	return s.walked(ctx, tx, q)
+}
+
+// walked answers from columns, where nothing is rolled up for the question.
+func (s *Store) walked(ctx context.Context, tx *sql.Tx, q question) (map[figure]float64, error) {
+	if q.metric == analytics.MetricVisitors {
+		all := map[figure]*crowd{}
+		err := s.addCrowds(ctx, tx, q.whole(), len(q.starts), all)
+		return sizes(all), err
+	}
+	sums := map[figure]*sum{}
+	err := s.addSums(ctx, tx, q.whole(), len(q.starts), q.money(), sums)
+	return q.figures(sums), err
+}
+
+func (q question) money() bool {
+	return q.metric == analytics.MetricRevenue || q.metric == analytics.MetricBaseRevenue
+}
+
+// figures are what the question asks of sums.
+func (q question) figures(sums map[figure]*sum) map[figure]float64 {
+	out := make(map[figure]float64, len(sums))
+	for f, v := range sums {
+		switch q.metric {
+		case analytics.MetricRevenue:
+			out[f] = v.revenue / 1e6
+		case analytics.MetricBaseRevenue:
+			out[f] = v.base / 1e6
+		default:
+			out[f] = float64(v.events)
+		}
+	}
+	return out
 }
 
 func (s *Store) knowPeople(ctx context.Context, m analytics.Metric) error {
@@ -81,55 +116,37 @@ func (q question) rolled() (dimension string, ok bool) {
 	return dimension, q.rollable("pixel_id", "name", dimension)
 }
 
-// selects adds what rows must fulfil. column says what a dimension is called there.
-func (q question) selects(w *where, column func(string) string) {
+// selects adds what rows must fulfil.
+func (q question) selects(w *where) {
 	w.equal("pixel_id", q.pixel)
 	w.equal("name", q.name)
 	w.equal("partner", q.partner)
-	for _, c := range q.where {
-		c.Dimension = column(c.Dimension)
-		w.conditions("", []analytics.Condition{c})
-	}
+	w.conditions("", q.where)
 	if len(q.only) > 0 {
 		// A unary plus: these groups are most of the rows, and the index over time is
 		// the better one.
-		w.conditions("+", []analytics.Condition{{Dimension: column(q.dimension), Values: q.only}})
+		w.conditions("+", []analytics.Condition{{Dimension: q.dimension, Values: q.only}})
 	}
 }
 
-func same(d string) string { return d }
-
 // group is the expression to group by.
-func (q question) group(column func(string) string) string {
+func (q question) group() string {
 	if q.dimension == "" {
 		return "''"
 	}
-	return column(q.dimension)
+	return q.dimension
 }
 
-// oneByOne counts rows, for questions that nothing is rolled up for.
-func (q question) oneByOne(ctx context.Context, tx *sql.Tx) (map[figure]float64, error) {
-	place, at, value := "events", "received_at", "count(*)"
-	w := where{}
-	switch q.metric {
-	case analytics.MetricVisitors:
-		value = "count(DISTINCT " + person + ")"
-	case analytics.MetricRevenue:
-		value = "total(round(value * 1000000)) / 1000000"
-		w.add("name = 'purchase'")
-	case analytics.MetricBaseRevenue:
-		value = "total(round(base_value * 1000000)) / 1000000"
-		w.add("name = 'purchase'")
-	case analytics.MetricSyncs:
-		place, at = "syncs", "at"
-	}
+// syncs counts lines of the sync log, by an index that holds all that can be asked.
+func (q question) syncs(ctx context.Context, tx *sql.Tx) (map[figure]float64, error) {
 	from, to := within(q.since, q.until)
-	w.add(at + " >= a AND " + at + " < b")
-	q.selects(&w, same)
+	w := where{}
+	w.add("at >= a AND at < b")
+	q.selects(&w)
 	var f figure
 	var v float64
 	out := map[figure]float64{}
-	err := each(ctx, tx, table(pieces(q.starts, from, to)[0])+`SELECT i, `+q.group(same)+`, `+value+` FROM steps CROSS JOIN `+place+w.String()+` GROUP BY 1, 2`, w.args,
+	err := each(ctx, tx, table(pieces(q.starts, from, to)[0])+`SELECT i, `+q.group()+`, count(*) FROM steps CROSS JOIN syncs`+w.String()+` GROUP BY 1, 2`, w.args,
 		[]any{&f.step, &f.group, &v}, func() { out[f] = v })
 	return out, err
 }

@@ -57,20 +57,30 @@ func (s *sum) add(o sum) {
 // roll is what a number of events come to.
 type roll struct {
 	dimensions []string
+	chunked    bool
+	batches    []*batch                   // the events' columns, if they are kept
 	sums       map[slot]*sum              // of minutes, hours and days
 	values     map[slot][]map[string]*sum // of hours, by dimension and value
 	visitors   map[slot]map[uint64]bool   // of hours and days; those slots have no name
 }
 
-func newRoll(dimensions []string) *roll {
-	return &roll{dimensions: dimensions, sums: map[slot]*sum{}, values: map[slot][]map[string]*sum{}, visitors: map[slot]map[uint64]bool{}}
+// newRoll counts by dimensions; chunked keeps the columns too.
+func newRoll(dimensions []string, chunked bool) *roll {
+	return &roll{dimensions: dimensions, chunked: chunked, sums: map[slot]*sum{}, values: map[slot][]map[string]*sum{}, visitors: map[slot]map[uint64]bool{}}
 }
 
-// add counts an event. values are those of the dimensions, in their order.
-func (r *roll) add(at int64, pixel, name, visitor string, revenue, base sql.NullFloat64, values []string) {
-	one := one(name, revenue, base)
-	addTo(r.sums, slot{minute, floor(at, minute*micros), pixel, name}, one)
-	hour := slot{anHour, floor(at, anHour*micros), pixel, name}
+// add counts an event.
+func (r *roll) add(c *counted) {
+	visitor := c.visitorDigest()
+	if r.chunked {
+		if n := len(r.batches); n == 0 || r.batches[n-1].full() {
+			r.batches = append(r.batches, newBatch(r.dimensions))
+		}
+		r.batches[len(r.batches)-1].add(c, visitor)
+	}
+	one := one(c.name, c.revenue, c.base)
+	addTo(r.sums, slot{minute, floor(c.at, minute*micros), c.pixel, c.name}, one)
+	hour := slot{anHour, floor(c.at, anHour*micros), c.pixel, c.name}
 	addTo(r.sums, hour, one)
 	addTo(r.sums, hour.day(), one)
 	by := r.values[hour]
@@ -81,17 +91,16 @@ func (r *roll) add(at int64, pixel, name, visitor string, revenue, base sql.Null
 		}
 		r.values[hour] = by
 	}
-	for i, v := range values {
+	for i, v := range c.values {
 		addTo(by[i], v, one)
 	}
-	if visitor != "" {
+	if c.visitor != "" {
 		hour.name = ""
-		d := digest(visitor)
 		for _, s := range [...]slot{hour, hour.day()} {
 			if r.visitors[s] == nil {
 				r.visitors[s] = map[uint64]bool{}
 			}
-			r.visitors[s][d] = true
+			r.visitors[s][visitor] = true
 		}
 	}
 }
@@ -212,19 +221,27 @@ func unpack(blob []byte, into []uint64) []uint64 {
 
 // counted is what a roll needs of an event.
 type counted struct {
-	at                   int64
-	pixel, name, visitor string
-	revenue, base        sql.NullFloat64
-	values               []string
+	seq, at, time               int64
+	pixel, name, visitor, order string
+	revenue, base               sql.NullFloat64
+	values                      []string // of the dimensions, in their order
+	search                      []byte
 }
 
-// position says up to where the events are rolled up, which of them is the newest, and
-// which seq was used last.
-type position struct{ rolled, newest, used int64 }
+func (c *counted) visitorDigest() uint64 {
+	if c.visitor == "" {
+		return 0
+	}
+	return digest(c.visitor)
+}
+
+// position says up to where the events are rolled up, which of them is the newest, which
+// seq was used last, and how often events were deleted.
+type position struct{ rolled, newest, used, cuts int64 }
 
 func place(ctx context.Context, tx *sql.Tx) (p position, err error) {
-	err = tx.QueryRowContext(ctx, `SELECT seq, coalesce((SELECT max(seq) FROM events), 0),
-		coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0) FROM rolled`).Scan(&p.rolled, &p.newest, &p.used)
+	err = tx.QueryRowContext(ctx, `SELECT seq, cuts, coalesce((SELECT max(seq) FROM events), 0),
+		coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0) FROM rolled`).Scan(&p.rolled, &p.cuts, &p.newest, &p.used)
 	p.used = max(p.used, p.newest)
 	return p, err
 }
@@ -248,11 +265,12 @@ func (a *ahead) add(s *Store, p position, r *rows, fresh []int, last int64) {
 		if p.rolled != p.newest {
 			return
 		}
-		*a = ahead{from: p.rolled, to: p.newest, roll: newRoll(s.rolled)}
+		*a = ahead{from: p.rolled, to: p.newest, roll: newRoll(s.rolled, true)}
 	}
 	for _, i := range fresh {
 		c := &r.counts[i]
-		a.roll.add(c.at, c.pixel, c.name, c.visitor, c.revenue, c.base, c.values)
+		c.seq = last - int64(fresh[len(fresh)-1]-i)
+		a.roll.add(c)
 		a.to = last
 	}
 }
@@ -271,8 +289,12 @@ func (s *Store) rollUpOf(ctx context.Context, tx *sql.Tx, least int64) error {
 	}
 	r, last := s.ahead.roll, p.newest
 	if !s.ahead.fits(p) {
-		r = newRoll(s.rolled)
-		if last, err = s.count(ctx, tx, r, `seq > ? ORDER BY seq LIMIT ?`, p.rolled, 4*s.rollEvery); err != nil {
+		r = newRoll(s.rolled, true)
+		err := s.count(ctx, tx, func(c *counted) {
+			r.add(c)
+			last = c.seq
+		}, `seq > ? ORDER BY seq LIMIT ?`, p.rolled, 4*s.rollEvery)
+		if err != nil {
 			return err
 		}
 	}
@@ -280,32 +302,25 @@ func (s *Store) rollUpOf(ctx context.Context, tx *sql.Tx, least int64) error {
 	if err := r.write(ctx, tx, s); err != nil {
 		return err
 	}
+	if err := s.putChunks(ctx, tx, p.rolled, last, r.batches); err != nil {
+		return err
+	}
 	_, err = tx.ExecContext(ctx, `UPDATE rolled SET seq = ?`, last)
 	return err
 }
 
-// count adds stored events to a roll, and returns the seq of the last.
-func (s *Store) count(ctx context.Context, tx *sql.Tx, r *roll, where string, args ...any) (seq int64, err error) {
-	rows, err := tx.QueryContext(ctx, `SELECT seq, received_at, pixel_id, name, visitor_id, value, base_value, `+strings.Join(r.dimensions, ", ")+` FROM events WHERE `+where, args...)
-	if err != nil {
-		return 0, err
+// count reads stored events one by one, which is dear.
+func (s *Store) count(ctx context.Context, tx *sql.Tx, f func(*counted), where string, args ...any) error {
+	c := counted{values: make([]string, len(s.rolled))}
+	var search sql.RawBytes
+	into := []any{&c.seq, &c.at, &c.time, &c.pixel, &c.name, &c.visitor, &c.order, &c.revenue, &c.base, &search}
+	for i := range c.values {
+		into = append(into, &c.values[i])
 	}
-	defer rows.Close()
-	var at int64
-	var pixel, name, visitor string
-	var revenue, base sql.NullFloat64
-	values := make([]string, len(r.dimensions))
-	into := []any{&seq, &at, &pixel, &name, &visitor, &revenue, &base}
-	for i := range values {
-		into = append(into, &values[i])
-	}
-	for rows.Next() {
-		if err := rows.Scan(into...); err != nil {
-			return 0, err
-		}
-		r.add(at, pixel, name, visitor, revenue, base, values)
-	}
-	return seq, rows.Err()
+	return each(ctx, tx, `SELECT seq, received_at, time, pixel_id, name, visitor_id, order_id, value, base_value, search, `+strings.Join(s.rolled, ", ")+` FROM events WHERE `+where, args, into, func() {
+		c.search = search
+		f(&c)
+	})
 }
 
 // CatchUp rolls up what was stored before there were roll-ups, until little waits

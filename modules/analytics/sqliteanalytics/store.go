@@ -15,6 +15,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/maypok86/otter/v2"
+
 	"github.com/miq/pixel/migrations"
 	"github.com/miq/pixel/modules/analytics"
 	"github.com/miq/pixel/modules/sqlitedb"
@@ -35,9 +37,14 @@ type Store struct {
 	dimension                          []string
 	rolled                             []string // dimensions with roll-ups of their own
 	rollEvery                          int64
+	mostLooked                         int
 	people                             people
 	commits                            commits
 	ahead                              ahead
+	columns                            *otter.Cache[columnKey, *column]
+	tail                               tail
+	lines                              lines
+	putChunk, putColumn                *sql.Stmt
 	putRollup, visitorSet, putVisitors *sql.Stmt
 	getPart, putPart                   *sql.Stmt
 }
@@ -61,7 +68,10 @@ func New(db *sqlitedb.DB) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the codec for events: %w", err)
 	}
-	s := &Store{db: db, bodies: bodies, dimension: columns(), rollEvery: rollEvery}
+	s := &Store{db: db, bodies: bodies, dimension: columns(), rollEvery: rollEvery, mostLooked: mostLooked}
+	if s.columns, err = newColumns(); err != nil {
+		return nil, fmt.Errorf("make room for columns: %w", err)
+	}
 	s.rolled = slices.DeleteFunc(columns(), func(d string) bool { return d == "name" })
 	for _, p := range []struct {
 		stmt **sql.Stmt
@@ -70,6 +80,8 @@ func New(db *sqlitedb.DB) (*Store, error) {
 		{&s.putEvent, insertEvents(s.dimension, 1)},
 		{&s.putEvents, insertEvents(s.dimension, several)},
 		{&s.putRollup, putRollup},
+		{&s.putChunk, putChunk},
+		{&s.putColumn, putColumn},
 		{&s.getPart, getPart},
 		{&s.putPart, putPart},
 		{&s.visitorSet, `SELECT visitors FROM visitor_sets WHERE level = ? AND bucket = ? AND pixel_id = ?`},

@@ -5,19 +5,13 @@ import (
 	"database/sql"
 	"fmt"
 	"slices"
-	"sort"
 
 	"github.com/miq/pixel/modules/analytics"
 )
 
 // sumsOf answers from the roll-ups of one dimension: whole days and hours from
-// them, what lies before and after from single events, and so what is not rolled
-// up yet.
+// them, what lies before and after from columns, and so what is not rolled up yet.
 func (s *Store) sumsOf(ctx context.Context, tx *sql.Tx, q question, dimension string) (map[figure]float64, error) {
-	known, err := place(ctx, tx)
-	if err != nil {
-		return nil, err
-	}
 	sums := map[figure]*sum{}
 	var f figure
 	var v sum
@@ -32,51 +26,31 @@ func (s *Store) sumsOf(ctx context.Context, tx *sql.Tx, q question, dimension st
 		levels = append(levels, minute)
 	}
 	from, to := within(q.since, q.until)
-	for level, list := range pieces(q.starts, from, to, levels...) {
-		if level != 0 && dimension != "" {
+	parts := pieces(q.starts, from, to, levels...)
+	for _, level := range levels {
+		list := parts[level]
+		if len(list) == 0 {
+			continue
+		}
+		if dimension != "" {
 			if err := q.binned(ctx, tx, level, list, dimension, sums); err != nil {
 				return nil, err
 			}
 			continue
 		}
 		w := where{}
-		query := ""
-		if level == 0 {
-			w.add("received_at >= a AND received_at < b AND +seq <= ?", known.rolled)
-			query = `SELECT i, ` + q.group(same) + `, count(*), total(iif(name = 'purchase', round(value * 1000000), 0)), total(iif(name = 'purchase', round(base_value * 1000000), 0))
-				FROM steps CROSS JOIN events`
-		} else {
-			w.add("level = ? AND bucket >= a AND bucket < b", level)
-			query = `SELECT i, ` + q.group(same) + `, sum(events), total(revenue), total(base) FROM steps CROSS JOIN rollups`
-		}
-		q.selects(&w, same)
-		err := each(ctx, tx, table(list)+query+w.String()+` GROUP BY 1, 2`, w.args, []any{&f.step, &f.group, &v.events, &v.revenue, &v.base}, add)
+		w.add("level = ? AND bucket >= a AND bucket < b", level)
+		q.selects(&w)
+		err := each(ctx, tx, table(list)+`SELECT i, `+q.group()+`, sum(events), total(revenue), total(base) FROM steps CROSS JOIN rollups`+w.String()+` GROUP BY 1, 2`,
+			w.args, []any{&f.step, &f.group, &v.events, &v.revenue, &v.base}, add)
 		if err != nil {
 			return nil, err
 		}
 	}
-	var at int64
-	var name string
-	var revenue, base sql.NullFloat64
-	err = q.waiting(ctx, tx, known.rolled, q.group(same)+`, name, value, base_value`, []any{&at, &f.group, &name, &revenue, &base}, func() {
-		f.step, v = q.step(at), one(name, revenue, base)
-		add()
-	})
-	if err != nil {
+	if err := s.addSums(ctx, tx, q.way(parts[0]), len(q.starts), q.money(), sums); err != nil {
 		return nil, err
 	}
-	out := make(map[figure]float64, len(sums))
-	for f, v := range sums {
-		switch q.metric {
-		case analytics.MetricRevenue:
-			out[f] = v.revenue / 1e6
-		case analytics.MetricBaseRevenue:
-			out[f] = v.base / 1e6
-		default:
-			out[f] = float64(v.events)
-		}
-	}
-	return out, nil
+	return q.figures(sums), nil
 }
 
 // binned adds what the bins of some hours or days hold.
@@ -88,7 +62,7 @@ func (q question) binned(ctx context.Context, tx *sql.Tx, level int64, list []pi
 	w := where{}
 	w.add("dimension = ? AND level = ? AND bucket >= a AND bucket < b", key, level)
 	of, column := q.apart(dimension), q.dimension
-	of.selects(&w, same)
+	of.selects(&w)
 	if column == "" || column == dimension {
 		column = "''"
 	}
@@ -164,26 +138,6 @@ func (q question) values(dimension string) func([]byte) bool {
 		}
 		return true
 	}
-}
-
-// waiting reads the question's events that are not rolled up yet: when each was
-// received, and then the columns.
-func (q question) waiting(ctx context.Context, tx *sql.Tx, rolled int64, columns string, into []any, row func()) error {
-	from, to := within(q.since, q.until)
-	w := where{}
-	// A unary plus keeps a column's index out of the plan: those that wait are few,
-	// and the last of the table.
-	w.add("seq > ? AND +received_at >= ? AND +received_at < ?", rolled, from, to)
-	w.equal("+pixel_id", q.pixel)
-	w.equal("+name", q.name)
-	q.pixel, q.name = "", ""
-	q.selects(&w, func(d string) string { return "+" + d })
-	return each(ctx, tx, `SELECT received_at, `+columns+` FROM events`+w.String(), w.args, into, row)
-}
-
-// step is the one that a moment lies in.
-func (q question) step(at int64) int {
-	return max(0, sort.Search(len(q.starts), func(i int) bool { return q.starts[i].UnixMicro() > at })-1)
 }
 
 // each calls row for each row, once it is in the variables.

@@ -11,9 +11,9 @@ import (
 // unroll takes events out of the roll-ups, which are about to be deleted in the same
 // transaction.
 func (s *Store) unroll(ctx context.Context, tx *sql.Tx, which where) error {
-	r := newRoll(s.rolled)
+	r := newRoll(s.rolled, false)
 	which.conds = append(slices.Clone(which.conds), `seq <= (SELECT seq FROM rolled)`)
-	if _, err := s.count(ctx, tx, r, which.clause(), which.args...); err != nil {
+	if err := s.count(ctx, tx, r.add, which.clause(), which.args...); err != nil {
 		return err
 	}
 	for c, v := range r.sums {

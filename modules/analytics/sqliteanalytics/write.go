@@ -82,9 +82,10 @@ func newRows(s *Store, events []event.Event) *rows {
 		e := &events[i]
 		r.bodies[i] = s.bodies.pack(e)
 		c := &r.counts[i]
-		c.at, c.pixel, c.name, c.visitor = e.ReceivedAt.UnixMicro(), e.PixelID, e.Name, e.Subject.VisitorID
+		c.at, c.time, c.pixel, c.name, c.visitor, c.order = e.ReceivedAt.UnixMicro(), e.Time.UnixMicro(), e.PixelID, e.Name, e.Subject.VisitorID, e.Order.ID
+		c.search = searchable(e)
 		c.revenue, c.base = number(e.Order.Value), number(e.Enrichment.Value.Amount)
-		r.args = append(r.args, nil, e.PixelID, e.ID, c.at, e.Time.UnixMicro(), c.visitor, e.Order.ID, plain(c.revenue), plain(c.base), searchable(e))
+		r.args = append(r.args, nil, e.PixelID, e.ID, c.at, c.time, c.visitor, c.order, plain(c.revenue), plain(c.base), c.search)
 		from := len(values)
 		for _, d := range s.dimension {
 			v := analytics.Value(e, d)
@@ -173,7 +174,7 @@ func (s *Store) WriteSyncs(ctx context.Context, syncs ...event.Sync) error {
 			return fmt.Errorf("encode a sync of event %q: %w", syncs[i].EventID, err)
 		}
 	}
-	return s.write(ctx, "write syncs", len(syncs), func(tx *sql.Tx) error {
+	err := s.write(ctx, "write syncs", len(syncs), func(tx *sql.Tx) error {
 		put, ctx := tx.StmtContext(ctx, s.putSync), context.WithoutCancel(ctx)
 		for i := range syncs {
 			l := &syncs[i]
@@ -183,6 +184,10 @@ func (s *Store) WriteSyncs(ctx context.Context, syncs ...event.Sync) error {
 		}
 		return nil
 	})
+	if err == nil {
+		s.lines.wrote(syncs)
+	}
+	return err
 }
 
 // number is an amount for sums; SQLite adds with compensation, so that the sum

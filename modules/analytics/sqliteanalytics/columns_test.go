@@ -1,0 +1,259 @@
+package sqliteanalytics
+
+import (
+	"fmt"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/miq/pixel/modules/analytics"
+	"github.com/miq/pixel/modules/analytics/analyticstest"
+	"github.com/miq/pixel/modules/event"
+)
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// asked is the answer to every kind of question that a page asks.
+func asked(t *testing.T, s *Store, since, until time.Time) string {
+	t.Helper()
+	ctx, out := t.Context(), ""
+	add := func(what string, v any, err error) {
+		t.Helper()
+		must(t, err)
+		b, err := json.Marshal(v, json.Deterministic(true))
+		must(t, err)
+		out += what + " " + string(b) + "\n"
+	}
+	for _, m := range []analytics.Metric{analytics.MetricEvents, analytics.MetricVisitors, analytics.MetricRevenue, analytics.MetricBaseRevenue} {
+		for _, by := range []string{"", "pixel_id", "device", "page_path"} {
+			for _, where := range [][]analytics.Condition{nil, {analytics.Is("device", "mobile")}, {analytics.Is("browser", "Firefox", "Safari"), {Dimension: "country", Values: []string{"GB"}, Not: true}}} {
+				q := analytics.SeriesQuery{Metric: m, GroupBy: by, Where: where, Since: since, Until: until, Step: "3h"}
+				series, err := s.Series(ctx, q)
+				add(fmt.Sprint(m, by, where), series, err)
+				if by != "" {
+					top, err := s.Top(ctx, analytics.TopQuery{Metric: m, Dimension: by, Where: where, Since: since, Until: until})
+					add("top", top, err)
+				}
+			}
+		}
+	}
+	funnel, err := s.Funnel(ctx, analytics.FunnelQuery{Since: since, Until: until, Steps: []analytics.FunnelStep{{Name: "page_view"}, {Name: "add_to_cart", Where: []analytics.Condition{analytics.Is("device", "mobile")}}, {Name: "purchase"}}})
+	add("funnel", funnel, err)
+	orders, err := s.Repeated(ctx, analytics.RepeatedQuery{Since: since, Until: until})
+	add("orders", orders, err)
+	latency, err := s.Latency(ctx, analytics.LatencyQuery{Since: since, Until: until, Step: "6h"})
+	add("latency", latency, err)
+	stored, err := s.Stored(ctx, since, until)
+	slices.SortFunc(stored, func(x, y analytics.Tally) int {
+		return slices.Compare([]string{x.PixelID, x.Partner, x.Hour.String()}, []string{y.PixelID, y.Partner, y.Hour.String()})
+	})
+	add("stored", stored, err)
+	return out
+}
+
+// What is rolled up is taken away behind the store's back, so that whatever read it would
+// answer something else. Purchases stay: an order's id is written nowhere else.
+func TestPagesAskNothingThatReadsTheEventsOneByOne(t *testing.T) {
+	s := openAt(t, filepath.Join(t.TempDir(), "analytics.db"))
+	s.rollEvery = 900
+	events := analyticstest.Events(1, 5000, 30*time.Hour)
+	for i := 0; i < len(events); i += 250 {
+		must(t, s.WriteEvents(t.Context(), events[i:i+250]...))
+	}
+	must(t, s.WriteSyncs(t.Context(), analyticstest.Syncs(1, events)...))
+	since, until := analyticstest.Begin.Add(95*time.Minute), analyticstest.Begin.Add(28*time.Hour+7*time.Minute)
+	before := asked(t, s, since, until)
+	s.columns.InvalidateAll()
+	r, err := s.db.Durable.Exec(`DROP TRIGGER matches_go_with_events; DROP TRIGGER credits_go_with_events; DELETE FROM events WHERE seq <= (SELECT seq FROM rolled) AND name <> 'purchase'`)
+	must(t, err)
+	if n, err := r.RowsAffected(); err != nil || n < 3000 {
+		t.Fatalf("only %d were taken away, %v", n, err)
+	}
+	if after := asked(t, s, since, until); after != before {
+		t.Error("a question reads events")
+	}
+	// A search that nothing can answer looks at nothing.
+	page, err := s.Events(t.Context(), analytics.EventFilter{Query: "nothing-like-it"})
+	if err != nil || len(page.Events) != 0 || page.Next != "" || !page.Searched.IsZero() {
+		t.Errorf("a search for what is not there: %d, %q, %v, %v", len(page.Events), page.Next, page.Searched, err)
+	}
+}
+
+func TestChunksThatEventsWereTakenFromAreMadeAnew(t *testing.T) {
+	s := openAt(t, filepath.Join(t.TempDir(), "analytics.db"))
+	s.rollEvery = 400
+	events := analyticstest.Events(1, 3000, 30*time.Hour)
+	for i := 0; i < len(events); i += 100 {
+		must(t, s.WriteEvents(t.Context(), events[i:i+100]...))
+	}
+	since, until := analyticstest.Begin, analyticstest.Begin.Add(40*time.Hour)
+	asked(t, s, since, until)
+	var ids []string
+	var left []event.Event
+	for i := range events {
+		if i%700 == 5 || i < 500 && events[i].PixelID == events[0].PixelID {
+			if events[i].PixelID == events[0].PixelID {
+				ids = append(ids, events[i].ID)
+				continue
+			}
+		}
+		left = append(left, events[i])
+	}
+	done, err := s.Erase(t.Context(), analytics.Erasure{PixelID: events[0].PixelID, Events: ids})
+	must(t, err)
+	if done.Events != len(ids) {
+		t.Fatalf("%d of %d were erased", done.Events, len(ids))
+	}
+	other := openAt(t, filepath.Join(t.TempDir(), "analytics.db"))
+	must(t, other.WriteEvents(t.Context(), left...))
+	want := asked(t, other, since, until)
+	if got := asked(t, s, since, until); got != want {
+		t.Error("right after the erasure a question finds something else than there is")
+	}
+	must(t, s.Mend(t.Context()))
+	p := position{}
+	must(t, s.db.Read.QueryRow(`SELECT seq FROM rolled`).Scan(&p.rolled))
+	var stand, there int
+	must(t, s.db.Read.QueryRow(`SELECT sum(n) FROM chunks`).Scan(&stand))
+	must(t, s.db.Read.QueryRow(`SELECT count(*) FROM events WHERE seq <= ?`, p.rolled).Scan(&there))
+	if stand != there {
+		t.Errorf("the chunks hold %d events, of %d", stand, there)
+	}
+	if got := asked(t, s, since, until); got != want {
+		t.Error("once they are made anew a question finds something else than there is")
+	}
+	var of, columns int
+	must(t, s.db.Read.QueryRow(`SELECT count(DISTINCT chunk), (SELECT count(*) FROM chunks) FROM chunk_columns`).Scan(&columns, &of))
+	if columns != of {
+		t.Errorf("there are columns of %d chunks, and %d chunks", columns, of)
+	}
+}
+
+func TestColumnsComeBackAsTheyWere(t *testing.T) {
+	b := newBatch([]string{"device"})
+	for i := range 5000 {
+		c := counted{seq: int64(3 * i), at: int64(1e15) - int64(i*i), time: int64(i % 7), pixel: fmt.Sprint("p", i%3), name: []string{"purchase", "page_view"}[i%2], order: fmt.Sprint(i % 900), values: []string{fmt.Sprint("d", i%400)}, search: fmt.Appendf(nil, "\xFFsome text %d\xFEid-%d", i, i)}
+		if i%4 == 0 {
+			c.revenue.Valid, c.revenue.Float64 = true, float64(i)/3
+		}
+		b.add(&c, digest(fmt.Sprint(i%1000)))
+	}
+	for name, c := range b.columns() {
+		body := c.encode()
+		got, err := decodeColumn(name, body)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if again := got.encode(); !slices.Equal(again, body) {
+			t.Errorf("%s is not what it was", name)
+		}
+		if c.ints != nil && !reflect.DeepEqual(got.ints, c.ints) || len(c.codes) > 0 && !reflect.DeepEqual(got.codes, c.codes) {
+			t.Errorf("%s has other values", name)
+		}
+		for _, cut := range []int{0, 1, len(body) / 2, len(body) - 1} {
+			if _, err := decodeColumn(name, body[:cut]); err == nil {
+				t.Errorf("%s was read though only %d of %d bytes are there", name, cut, len(body))
+			}
+		}
+	}
+}
+
+// A search that looks at few events at a time finds what one that looks at all finds.
+func TestASearchGoesOnWhereItStopped(t *testing.T) {
+	s := openAt(t, filepath.Join(t.TempDir(), "analytics.db"))
+	s.rollEvery = 300
+	events := analyticstest.Events(1, 2000, 20*time.Hour)
+	for i := 0; i < len(events); i += 100 {
+		must(t, s.WriteEvents(t.Context(), events[i:i+100]...))
+	}
+	stopped := 0
+	for _, q := range []analytics.EventFilter{
+		{Query: "shoe 1"}, {Query: "PURCHASE"}, {Query: "e"}, {Query: events[3].ID}, {Query: events[3].ID[:9], PixelID: events[3].PixelID},
+		{Query: "shoe", Where: []analytics.Condition{analytics.Is("device", "mobile")}}, {Query: "no such thing at all"},
+	} {
+		read := func(looked int) (ids []string, stops int) {
+			s.mostLooked = looked
+			f := q
+			f.Limit = 40
+			for {
+				page, err := s.Events(t.Context(), f)
+				must(t, err)
+				for i := range page.Events {
+					ids = append(ids, page.Events[i].PixelID+page.Events[i].ID)
+				}
+				if !page.Searched.IsZero() {
+					if stops++; page.Next == "" {
+						t.Fatal("it stopped, and does not say where to go on")
+					}
+				}
+				if f.Cursor = page.Next; f.Cursor == "" {
+					return ids, stops
+				}
+			}
+		}
+		all, none := read(1 << 20)
+		some, stops := read(70)
+		if !slices.Equal(some, all) {
+			t.Errorf("%q: %d are found, not %d", q.Query, len(some), len(all))
+		}
+		if stopped += stops; none > 0 {
+			t.Errorf("%q: it stopped %d times where it need not", q.Query, none)
+		}
+	}
+	if stopped == 0 {
+		t.Error("it never stopped")
+	}
+}
+
+func TestLinesOfTheSyncLogThatChangeAreCountedAsTheyAre(t *testing.T) {
+	s := openAt(t, filepath.Join(t.TempDir(), "analytics.db"))
+	events := analyticstest.Events(1, 600, 10*time.Hour)
+	syncs := analyticstest.Syncs(1, events)
+	since, until := analyticstest.Begin.Add(-time.Hour), analyticstest.Begin.Add(12*time.Hour)
+	same := func(when string) {
+		t.Helper()
+		set := func(list []analytics.Tally, err error) map[analytics.Tally]bool {
+			must(t, err)
+			out := map[analytics.Tally]bool{}
+			for _, l := range list {
+				out[l] = true
+			}
+			return out
+		}
+		if got, want := set(s.Stored(t.Context(), since, until)), set(s.Tally(t.Context(), since, until)); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %d rows, not %d", when, len(got), len(want))
+		}
+	}
+	must(t, s.WriteSyncs(t.Context(), syncs...))
+	same("lines whose events are not stored yet")
+	must(t, s.WriteEvents(t.Context(), events[:300]...))
+	same("with some events")
+	must(t, s.WriteEvents(t.Context(), events[300:]...))
+	same("with all events")
+	for i := range syncs {
+		if syncs[i].Outcome = event.Accepted; i%3 == 0 {
+			syncs[i].Outcome = event.NotSent
+		}
+	}
+	must(t, s.WriteSyncs(t.Context(), syncs...))
+	same("replaced")
+	_, err := s.Erase(t.Context(), analytics.Erasure{PixelID: events[0].PixelID, Events: []string{events[0].ID, events[1].ID, events[2].ID}})
+	must(t, err)
+	same("erased")
+	_, err = s.Expire(t.Context(), events[0].PixelID, analyticstest.Begin.Add(4*time.Hour), analyticstest.Begin.Add(2*time.Hour))
+	must(t, err)
+	same("expired")
+	_, err = s.Expire(t.Context(), events[0].PixelID, time.Time{}, analyticstest.Begin.Add(8*time.Hour))
+	must(t, err)
+	same("the log expired")
+}

@@ -1,0 +1,301 @@
+package sqliteanalytics
+
+import (
+	"context"
+	"database/sql"
+	"slices"
+	"sort"
+
+	"github.com/miq/pixel/modules/analytics"
+)
+
+// walk is a way through events as columns: those that were received in some pieces of
+// time and fulfil conditions.
+type walk struct {
+	conds []analytics.Condition
+	// early are the pieces that events which are rolled up are wanted of, in the order of
+	// time; late those of the others.
+	early, late []piece
+	group       string // the dimension to group by; empty: none
+}
+
+// taken are the rows of a part that fulfil what is asked.
+type taken struct {
+	*part
+	rows  []int32
+	steps []int32 // of the rows
+	// codes are of all rows of the part, and texts say which groups they stand for; nil
+	// without groups.
+	codes []uint16
+	texts []string
+}
+
+// of is the group of a row.
+func (t *taken) of(row int32) string {
+	if t.codes == nil {
+		return ""
+	}
+	return t.texts[t.codes[row]]
+}
+
+// pick are the rows whose value is one of those that are asked for.
+type pick struct {
+	codes []uint16
+	ok    []bool
+}
+
+// picks are the conditions on a part; none is left where no row can fulfil all.
+func picks(p *part, conds []analytics.Condition) (list []pick, some bool, err error) {
+	for _, c := range conds {
+		col, err := p.column(c.Dimension)
+		if err != nil {
+			return nil, false, err
+		}
+		in := make(map[string]bool, len(c.Values))
+		for _, v := range c.Values {
+			in[v] = true
+		}
+		ok, n := make([]bool, len(col.texts)), 0
+		for i, v := range col.texts {
+			if ok[i] = in[v] != c.Not; ok[i] {
+				n++
+			}
+		}
+		switch n {
+		case 0:
+			return nil, false, nil
+		case len(ok): // nothing to look at
+		default:
+			list = append(list, pick{col.codes, ok})
+		}
+	}
+	return list, true, nil
+}
+
+func holds(list []pick, row int) bool {
+	for _, p := range list {
+		if !p.ok[p.codes[row]] {
+			return false
+		}
+	}
+	return true
+}
+
+// touches reports whether a piece could hold an event of the part.
+func touches(list []piece, since, until int64) bool {
+	i := sort.Search(len(list), func(i int) bool { return list[i].to > since })
+	return i < len(list) && list[i].from <= until
+}
+
+// walk calls f with what it finds in each part. What f is handed is its own only until it
+// returns.
+func (s *Store) walk(ctx context.Context, tx *sql.Tx, w walk, f func(*taken) error) error {
+	from, to := far, -far
+	for _, list := range [][]piece{w.early, w.late} {
+		if len(list) > 0 {
+			from, to = min(from, list[0].from), max(to, list[len(list)-1].to)
+		}
+	}
+	t := taken{}
+	return s.parts(ctx, tx, from, to, func(p *part) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		list := w.early
+		if p.late {
+			list = w.late
+		}
+		if !touches(list, p.since, p.until) {
+			return nil
+		}
+		conds, some, err := picks(p, w.conds)
+		if err != nil || !some {
+			return err
+		}
+		t.part, t.rows, t.steps, t.codes, t.texts = p, t.rows[:0], t.steps[:0], nil, nil
+		if w.group != "" {
+			c, err := p.column(w.group)
+			if err != nil {
+				return err
+			}
+			t.codes, t.texts = c.codes, c.texts
+		}
+		at, err := p.column(colAt)
+		if err != nil {
+			return err
+		}
+		now := list[0]
+		for row, at := range at.ints {
+			if at < now.from || at >= now.to {
+				i := sort.Search(len(list), func(i int) bool { return list[i].to > at })
+				if i == len(list) || list[i].from > at {
+					continue
+				}
+				now = list[i]
+			}
+			if holds(conds, row) {
+				t.rows, t.steps = append(t.rows, int32(row)), append(t.steps, int32(now.step)) //nolint:gosec // both are few
+			}
+		}
+		if len(t.rows) == 0 {
+			return nil
+		}
+		return f(&t)
+	})
+}
+
+// conditions are all that the question asks of an event.
+func (q question) conditions() []analytics.Condition {
+	list := slices.Clone(q.where)
+	for d, v := range map[string]string{"pixel_id": q.pixel, "name": q.name} {
+		if v != "" {
+			list = append(list, analytics.Is(d, v))
+		}
+	}
+	if len(q.only) > 0 {
+		list = append(list, analytics.Is(q.dimension, q.only...))
+	}
+	return list
+}
+
+// way is the question's walk: early are the pieces of what no roll-up answers.
+func (q question) way(early []piece) walk {
+	from, to := within(q.since, q.until)
+	return walk{conds: q.conditions(), early: early, late: pieces(q.starts, from, to)[0], group: q.dimension}
+}
+
+// whole is the walk where no roll-up answers anything.
+func (q question) whole() walk {
+	w := q.way(nil)
+	w.early = w.late
+	return w
+}
+
+// slots are what a part's rows add to, by group and step: found once for each, and not
+// for each row.
+type slots[T any] struct {
+	steps int
+	few   []*T
+	many  map[int64]*T
+	make  func(figure) *T
+}
+
+func newSlots[T any](t *taken, steps int, make_ func(figure) *T) slots[T] {
+	s := slots[T]{steps: max(1, steps), make: make_}
+	if n := max(1, len(t.texts)) * s.steps; n <= 1<<14 {
+		s.few = make([]*T, n)
+	} else {
+		s.many = map[int64]*T{}
+	}
+	return s
+}
+
+func (s *slots[T]) of(t *taken, i int) *T {
+	row, step := t.rows[i], int(t.steps[i])
+	k := step
+	if t.codes != nil {
+		k += int(t.codes[row]) * s.steps
+	}
+	if s.few != nil {
+		if s.few[k] == nil {
+			s.few[k] = s.make(figure{step, t.of(row)})
+		}
+		return s.few[k]
+	}
+	v := s.many[int64(k)]
+	if v == nil {
+		v = s.make(figure{step, t.of(row)})
+		s.many[int64(k)] = v
+	}
+	return v
+}
+
+// addSums adds up what a walk finds.
+func (s *Store) addSums(ctx context.Context, tx *sql.Tx, w walk, steps int, money bool, sums map[figure]*sum) error {
+	return s.walk(ctx, tx, w, func(t *taken) error {
+		at := newSlots(t, steps, func(f figure) *sum {
+			if sums[f] == nil {
+				sums[f] = &sum{}
+			}
+			return sums[f]
+		})
+		var revenue, base []float64
+		if money {
+			var err error
+			if revenue, err = t.amounts(colRevenue); err != nil {
+				return err
+			}
+			if base, err = t.amounts(colBase); err != nil {
+				return err
+			}
+		}
+		for i, row := range t.rows {
+			one := at.of(t, i)
+			one.events++
+			if money {
+				one.revenue += revenue[row]
+				one.base += base[row]
+			}
+		}
+		return nil
+	})
+}
+
+// amounts are those of all rows.
+func (p *part) amounts(name string) ([]float64, error) {
+	c, err := p.column(name)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]float64, p.n)
+	for i, row := range c.rows {
+		out[row] = c.amounts[i]
+	}
+	return out, nil
+}
+
+// addCrowds counts the people that a walk finds.
+func (s *Store) addCrowds(ctx context.Context, tx *sql.Tx, w walk, steps int, all map[figure]*crowd) error {
+	var persons []uint64
+	return s.walk(ctx, tx, w, func(t *taken) (err error) {
+		if persons, err = s.persons(t, persons[:0]); err != nil {
+			return err
+		}
+		at := newSlots(t, steps, func(f figure) *crowd {
+			if all[f] == nil {
+				all[f] = &crowd{}
+			}
+			return all[f]
+		})
+		for i, person := range persons {
+			if person != 0 {
+				at.of(t, i).add(person)
+			}
+		}
+		return nil
+	})
+}
+
+// persons are those of the rows that were taken; 0 is nobody.
+func (s *Store) persons(t *taken, into []uint64) ([]uint64, error) {
+	visitors, err := t.column(colVisitor)
+	if err != nil {
+		return nil, err
+	}
+	pixels, err := t.column("pixel_id")
+	if err != nil {
+		return nil, err
+	}
+	s.people.of(pixels.texts, func(of []map[uint64]uint64) {
+		for _, row := range t.rows {
+			v := visitors.digests[visitors.codes[row]]
+			if profiles := of[pixels.codes[row]]; len(profiles) > 0 && v != 0 {
+				if p, known := profiles[v]; known {
+					v = p
+				}
+			}
+			into = append(into, v)
+		}
+	})
+	return into, nil
+}
