@@ -24,14 +24,16 @@ const (
 	lossSample = 5000
 	// lossGrace is for events that are on their way, or tried again by their tab.
 	lossGrace = 2 * time.Minute
-	// lossAge is how long a reading is shown before it is taken anew.
-	lossAge = time.Minute
+	// lossAge is how long a reading is shown before it is taken anew, and lossOld before
+	// that is waited for.
+	lossAge, lossOld = time.Minute, 30 * time.Minute
 )
 
 // lossReading is what the loss meter says.
 type lossReading struct {
-	// Since is the oldest event's receipt that was looked at.
+	// Since is the oldest event's receipt that was looked at, and At when.
 	Since time.Time `json:"since,omitzero"`
+	At    time.Time `json:"-"`
 	Total lossRow   `json:"total"`
 	Items []lossRow `json:"items"` // by browser, the most events first
 	// Image counts events that came by the image alone: from pages where the script
@@ -120,39 +122,56 @@ func (a *Admin) loss(ctx context.Context, pixel string, since, until time.Time) 
 		}
 	}
 	r := lossOf(events)
-	r.Partial = f.Cursor != ""
+	r.Partial, r.At = f.Cursor != "", a.now()
 	return r, nil
 }
 
-// lossMemory keeps the overview's readings for a while, since taking one reads
-// thousands of events.
+// lossMemory keeps readings for a while, since taking one reads thousands of events.
 type lossMemory struct {
 	mu   sync.Mutex
-	last map[string]lossKept
+	last map[string]*lossKept
 }
 
 type lossKept struct {
 	at      time.Time
 	reading lossReading
+	taking  bool // a newer one is on its way
 }
 
-// lossLately is the last day's reading, at most a minute old.
-func (a *Admin) lossLately(ctx context.Context, pixel string) (lossReading, error) {
-	a.lossKept.mu.Lock()
-	defer a.lossKept.mu.Unlock()
-	now := a.now()
-	key := strings.Join(append([]string{pixel}, whoOf(ctx).Advertisers...), "\x00") // what others may see is not for all
-	if k, ok := a.lossKept.last[key]; ok && now.Sub(k.at) < lossAge && now.Sub(k.at) >= 0 {
+// lossLately is the reading of a range that ends now. One that is older than lossAge is
+// taken anew behind the reader's back, who has the last meanwhile; one that is much older
+// is waited for.
+func (a *Admin) lossLately(ctx context.Context, pixel string, long time.Duration) (lossReading, error) {
+	// What others may see is not for all.
+	key := strings.Join(append([]string{pixel, long.String()}, whoOf(ctx).Advertisers...), "\x00")
+	m, now := &a.lossKept, a.now()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	k := m.last[key]
+	if k != nil && now.Sub(k.at) < lossOld && now.Sub(k.at) >= 0 {
+		if now.Sub(k.at) >= lossAge && !k.taking {
+			k.taking = true
+			go func() {
+				ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
+				defer cancel()
+				r, err := a.loss(ctx, pixel, now.Add(-long), now)
+				m.mu.Lock()
+				defer m.mu.Unlock()
+				if k.taking = false; err == nil {
+					k.at, k.reading = now, r
+				}
+			}()
+		}
 		return k.reading, nil
 	}
-	r, err := a.loss(ctx, pixel, now.Add(-24*time.Hour), now)
+	r, err := a.loss(ctx, pixel, now.Add(-long), now)
 	if err != nil {
 		return r, err
 	}
-	if a.lossKept.last == nil || len(a.lossKept.last) > 1000 {
-		a.lossKept.last = map[string]lossKept{}
+	if m.last == nil || len(m.last) > 1000 {
+		m.last = map[string]*lossKept{}
 	}
-	a.lossKept.last[key] = lossKept{now, r}
+	m.last[key] = &lossKept{at: now, reading: r}
 	return r, nil
 }
 
@@ -194,7 +213,7 @@ func (a *Admin) lossPage(c *echo.Context) error {
 	d := lossData{reportView: a.reportView(c)}
 	d.file("/reports/loss")
 	var err error
-	if d.lossReading, err = a.loss(ctx, d.Pixel, d.since, d.until); err != nil {
+	if d.lossReading, err = a.lossLately(ctx, d.Pixel, d.Range.Span); err != nil {
 		return err
 	}
 	return a.show(c, d.status(), "report_loss", view{Title: "Loss meter", Nav: "reports", Data: d})

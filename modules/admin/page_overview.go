@@ -148,7 +148,7 @@ func (a *Admin) overview(ctx context.Context, d *overviewData) error {
 	if err := a.compare(ctx, d, since.Add(-d.Range.Span), since); err != nil {
 		return err
 	}
-	if d.Loss, err = a.lossLately(ctx, d.Pixel); err != nil {
+	if d.Loss, err = a.lossLately(ctx, d.Pixel, 24*time.Hour); err != nil {
 		return err
 	}
 	if d.Partners, err = a.partnerViews(ctx); err != nil {

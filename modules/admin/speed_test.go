@@ -51,13 +51,13 @@ func TestThePagesWithAFullStore(t *testing.T) {
 			at := now.Add(-time.Duration(float64(30*24*time.Hour) * (1 - float64(i)/float64(n)))).UTC()
 			e := someEvent(fmt.Sprintf("full-%08x", i), at)
 			e.Name = names[r.IntN(len(names))]
-			e.PixelID = []string{"px_shop", "px_shop", "px_blog", "px_us"}[r.IntN(4)]
 			visit := &visits[r.IntN(len(visits))]
 			if r.IntN(9) == 0 {
 				if *visit = r.IntN(seen); r.IntN(2) == 0 {
 					*visit, seen = seen, seen+1
 				}
 			}
+			e.PixelID = []string{"px_shop", "px_shop", "px_blog", "px_us"}[*visit/7%4]
 			e.Subject.VisitorID = fmt.Sprintf("v-%016x", uint64(*visit)*0x9E3779B97F4A7C15)
 			e.Enrichment.Device.Class = []string{"mobile", "mobile", "desktop", "tablet"}[*visit%4]
 			e.Enrichment.Campaign.Name = []string{"autumn-shoes", "", "", "socks", "brand"}[*visit%5]

@@ -25,7 +25,7 @@ func (s *Store) Funnel(ctx context.Context, q analytics.FunnelQuery) (counts []a
 	if err := s.people.load(ctx, s.db.Read); err != nil {
 		return nil, err
 	}
-	var all []passing
+	var all [][]passing
 	err = s.snapshot(ctx, "count a funnel", func(tx *sql.Tx) error {
 		w := question{pixel: q.PixelID, where: append(slices.Clone(q.Where), analytics.Is("name", q.Names()...)), since: q.Since, until: q.Until}.whole()
 		var persons []uint64
@@ -41,14 +41,16 @@ func (s *Store) Funnel(ctx context.Context, q analytics.FunnelQuery) (counts []a
 			if err != nil {
 				return err
 			}
+			some := make([]passing, 0, len(t.rows))
 			for i, row := range t.rows {
 				if persons[i] == 0 {
 					continue
 				}
 				if mask := steps(int(row)); mask != 0 {
-					all = append(all, passing{persons[i], times.ints[row], mask})
+					some = append(some, passing{persons[i], times.ints[row], mask})
 				}
 			}
+			all = append(all, some)
 			return nil
 		})
 	})
@@ -58,7 +60,10 @@ func (s *Store) Funnel(ctx context.Context, q analytics.FunnelQuery) (counts []a
 	tally := q.Tally()
 	for _, some := range byPerson(all) {
 		slices.SortFunc(some, func(x, y passing) int {
-			return cmp.Or(cmp.Compare(x.person, y.person), cmp.Compare(x.at, y.at))
+			if x.person != y.person {
+				return cmp.Compare(x.person, y.person)
+			}
+			return cmp.Compare(x.at, y.at)
 		})
 		for _, p := range some {
 			tally.Add(p.person, p.at, p.steps)
@@ -102,22 +107,27 @@ func funnelSteps(p *part, list []analytics.FunnelStep) (func(row int) uint16, er
 }
 
 // byPerson parts events so that a person's are together, in heaps that are small to sort.
-func byPerson(all []passing) [][]passing {
-	const bits = 10
-	var ends [1<<bits + 1]int
-	for i := range all {
-		ends[all[i].person>>(64-bits)+1]++
+func byPerson(all [][]passing) [][]passing {
+	const bits = 14
+	ends, n := make([]int, 1<<bits+1), 0
+	for _, some := range all {
+		n += len(some)
+		for i := range some {
+			ends[some[i].person>>(64-bits)+1]++
+		}
 	}
 	for i := 1; i < len(ends); i++ {
 		ends[i] += ends[i-1]
 	}
-	heaps := make([][]passing, 1<<bits)
-	sorted, next := make([]passing, len(all)), ends
-	for i := range all {
-		k := all[i].person >> (64 - bits)
-		sorted[next[k]] = all[i]
-		next[k]++
+	sorted, next := make([]passing, n), slices.Clone(ends)
+	for _, some := range all {
+		for i := range some {
+			k := some[i].person >> (64 - bits)
+			sorted[next[k]] = some[i]
+			next[k]++
+		}
 	}
+	heaps := make([][]passing, 1<<bits)
 	for k := range heaps {
 		heaps[k] = sorted[ends[k]:ends[k+1]]
 	}

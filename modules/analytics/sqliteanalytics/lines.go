@@ -6,21 +6,27 @@ import (
 	"database/sql"
 	"slices"
 	"sync"
-	"time"
 
-	"github.com/miq/pixel/modules/analytics"
 	"github.com/miq/pixel/modules/event"
 )
 
 // line is one of the sync log, as far as questions count it.
 type line struct {
 	seq, at, latency int64
-	event            uint64 // a digest of the pixel and the event
-	hour             int64  // in which the event was received; noHour: it is not stored
-	pixel, partner   uint16
+	event            uint64    // a digest of the pixel and the event
+	hour             int64     // in which the event was received; noHour: it is not stored
+	of               [4]uint16 // the places of its values among lines.values
 	attempted        bool
-	outcome          event.Outcome
+	accepted         bool
 }
+
+// What line.of and lines.values hold, in the order of analytics.SyncDimensions.
+const (
+	ofPixel = iota
+	ofPartner
+	ofOutcome
+	ofCode
+)
 
 const noHour = -1 << 62
 
@@ -40,14 +46,14 @@ const (
 type lines struct {
 	mu      sync.Mutex
 	loaded  bool
+	idle    bool  // they were let go since nobody asked
 	cuts    int64 // the state of deletions that it is of
 	upto    int64 // the last line's seq
 	events  int64 // the newest event's seq, when orphans were looked at
 	list    []line
 	orphans []int // places in list
 	changed []eventKey
-	pixels  interned[string]
-	partner interned[string]
+	values  [4]interned[string]
 }
 
 type eventKey struct{ pixel, id string }
@@ -61,6 +67,7 @@ func (l *lines) wrote(syncs []event.Sync) {
 	}
 	if len(l.changed)+len(syncs) > mostChanged {
 		l.forget()
+		l.idle = true
 		return
 	}
 	for i := range syncs {
@@ -70,14 +77,14 @@ func (l *lines) wrote(syncs []event.Sync) {
 
 func (l *lines) forget() {
 	l.loaded, l.upto, l.events, l.list, l.orphans, l.changed = false, 0, 0, nil, nil, nil
-	l.pixels, l.partner = interned[string]{}, interned[string]{}
+	l.values = [4]interned[string]{}
 }
 
-const readLines = `SELECT s.seq, s.at, coalesce(s.latency, 0), s.pixel_id, s.event_id, s.partner, s.attempt, s.outcome, e.received_at
+const readLines = `SELECT s.seq, s.at, coalesce(s.latency, 0), s.pixel_id, s.partner, s.outcome, s.code, s.event_id, s.attempt, e.received_at
 FROM syncs s LEFT JOIN events e ON e.id = s.event_id AND e.pixel_id = s.pixel_id WHERE `
 
 // with calls f with the lines as they are now; ok is false where there are too many.
-func (l *lines) with(ctx context.Context, s *Store, f func(list []line, pixels, partners []string)) (ok bool, err error) {
+func (l *lines) with(ctx context.Context, s *Store, f func(list []line, values [4][]string)) (ok bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	changed := l.changed
@@ -92,7 +99,7 @@ func (l *lines) with(ctx context.Context, s *Store, f func(list []line, pixels, 
 			l.cuts, changed = p.cuts, nil
 		}
 		var least, most int64
-		if err := tx.QueryRowContext(ctx, `SELECT coalesce(min(seq), 0), coalesce(max(seq), 0) FROM syncs`).Scan(&least, &most); err != nil {
+		if err := tx.QueryRowContext(ctx, `SELECT coalesce((SELECT min(seq) FROM syncs), 0), coalesce((SELECT max(seq) FROM syncs), 0)`).Scan(&least, &most); err != nil {
 			return err
 		}
 		if ok = most-least < mostLines; !ok {
@@ -120,28 +127,48 @@ func (l *lines) with(ctx context.Context, s *Store, f func(list []line, pixels, 
 		l.forget()
 		return ok, err
 	}
-	l.loaded = true
-	f(l.list, l.pixels.list, l.partner.list)
+	l.loaded, l.idle = true, false
+	var values [4][]string
+	for i := range values {
+		values[i] = l.values[i].list
+	}
+	f(l.list, values)
 	return true, nil
+}
+
+// warm reads the lines before anybody asks for them.
+func (s *Store) warm(ctx context.Context) error {
+	s.lines.mu.Lock()
+	idle := s.lines.idle
+	s.lines.mu.Unlock()
+	if idle {
+		return nil
+	}
+	_, err := s.lines.with(ctx, s, func([]line, [4][]string) {})
+	return err
 }
 
 // take reads lines, each in its place.
 func (l *lines) take(ctx context.Context, tx *sql.Tx, where string, args ...any) error {
 	var one line
-	var pixel, id, partner string
+	var id string
+	var of [4]string
 	var attempt int
 	var received sql.NullInt64
-	return each(ctx, tx, readLines+where, args, []any{&one.seq, &one.at, &one.latency, &pixel, &id, &partner, &attempt, &one.outcome, &received}, func() {
+	return each(ctx, tx, readLines+where, args, []any{&one.seq, &one.at, &one.latency, &of[ofPixel], &of[ofPartner], &of[ofOutcome], &of[ofCode], &id, &attempt, &received}, func() {
 		v := one
-		v.event, v.hour = digest(pixel+"\x00"+id), noHour
+		v.event, v.hour = digest(of[ofPixel]+"\x00"+id), noHour
 		if received.Valid {
 			v.hour = floor(received.Int64, hour)
 		}
-		l.pixels.add(pixel)
-		l.partner.add(partner)
-		v.pixel, v.partner = l.pixels.codes[0], l.partner.codes[0]
-		l.pixels.codes, l.partner.codes = nil, nil
-		v.attempted = attempt > 0 && v.outcome != event.NotSent && v.outcome != event.Dry
+		for i := range of {
+			l.values[i].add(of[i])
+			v.of[i] = l.values[i].codes[0]
+			l.values[i].codes = l.values[i].codes[:0]
+		}
+		outcome := event.Outcome(of[ofOutcome])
+		v.accepted = outcome == event.Accepted
+		v.attempted = attempt > 0 && outcome != event.NotSent && outcome != event.Dry
 		i, there := slices.BinarySearchFunc(l.list, v.seq, func(x line, seq int64) int { return cmp.Compare(x.seq, seq) })
 		if there {
 			l.list[i] = v
@@ -173,133 +200,4 @@ func (l *lines) adopt(ctx context.Context, tx *sql.Tx) error {
 	}
 	l.orphans = still
 	return nil
-}
-
-// Stored counts events from roll-ups, and lines of the sync log from memory.
-func (s *Store) Stored(ctx context.Context, since, until time.Time) ([]analytics.Tally, error) {
-	first, end := floor(since.UnixMicro(), hour), floor(until.UnixMicro(), hour)
-	sent, ok, err := s.sentOf(ctx, first, end)
-	if err != nil {
-		return nil, err
-	}
-	if !ok {
-		return s.Tally(ctx, since, until)
-	}
-	all := tallies{}
-	err = s.snapshot(ctx, "count what is stored", func(tx *sql.Tx) error {
-		var pixel, partner string
-		var at, n int64
-		err := each(ctx, tx, `SELECT pixel_id, bucket, sum(events) FROM rollups WHERE level = ? AND bucket >= ? AND bucket < ? GROUP BY 1, 2`,
-			[]any{anHour, first, end}, []any{&pixel, &at, &n}, func() { all.of(pixel, at, "").N += n })
-		if err != nil {
-			return err
-		}
-		err = s.walk(ctx, tx, walk{late: []piece{{0, first * hour, end * hour}}, group: "pixel_id"}, func(t *taken) error {
-			at, err := t.column(colAt)
-			if err != nil {
-				return err
-			}
-			for _, row := range t.rows {
-				all.of(t.of(row), floor(at.ints[row], hour), "").N++
-			}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-		return each(ctx, tx, routedByHour, []any{first * hour, end * hour, hour}, []any{&pixel, &at, &partner, &n}, func() { all.of(pixel, at, partner).Routed += n })
-	})
-	if err != nil {
-		return nil, err
-	}
-	for k, v := range sent {
-		t := all.of(k.PixelID, k.Hour.UnixMicro()/hour, k.Partner)
-		t.N, t.Sent = t.N+v.N, t.Sent+v.Sent
-	}
-	return all.rows(), nil
-}
-
-// sentOf counts what was sent and accepted of the events of some hours.
-func (s *Store) sentOf(ctx context.Context, first, end int64) (out tallies, ok bool, err error) {
-	out = tallies{}
-	type place struct {
-		pixel, partner uint16
-		hour           int64
-	}
-	type once struct {
-		event    uint64
-		partner  uint16
-		accepted bool
-	}
-	counts, seen := map[place]*analytics.Tally{}, map[once]bool{}
-	ok, err = s.lines.with(ctx, s, func(list []line, pixels, partners []string) {
-		for i := range list {
-			l := &list[i]
-			if l.hour < first || l.hour >= end {
-				continue
-			}
-			at := place{l.pixel, l.partner, l.hour}
-			for _, accepted := range [...]bool{false, true} {
-				k := once{l.event, l.partner, accepted}
-				if accepted && l.outcome != event.Accepted || !accepted && !l.attempted || seen[k] {
-					continue
-				}
-				seen[k] = true
-				t := counts[at]
-				if t == nil {
-					t = out.of(pixels[l.pixel], l.hour, partners[l.partner])
-					counts[at] = t
-				}
-				if accepted {
-					t.N++
-				} else {
-					t.Sent++
-				}
-			}
-		}
-	})
-	return out, ok, err
-}
-
-// latencies are those of each partner and step, by the partner's name.
-func (s *Store) latencies(ctx context.Context, q analytics.LatencyQuery, list []piece) (out map[string]map[int][]time.Duration, ok bool, err error) {
-	out = map[string]map[int][]time.Duration{}
-	ok, err = s.lines.with(ctx, s, func(all []line, pixels, partners []string) {
-		wanted := func(of []string, one string, many []string) []bool {
-			ok := make([]bool, len(of))
-			for i, v := range of {
-				ok[i] = (one == "" || v == one) && (many == nil || slices.Contains(many, v))
-			}
-			return ok
-		}
-		pixel, partner := wanted(pixels, q.PixelID, q.Pixels), wanted(partners, q.Partner, nil)
-		now := list[0]
-		for i := range all {
-			l := &all[i]
-			if l.latency <= 0 || !pixel[l.pixel] || !partner[l.partner] {
-				continue
-			}
-			if l.at < now.from || l.at >= now.to {
-				at, found := slices.BinarySearchFunc(list, l.at, func(p piece, at int64) int {
-					switch {
-					case at < p.from:
-						return 1
-					case at >= p.to:
-						return -1
-					}
-					return 0
-				})
-				if !found {
-					continue
-				}
-				now = list[at]
-			}
-			name := partners[l.partner]
-			if out[name] == nil {
-				out[name] = map[int][]time.Duration{}
-			}
-			out[name][now.step] = append(out[name][now.step], time.Duration(l.latency))
-		}
-	})
-	return out, ok, err
 }

@@ -3,6 +3,7 @@ package sqliteanalytics
 import (
 	"context"
 	"database/sql"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,7 +18,7 @@ ON CONFLICT (event_id, pixel_id, partner) DO UPDATE SET
 
 // WriteMatches stores how well events can be matched, in one transaction.
 func (s *Store) WriteMatches(ctx context.Context, matches ...event.Match) error {
-	return s.write(ctx, "write matches", len(matches), func(tx *sql.Tx) error {
+	err := s.write(ctx, "write matches", len(matches), func(tx *sql.Tx) error {
 		put, ctx := tx.StmtContext(ctx, s.putMatch), context.WithoutCancel(ctx)
 		for i := range matches {
 			m := &matches[i]
@@ -28,6 +29,10 @@ func (s *Store) WriteMatches(ctx context.Context, matches ...event.Match) error 
 		}
 		return nil
 	})
+	if err == nil {
+		s.matched.wrote(matches)
+	}
+	return err
 }
 
 // Matches are an event's, by partner.
@@ -64,31 +69,13 @@ func (s *Store) Readiness(ctx context.Context, q analytics.ReadinessQuery) ([]an
 	if err := q.Check(); err != nil {
 		return nil, err
 	}
-	w := where{}
-	w.equal("pixel_id", q.PixelID)
-	w.among("pixel_id", q.Pixels)
-	w.equal("partner", q.Partner)
-	w.equal("name", q.Name)
-	w.between("received_at", q.Since, q.Until)
 	var c analytics.ReadinessCount
-	err := s.snapshot(ctx, "count matches", func(tx *sql.Tx) error {
-		// There are far fewer sets of keys than events.
-		rows, err := tx.QueryContext(ctx, `SELECT partner, grade, keys, missing, count(*) FROM matches`+w.String()+` GROUP BY 1, 2, 3, 4`, w.args...)
-		if err != nil {
-			return err
+	equal := func(want, got string) bool { return want == "" || want == got }
+	from, to := within(q.Since, q.Until)
+	err := s.matched.with(ctx, s, from, to, func(_ int64, m *matchCount) {
+		if equal(q.PixelID, m.pixel) && equal(q.Partner, m.partner) && equal(q.Name, m.name) && (q.Pixels == nil || slices.Contains(q.Pixels, m.pixel)) {
+			c.Add(event.Match{Partner: m.partner, Grade: m.grade, Keys: names(m.keys), Missing: names(m.missing)}, m.n)
 		}
-		defer rows.Close()
-		for rows.Next() {
-			var m event.Match
-			var keys, missing string
-			var n int
-			if err := rows.Scan(&m.Partner, &m.Grade, &keys, &missing, &n); err != nil {
-				return err
-			}
-			m.Keys, m.Missing = names(keys), names(missing)
-			c.Add(m, n)
-		}
-		return rows.Err()
 	})
 	if err != nil {
 		return nil, err

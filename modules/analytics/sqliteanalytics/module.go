@@ -64,6 +64,9 @@ func provide(p Params) (Result, error) {
 				if err := s.Mend(ctx); err != nil && ctx.Err() == nil {
 					p.Log.Warn("the columns of stored events could not be made anew; reports count those one by one", "error", err)
 				}
+				if err := s.warm(ctx); err != nil && ctx.Err() == nil {
+					p.Log.Warn("the sync log could not be read into memory; the first report waits for it", "error", err)
+				}
 				select {
 				case <-ctx.Done():
 					tick.Stop()

@@ -32,14 +32,14 @@ type figure struct {
 
 // answer takes the cheapest way that is exact.
 func (s *Store) answer(ctx context.Context, tx *sql.Tx, q question) (map[figure]float64, error) {
-	if q.metric == analytics.MetricVisitors && q.name == "" && q.rollable("pixel_id") {
+	if q.visited() {
 		return s.visitorsOf(ctx, tx, q)
 	}
 	if d, ok := q.rolled(); ok {
 		return s.sumsOf(ctx, tx, q, d)
 	}
 	if q.metric == analytics.MetricSyncs {
-		return q.syncs(ctx, tx)
+		return s.syncs(ctx, tx, q)
 	}
 	return s.walked(ctx, tx, q)
 }
@@ -48,12 +48,17 @@ func (s *Store) answer(ctx context.Context, tx *sql.Tx, q question) (map[figure]
 func (s *Store) walked(ctx context.Context, tx *sql.Tx, q question) (map[figure]float64, error) {
 	if q.metric == analytics.MetricVisitors {
 		all := map[figure]*crowd{}
-		err := s.addCrowds(ctx, tx, q.whole(), len(q.starts), all)
+		err := s.addCrowds(ctx, tx, q.whole(), len(q.starts), crowds{all: all})
 		return sizes(all), err
 	}
 	sums := map[figure]*sum{}
 	err := s.addSums(ctx, tx, q.whole(), len(q.starts), q.money(), sums)
 	return q.figures(sums), err
+}
+
+// visited reports whether the sets of visitors of hours and days answer the question.
+func (q question) visited() bool {
+	return q.metric == analytics.MetricVisitors && q.name == "" && q.rollable("pixel_id")
 }
 
 func (q question) money() bool {
@@ -137,8 +142,8 @@ func (q question) group() string {
 	return q.dimension
 }
 
-// syncs counts lines of the sync log, by an index that holds all that can be asked.
-func (q question) syncs(ctx context.Context, tx *sql.Tx) (map[figure]float64, error) {
+// readSyncs counts lines of a long sync log, by an index that holds all that can be asked.
+func (q question) readSyncs(ctx context.Context, tx *sql.Tx) (map[figure]float64, error) {
 	from, to := within(q.since, q.until)
 	w := where{}
 	w.add("at >= a AND at < b")
@@ -197,7 +202,16 @@ func (s *Store) Series(ctx context.Context, q analytics.SeriesQuery) (series []a
 	}
 	err = s.snapshot(ctx, "count over time", func(tx *sql.Tx) error {
 		groups := []analytics.TopRow{{}}
-		if q.GroupBy != "" {
+		var figures map[figure]float64
+		if q.GroupBy != "" && q.Metric == analytics.MetricVisitors && !ask.visited() {
+			// People cannot be added up: those of a group are counted on the same walk.
+			one, whole := map[figure]*crowd{}, map[figure]*crowd{}
+			ask.starts = starts
+			if err := s.addCrowds(ctx, tx, ask.whole(), len(starts), crowds{one, whole}); err != nil {
+				return err
+			}
+			figures, groups = sizes(one), greatest(sizes(whole), analytics.MaxGroups)
+		} else if q.GroupBy != "" {
 			figures, err := s.answer(ctx, tx, ask)
 			if err != nil {
 				return err
@@ -209,10 +223,10 @@ func (s *Store) Series(ctx context.Context, q analytics.SeriesQuery) (series []a
 				ask.only = append(ask.only, g.Group)
 			}
 		}
-		ask.starts = starts
-		figures, err := s.answer(ctx, tx, ask)
-		if err != nil {
-			return err
+		if ask.starts = starts; figures == nil {
+			if figures, err = s.answer(ctx, tx, ask); err != nil {
+				return err
+			}
 		}
 		for _, g := range groups {
 			one := analytics.Series{Group: g.Group, Points: make([]analytics.Point, len(starts))}

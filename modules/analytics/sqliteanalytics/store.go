@@ -44,6 +44,7 @@ type Store struct {
 	columns                            *otter.Cache[columnKey, *column]
 	tail                               tail
 	lines                              lines
+	matched                            matchHours
 	putChunk, putColumn                *sql.Stmt
 	putRollup, visitorSet, putVisitors *sql.Stmt
 	getPart, putPart                   *sql.Stmt

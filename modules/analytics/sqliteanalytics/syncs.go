@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -59,17 +60,19 @@ var outcomes = [...]event.Outcome{event.Accepted, event.Unverified, event.Retry,
 // listPartnersSyncs is listSyncs of a partner, whatever the outcome: the newest of each
 // outcome, which the index has in their order, so that not all of the partner's are sorted.
 func listPartnersSyncs(ctx context.Context, tx *sql.Tx, w where, limit int) (analytics.SyncPage, error) {
-	var parts, marks []string
-	var args, known []any
+	var parts []string
+	var args []any
 	part := func(cond string, of ...any) {
 		parts = append(parts, `SELECT at, seq, body FROM (SELECT at, seq, body FROM syncs`+w.String()+` AND `+cond+` ORDER BY at DESC, seq DESC LIMIT ?)`)
 		args = append(append(append(args, w.args...), of...), limit+1)
 	}
-	for _, o := range outcomes {
+	before := ""
+	for _, o := range slices.Sorted(slices.Values(outcomes[:])) {
 		part(`outcome = ?`, string(o))
-		marks, known = append(marks, "?"), append(known, string(o))
+		part(`outcome > ? AND outcome < ?`, before, string(o)) // another version's
+		before = string(o)
 	}
-	part(`outcome NOT IN (`+strings.Join(marks, ", ")+`)`, known...) // of another version's
+	part(`outcome > ?`, before)
 	return readSyncs(ctx, tx, limit, strings.Join(parts, ` UNION ALL `)+` ORDER BY at DESC, seq DESC LIMIT ?`, append(args, limit+1)...)
 }
 

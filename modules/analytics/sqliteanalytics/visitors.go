@@ -38,7 +38,7 @@ func (s *Store) visitorsOf(ctx context.Context, tx *sql.Tx, q question) (map[fig
 			return nil, err
 		}
 	}
-	if err := s.addCrowds(ctx, tx, q.way(parts[0]), len(q.starts), all); err != nil {
+	if err := s.addCrowds(ctx, tx, q.way(parts[0]), len(q.starts), crowds{all: all}); err != nil {
 		return nil, err
 	}
 	return sizes(all), nil

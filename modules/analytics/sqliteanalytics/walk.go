@@ -254,27 +254,84 @@ func (p *part) amounts(name string) ([]float64, error) {
 	return out, nil
 }
 
-// addCrowds counts the people that a walk finds.
-func (s *Store) addCrowds(ctx context.Context, tx *sql.Tx, w walk, steps int, all map[figure]*crowd) error {
-	var persons []uint64
+// crowds are people by group and step, and by group alone where whole is there.
+type crowds struct{ all, whole map[figure]*crowd }
+
+// spot are the crowds that a row's person is in.
+type spot struct{ one, whole *crowd }
+
+func (c crowds) spot(f figure) *spot {
+	of := func(all map[figure]*crowd, f figure) *crowd {
+		if all[f] == nil {
+			all[f] = &crowd{}
+		}
+		return all[f]
+	}
+	s := &spot{one: of(c.all, f)}
+	if c.whole != nil {
+		s.whole = of(c.whole, figure{group: f.group})
+	}
+	return s
+}
+
+// addCrowds counts the people that a walk finds. Within a part they are told by their
+// codes: most rows are of somebody who was just counted.
+func (s *Store) addCrowds(ctx context.Context, tx *sql.Tx, w walk, steps int, into crowds) error {
+	var known []uint64
 	return s.walk(ctx, tx, w, func(t *taken) (err error) {
-		if persons, err = s.persons(t, persons[:0]); err != nil {
+		visitors, err := t.column(colVisitor)
+		if err != nil {
 			return err
 		}
-		at := newSlots(t, steps, func(f figure) *crowd {
-			if all[f] == nil {
-				all[f] = &crowd{}
-			}
-			return all[f]
-		})
-		for i, person := range persons {
-			if person != 0 {
-				at.of(t, i).add(person)
-			}
+		pixels, err := t.column("pixel_id")
+		if err != nil {
+			return err
 		}
+		at := newSlots(t, steps, into.spot)
+		// The steps of a part are few, and follow one another.
+		first, last := t.steps[0], t.steps[0]
+		for _, step := range t.steps {
+			first, last = min(first, step), max(last, step)
+		}
+		width, n := uint(len(visitors.digests)), uint(last-first+1) //nolint:gosec // lengths
+		size := max(1, uint(len(t.texts))) * n * uint(len(pixels.texts)) * width
+		told := size <= mostTold
+		if told {
+			known = slices.Grow(known[:0], int(size/64)+1)[:size/64+1] //nolint:gosec // mostTold bounds it
+			clear(known)
+		}
+		s.people.of(pixels.texts, func(of []map[uint64]uint64) {
+			for i, row := range t.rows {
+				code, pixel := visitors.codes[row], pixels.codes[row]
+				if told {
+					k := uint(t.steps[i] - first) //nolint:gosec // it is not before the first
+					if t.codes != nil {
+						k += uint(t.codes[row]) * n
+					}
+					k = (k*uint(len(pixels.texts))+uint(pixel))*width + uint(code)
+					if known[k/64]&(1<<(k%64)) != 0 {
+						continue
+					}
+					known[k/64] |= 1 << (k % 64)
+				}
+				v := visitors.digests[code]
+				if v == 0 {
+					continue
+				}
+				if profile, ok := of[pixel][v]; ok {
+					v = profile
+				}
+				if at := at.of(t, i); at.one.fresh(v) && at.whole != nil {
+					at.whole.fresh(v)
+				}
+			}
+		})
 		return nil
 	})
 }
+
+// mostTold is how many bits tell who was counted already.
+const mostTold = 1 << 23
 
 // persons are those of the rows that were taken; 0 is nobody.
 func (s *Store) persons(t *taken, into []uint64) ([]uint64, error) {

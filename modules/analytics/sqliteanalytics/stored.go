@@ -1,0 +1,95 @@
+package sqliteanalytics
+
+import (
+	"context"
+	"database/sql"
+	"time"
+
+	"github.com/miq/pixel/modules/analytics"
+)
+
+// Stored counts events from roll-ups, and lines of the sync log from memory.
+func (s *Store) Stored(ctx context.Context, since, until time.Time) ([]analytics.Tally, error) {
+	first, end := floor(since.UnixMicro(), hour), floor(until.UnixMicro(), hour)
+	sent, ok, err := s.sentOf(ctx, first, end)
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return s.Tally(ctx, since, until)
+	}
+	all := tallies{}
+	err = s.snapshot(ctx, "count what is stored", func(tx *sql.Tx) error {
+		var pixel string
+		var at, n int64
+		err := each(ctx, tx, `SELECT pixel_id, bucket, sum(events) FROM rollups WHERE level = ? AND bucket >= ? AND bucket < ? GROUP BY 1, 2`,
+			[]any{anHour, first, end}, []any{&pixel, &at, &n}, func() { all.of(pixel, at, "").N += n })
+		if err != nil {
+			return err
+		}
+		err = s.walk(ctx, tx, walk{late: []piece{{0, first * hour, end * hour}}, group: "pixel_id"}, func(t *taken) error {
+			at, err := t.column(colAt)
+			if err != nil {
+				return err
+			}
+			for _, row := range t.rows {
+				all.of(t.of(row), floor(at.ints[row], hour), "").N++
+			}
+			return nil
+		})
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := s.matched.with(ctx, s, first*hour, end*hour, func(h int64, c *matchCount) { all.of(c.pixel, h, c.partner).Routed += int64(c.n) }); err != nil {
+		return nil, err
+	}
+	for k, v := range sent {
+		t := all.of(k.PixelID, k.Hour.UnixMicro()/hour, k.Partner)
+		t.N, t.Sent = t.N+v.N, t.Sent+v.Sent
+	}
+	return all.rows(), nil
+}
+
+// sentOf counts what was sent and accepted of the events of some hours.
+func (s *Store) sentOf(ctx context.Context, first, end int64) (out tallies, ok bool, err error) {
+	out = tallies{}
+	type place struct {
+		pixel, partner uint16
+		hour           int64
+	}
+	type once struct {
+		event    uint64
+		partner  uint16
+		accepted bool
+	}
+	counts, seen := map[place]*analytics.Tally{}, map[once]bool{}
+	ok, err = s.lines.with(ctx, s, func(list []line, values [4][]string) {
+		for i := range list {
+			l := &list[i]
+			if l.hour < first || l.hour >= end {
+				continue
+			}
+			at := place{l.of[ofPixel], l.of[ofPartner], l.hour}
+			for _, accepted := range [...]bool{false, true} {
+				k := once{l.event, l.of[ofPartner], accepted}
+				if accepted && !l.accepted || !accepted && !l.attempted || seen[k] {
+					continue
+				}
+				seen[k] = true
+				t := counts[at]
+				if t == nil {
+					t = out.of(values[ofPixel][l.of[ofPixel]], l.hour, values[ofPartner][l.of[ofPartner]])
+					counts[at] = t
+				}
+				if accepted {
+					t.N++
+				} else {
+					t.Sent++
+				}
+			}
+		}
+	})
+	return out, ok, err
+}
