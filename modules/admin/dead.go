@@ -111,15 +111,15 @@ func (a *Admin) move(ctx context.Context, who principal, action, short string, s
 	return m, errors.Join(err, a.audit.note(ctx, who, action, short, m.Message))
 }
 
-// mended makes a message of what a schema refused: the event as it is, or was edited,
-// if the schema has nothing against it any more. False is for all else that was
+// mended makes a message of what was refused for its properties: the event as it is, or
+// was edited, if there is nothing against it any more. False is for all else that was
 // refused, of which too little is kept.
 func (a *Admin) mended(body []byte) (queue.Item, bool, error) {
 	var letter struct {
 		Code  string         `json:"code"`
 		Event jsontext.Value `json:"event"`
 	}
-	if json.Unmarshal(body, &letter) != nil || letter.Code != schema.Code {
+	if json.Unmarshal(body, &letter) != nil || !schema.Mendable(letter.Code) {
 		return queue.Item{}, false, nil
 	}
 	var e event.Event
@@ -131,8 +131,8 @@ func (a *Admin) mended(body []byte) (queue.Item, bool, error) {
 		return queue.Item{}, true, settings.Invalid{{Field: "pixel_id", Message: "names a pixel that has been deleted"}}
 	}
 	var f event.Fault
-	if e.Order, f = event.ParseOrder(e.Name, e.Properties); f.Code == "" && p.Schemas.Mode != settings.SchemaOff {
-		f = a.schemas.Check(p.ID, p.Revision, p.Schemas.Current, e.Name, e.Properties)
+	if e.Order, f = event.ParseOrder(e.Name, e.Properties); f.Code == "" {
+		f, _ = p.Demands(a.schemas, e.Name, e.Properties)
 	}
 	if f.Code != "" {
 		return queue.Item{}, true, settings.Invalid{{Field: "event" + strings.ReplaceAll(f.Pointer, "/", "."), Message: f.Message + `; edit it, such as with {"event":{"properties":{…}}}`}}

@@ -149,7 +149,7 @@ func (c *Collector) prepare(ec *echo.Context, b *batch, p *settings.Pixel, env *
 			a.rejected++
 			*res = result{safeID(in.ID), rejected, f}
 			c.metrics.rejected(source, f.Code)
-			if f.Code == schema.Code && keep {
+			if in.Fault.Code == "" && schema.Mendable(f.Code) && keep {
 				b.made.Receipt = receipts.at(i)
 				if item, ok := c.violated(b.made, f, sensitive); ok {
 					b.items, b.ends = append(b.items, item), append(b.ends, -1)
@@ -277,8 +277,9 @@ func (c *Collector) event(made *event.Event, in *event.Incoming, p *settings.Pix
 		c.metrics.cleaned.WithLabelValues(cleaned.String()).Inc()
 	}
 	made.Enrichment.Skew, made.Enrichment.Cleaned = skew.Milliseconds(), cleaned.String()
-	if made.Order, f = in.Order(); f.Code != "" {
-		return f
+	var wrong event.Fault
+	if made.Order, wrong = in.Order(); wrong.Code != "" && !schema.Mendable(wrong.Code) {
+		return wrong
 	}
 	if made.Properties, f = in.Compact(); f.Code != "" {
 		return f
@@ -290,6 +291,9 @@ func (c *Collector) event(made *event.Event, in *event.Incoming, p *settings.Pix
 	made.Priority = event.Standard
 	if p, ok := c.priority[made.Name]; ok {
 		made.Priority = p
+	}
+	if wrong.Code != "" {
+		return wrong
 	}
 	return c.demanded(p, made)
 }

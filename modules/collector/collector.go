@@ -18,7 +18,6 @@ import (
 	"log/slog"
 	"net/netip"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/labstack/echo/v5"
@@ -109,7 +108,6 @@ type Collector struct {
 	schemas   *schema.Checker
 	tracer    trace.Tracer
 	traced    float64
-	looks     atomic.Uint32 // at standard events, for demanded
 
 	echo   *echo.Echo
 	server *httpserver.Server

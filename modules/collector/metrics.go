@@ -46,8 +46,8 @@ func newMetrics(reg prometheus.Registerer, r *room) *metrics {
 			Name: "pixel_collector_dead_letters_lost_total", Help: "Refusals that were not written to the validation dead letters: too many at once, too many there already, or the queue was busy.",
 		}),
 		violations: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "pixel_collector_schema_violations_total", Help: "Events whose properties are not as their schema demands, by pixel, event (own: one without a built-in schema) and mode; sampled: one standard event of 64 is looked at.",
-		}, []string{"pixel", "event", "mode"}),
+			Name: "pixel_collector_schema_violations_total", Help: "Events whose properties are not as their schema demands, by pixel, event (own: one without a built-in schema) and what became of them: taken all the same, or refused.",
+		}, []string{"pixel", "event", "result"}),
 		crossings: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "pixel_collector_crossings_total", Help: "Cross-domain tokens that were made and brought, by what came of it: ok, consent, referrer (the page before was on none of the pixel's other domains), expired, forged, error.",
 		}, []string{"what", "result"}),

@@ -9,50 +9,30 @@ import (
 	"github.com/miq/pixel/modules/consent"
 	"github.com/miq/pixel/modules/event"
 	"github.com/miq/pixel/modules/queue"
-	"github.com/miq/pixel/modules/schema"
 	"github.com/miq/pixel/modules/settings"
 )
 
-// schemaSample is how many standard events come in for one that is looked at, where
-// the pixel says nothing: where something is wrong, a look costs as much as taking the
-// event in.
-const schemaSample = 64
-
 // demanded checks an event's properties by its schema. Its fault refuses the event;
-// where the pixel only wants to be warned, what is wrong is counted.
+// where the pixel takes it all the same, what is wrong is counted.
 func (c *Collector) demanded(p *settings.Pixel, e *event.Event) event.Fault {
-	s := &p.Schemas
-	if s.Mode == settings.SchemaOff {
+	f, counted := p.Demands(c.schemas, e.Name, e.Properties)
+	if !counted {
 		return event.Fault{}
-	}
-	var own func() []schema.Custom
-	if len(s.Own) > 0 {
-		own = s.Current
-	}
-	if s.Mode == "" && own == nil && c.looks.Add(1)%schemaSample != 0 {
-		return event.Fault{}
-	}
-	f := c.schemas.Check(p.ID, p.Revision, own, e.Name, e.Properties)
-	if f.Code == "" {
-		return f
 	}
 	name := e.Name
 	if !c.schemas.Standard(name) {
 		name = "own"
 	}
-	mode := s.Mode
-	if mode == "" {
-		mode = "sampled"
+	result := "taken"
+	if f.Code != "" {
+		result = "refused"
 	}
-	c.metrics.violations.WithLabelValues(p.ID, name, mode).Inc()
-	if s.Mode != settings.SchemaRefuse {
-		return event.Fault{}
-	}
+	c.metrics.violations.WithLabelValues(p.ID, name, result).Inc()
 	return f
 }
 
 // violation is a line in the validation dead letters about an event that is right but
-// for its schema: with the event as it would have been stored, so that somebody can
+// for its properties: with the event as it would have been stored, so that somebody can
 // mend it and send it on.
 type violation struct {
 	PixelID    string      `json:"pixel_id"`

@@ -39,7 +39,7 @@ func About(body []byte) Subject {
 }
 
 // Mendable reports whether input that was refused is kept whole, so that it can go on
-// once it is as its schema demands.
+// once its properties are right.
 func Mendable(body []byte) bool {
 	var letter struct {
 		Code  string `json:"code"`
@@ -47,7 +47,7 @@ func Mendable(body []byte) bool {
 			Receipt string `json:"receipt"`
 		} `json:"event"`
 	}
-	return len(body) > 0 && body[0] == '{' && json.Unmarshal(body, &letter, jsontext.AllowInvalidUTF8(true)) == nil && letter.Code == schema.Code && letter.Event.Receipt != ""
+	return len(body) > 0 && body[0] == '{' && json.Unmarshal(body, &letter, jsontext.AllowInvalidUTF8(true)) == nil && schema.Mendable(letter.Code) && letter.Event.Receipt != ""
 }
 
 var wholeAddress = regexp.MustCompile(`"ip":("(?:[^"\\]|\\.)*")`)

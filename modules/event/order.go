@@ -8,6 +8,9 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
+// BadOrder is the code of a Fault in what makes an order.
+const BadOrder = "invalid_order"
+
 // maxItems bounds the lines of an order.
 const maxItems = 200
 
@@ -97,7 +100,7 @@ func judged(name string, o Order, f Fault) (Order, Fault) {
 func parseOrder(properties jsontext.Value) (orderFields, Fault) {
 	var in orderJSON
 	if err := json.Unmarshal(properties, &in); err != nil {
-		f := Fault{"", "invalid_order", "must be an order by the GA4 e-commerce names"}
+		f := Fault{"", BadOrder, "must be an order by the GA4 e-commerce names"}
 		if e, ok := errors.AsType[*json.SemanticError](err); ok {
 			f.Pointer, f.Message = string(e.JSONPointer), "has the wrong type"
 			if e.Err != nil {
@@ -128,13 +131,13 @@ func (in *orderFields) of(name string) (Order, Fault) {
 func (o *Order) check() Fault {
 	switch {
 	case len(o.ID) > MaxIDLength:
-		return Fault{"/order_id", "invalid_order", "must be at most 128 bytes"}
+		return Fault{"/order_id", BadOrder, "must be at most 128 bytes"}
 	case o.Value.Negative():
-		return Fault{"/value", "invalid_order", "must not be negative; a refund is an event of its own"}
+		return Fault{"/value", BadOrder, "must not be negative; a refund is an event of its own"}
 	case o.Currency != "" && !currency(o.Currency):
-		return Fault{"/currency", "invalid_order", "must be three capital letters (ISO 4217), such as GBP"}
+		return Fault{"/currency", BadOrder, "must be three capital letters (ISO 4217), such as GBP"}
 	case len(o.Items) > maxItems:
-		return Fault{"/items", "invalid_order", "must hold at most 200 items"}
+		return Fault{"/items", BadOrder, "must hold at most 200 items"}
 	}
 	for i := range o.Items {
 		field := ""
@@ -145,7 +148,7 @@ func (o *Order) check() Fault {
 			field = "/quantity"
 		}
 		if field != "" {
-			return Fault{"/items/" + strconv.Itoa(i) + field, "invalid_order", "must not be negative"}
+			return Fault{"/items/" + strconv.Itoa(i) + field, BadOrder, "must not be negative"}
 		}
 	}
 	return Fault{}

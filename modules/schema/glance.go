@@ -25,8 +25,8 @@ type glance struct {
 	items     *glance
 	least     int // items
 	most      int // items; -1: any number
-	pattern   jsonschema.Regexp
-	above     *float64 // for numbers
+	pattern   func(string) bool
+	floor     *float64 // for numbers
 }
 
 // known are the keywords that a glance knows, and those that ask nothing.
@@ -48,7 +48,7 @@ func glanceAt(s *jsonschema.Schema) *glance {
 			return nil
 		}
 	}
-	g := &glance{required: s.Required, dependent: s.DependentRequired, pattern: s.Pattern, most: -1}
+	g := &glance{required: s.Required, dependent: s.DependentRequired, pattern: matcher(s.Pattern), most: -1}
 	if s.Types != nil {
 		for _, name := range s.Types.ToStrings() {
 			g.types += kinds[name]
@@ -65,7 +65,7 @@ func glanceAt(s *jsonschema.Schema) *glance {
 		if !exact || new(big.Rat).SetFloat64(f) == nil {
 			return nil
 		}
-		g.above = &f
+		g.floor = &f
 	}
 	for _, one := range s.AnyOf {
 		x := glanceAt(one)
@@ -92,6 +92,43 @@ func glanceAt(s *jsonschema.Schema) *glance {
 	return g
 }
 
+// matcher is a pattern; those of the built-in schemas are as good as written out.
+func matcher(r jsonschema.Regexp) func(string) bool {
+	if r == nil {
+		return nil
+	}
+	switch r.String() {
+	case amounts:
+		return amount
+	case looseAmounts:
+		return func(s string) bool { return s == "" || amount(strings.TrimPrefix(s, "-")) }
+	case currencies:
+		return currency
+	case looseCurrencies:
+		return func(s string) bool { return s == "" || currency(s) }
+	}
+	return r.MatchString
+}
+
+// amount is what the pattern amounts says.
+func amount(s string) bool {
+	whole, rest, point := strings.Cut(s, ".")
+	return digits(whole, 20) && (!point || digits(rest, 10))
+}
+
+func digits(s string, most int) bool {
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return len(s) > 0 && len(s) <= most
+}
+
+func currency(s string) bool {
+	return len(s) == 3 && s[0] >= 'A' && s[0] <= 'Z' && s[1] >= 'A' && s[1] <= 'Z' && s[2] >= 'A' && s[2] <= 'Z'
+}
+
 // sure reports whether a valid JSON value is as the schema demands, for certain.
 func (g *glance) sure(v jsontext.Value) bool {
 	if len(v) == 0 || g.types != "" && !g.ofType(v) {
@@ -101,14 +138,14 @@ func (g *glance) sure(v jsontext.Value) bool {
 	case '"':
 		if g.pattern != nil {
 			text, ok := plain(v)
-			if !ok || !g.pattern.MatchString(string(text)) {
+			if !ok || !g.pattern(string(text)) {
 				return false
 			}
 		}
 	case '0':
-		if g.above != nil {
+		if g.floor != nil && (*g.floor != 0 || v[0] == '-') {
 			// At the bound itself, what was rounded away would tell.
-			if n, err := strconv.ParseFloat(string(v), 64); err != nil || n <= *g.above {
+			if n, err := strconv.ParseFloat(string(v), 64); err != nil || n <= *g.floor {
 				return false
 			}
 		}
@@ -174,18 +211,23 @@ func (g *glance) list(v jsontext.Value) bool {
 
 // plain is a string's text where it is spelt as it is meant.
 func plain(v jsontext.Value) ([]byte, bool) {
+	if len(v) < 2 {
+		return nil, false
+	}
 	text := v[1 : len(v)-1]
 	return text, bytes.IndexByte(text, '\\') < 0
 }
 
 // members calls each for the members of an object, with their names, or of an array,
-// until it says no. The value is valid JSON.
+// until it says no. Of what is no JSON it may say anything, and says no at the end of it.
 func members(v jsontext.Value, each func(name, value jsontext.Value) bool) bool {
 	object := v[0] == '{'
 	for i := 1; ; {
-		i = space(v, i)
-		if v[i] == ',' {
+		if i = space(v, i); i < len(v) && v[i] == ',' {
 			i = space(v, i+1)
+		}
+		if i >= len(v) {
+			return false
 		}
 		if v[i] == '}' || v[i] == ']' {
 			return true
@@ -194,10 +236,12 @@ func members(v jsontext.Value, each func(name, value jsontext.Value) bool) bool 
 		if object {
 			end := past(v, i)
 			name = v[i:end]
-			i = space(v, space(v, end)+1) // behind the colon
+			if i = space(v, space(v, end)+1); i >= len(v) || len(name) < 2 { // behind the colon
+				return false
+			}
 		}
 		end := past(v, i)
-		if !each(name, v[i:end]) {
+		if end == i || !each(name, v[i:end]) {
 			return false
 		}
 		i = end
@@ -205,7 +249,7 @@ func members(v jsontext.Value, each func(name, value jsontext.Value) bool) bool 
 }
 
 func space(v jsontext.Value, i int) int {
-	for v[i] == ' ' || v[i] == '\n' || v[i] == '\t' || v[i] == '\r' {
+	for i < len(v) && (v[i] == ' ' || v[i] == '\n' || v[i] == '\t' || v[i] == '\r') {
 		i++
 	}
 	return i
@@ -217,13 +261,13 @@ func past(v jsontext.Value, i int) int {
 	for ; i < len(v); i++ {
 		switch v[i] {
 		case '"':
-			for i++; v[i] != '"'; i++ {
+			for i++; i < len(v) && v[i] != '"'; i++ {
 				if v[i] == '\\' {
 					i++
 				}
 			}
 			if depth == 0 {
-				return i + 1
+				return min(i+1, len(v))
 			}
 		case '{', '[':
 			depth++
@@ -240,5 +284,5 @@ func past(v jsontext.Value, i int) int {
 			}
 		}
 	}
-	return i
+	return len(v)
 }

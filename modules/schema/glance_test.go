@@ -27,7 +27,7 @@ func TestWhatIsSureAtAGlanceIsWhatTheLibrarySays(t *testing.T) {
 	names := []string{"value", "currency", "items", "transaction_id", "order_id", "tax", "shipping", "coupon", "search_term", "method", "group_id", "item_list_id", "promotion_id", "\\u0076alue", "unknown"}
 	r := rand.New(rand.NewPCG(5, 6))
 	sure, all := 0, 0
-	for range 20_000 {
+	for n := range 10_000 {
 		var members []string
 		for _, i := range r.Perm(len(names))[:r.IntN(6)] {
 			members = append(members, fmt.Sprintf("%q", names[i])+":"+values[r.IntN(len(values))])
@@ -42,6 +42,13 @@ func TestWhatIsSureAtAGlanceIsWhatTheLibrarySays(t *testing.T) {
 		for name, s := range c.standard {
 			if s.glance == nil {
 				t.Fatalf("%s cannot be read at a glance", name)
+			}
+			// What is as the schema demands is of the right form.
+			if n%20 == 0 && valid(t, s, doc) && !valid(t, s.form, doc) {
+				t.Fatalf("%s: %s is right, and not in its form", name, doc)
+			}
+			if s.form.glance.sure(jsontext.Value(strings.TrimSpace(doc))) && !valid(t, s.form, doc) {
+				t.Fatalf("%s: sure of the form of %s, and the library is not", name, doc)
 			}
 			all++
 			if v := jsontext.Value(doc); !v.IsValid() || !s.glance.sure(bytes.TrimSpace(v)) {
@@ -83,5 +90,19 @@ func TestASchemaThatAsksForMoreIsLeftToTheLibrary(t *testing.T) {
 		if (s.glance != nil) != seen && !(keyword == `"format":"email"` && s.Format == nil) {
 			t.Errorf("%s: seen at a glance: %v", keyword, s.glance != nil)
 		}
+	}
+}
+
+func TestNoTextMakesAGlancePanic(t *testing.T) {
+	c := checker(t)
+	whole := []byte(`{"value":"9.5","currency":"GBP","items":[{"item_id":"a\"b","price":-1e3},{"x":[1,{"y":null}]}],"tax":true}`)
+	r := rand.New(rand.NewPCG(7, 8))
+	for range 50_000 {
+		doc := bytes.Clone(whole[:1+r.IntN(len(whole))])
+		for range r.IntN(4) {
+			doc[r.IntN(len(doc))] = `{}[]",:\ 1-tn`[r.IntN(13)]
+		}
+		c.Form("px", 1, nil, "purchase", jsontext.Value(doc))
+		c.Check("px", 1, nil, "purchase", jsontext.Value(doc))
 	}
 }

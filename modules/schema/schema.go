@@ -38,10 +38,12 @@ type Custom struct {
 	Schema jsontext.Value
 }
 
-// compiled is a schema with what is seen of it at a glance, nil where that is nothing.
+// compiled is a schema with what is seen of it at a glance, nil where that is nothing,
+// and, of a built-in one, with what it says of the form alone.
 type compiled struct {
 	*jsonschema.Schema
 	glance *glance
+	form   *compiled
 }
 
 // Checker knows schemas, and compiles each once. It is safe for concurrent use.
@@ -68,13 +70,32 @@ func New() (*Checker, error) {
 		if err != nil {
 			return nil, err
 		}
-		s, err := compile(body)
+		s, err := standard(body)
 		if err != nil {
 			return nil, fmt.Errorf("schema %s: %w", f.Name(), err)
 		}
 		c.standard[strings.TrimSuffix(f.Name(), path.Ext(f.Name()))] = s
 	}
 	return c, nil
+}
+
+// standard is a built-in schema, which has to be one that can be read at a glance.
+func standard(body []byte) (*compiled, error) {
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	s, err := compileDoc(doc)
+	if err != nil {
+		return nil, err
+	}
+	if s.form, err = compileDoc(loosen(doc)); err != nil {
+		return nil, err
+	}
+	if s.glance == nil || s.form.glance == nil {
+		return nil, errors.New("it cannot be read at a glance")
+	}
+	return s, nil
 }
 
 // Standard reports whether there is a built-in schema for an event, which a site's own
@@ -104,8 +125,8 @@ func Names() []string {
 }
 
 // Check says what is wrong with an event's properties; a Fault without a code means
-// nothing is, or that there is no schema. The revision is that of the pixel's
-// settings, which custom is part of; nil: there are none.
+// nothing is, or that there is no schema. The properties are valid JSON, or nothing. The
+// revision is that of the pixel's settings, which custom is part of; nil: there are none.
 func (c *Checker) Check(pixel string, revision int64, custom func() []Custom, name string, properties jsontext.Value) event.Fault {
 	s := c.standard[name]
 	if custom != nil {
@@ -116,10 +137,14 @@ func (c *Checker) Check(pixel string, revision int64, custom func() []Custom, na
 	if s == nil {
 		return event.Fault{}
 	}
+	return s.check(properties)
+}
+
+func (s *compiled) check(properties jsontext.Value) event.Fault {
 	if len(properties) == 0 {
 		properties = jsontext.Value("{}")
 	}
-	if s.glance != nil && properties.IsValid() && s.glance.sure(bytes.TrimSpace(properties)) {
+	if s.glance != nil && s.glance.sure(bytes.TrimSpace(properties)) {
 		return event.Fault{}
 	}
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(properties))
@@ -172,6 +197,10 @@ func compile(body []byte) (*compiled, error) {
 	if err != nil {
 		return nil, errors.New("must be valid JSON")
 	}
+	return compileDoc(doc)
+}
+
+func compileDoc(doc any) (*compiled, error) {
 	if _, ok := doc.(map[string]any); !ok {
 		return nil, errors.New("must be an object")
 	}
@@ -189,7 +218,7 @@ func compile(body []byte) (*compiled, error) {
 		}
 		return nil, errors.New("must be a JSON Schema: " + strings.ReplaceAll(strings.ReplaceAll(text, at, ""), "\n", " "))
 	}
-	return &compiled{s, glanceAt(s)}, nil
+	return &compiled{Schema: s, glance: glanceAt(s)}, nil
 }
 
 // explain picks what is wrong first, and says what would be right.
@@ -222,7 +251,7 @@ func explain(e *jsonschema.ValidationError) event.Fault {
 	case *kind.AdditionalProperties:
 		return fault(at+"/"+escape(k.Properties[0]), "is not known to the schema")
 	case *kind.Type:
-		return fault(at, "must be of the type "+strings.Join(k.Want, " or "))
+		return fault(at, "must be of the type "+strings.Join(notNull(k.Want), " or "))
 	case *kind.Pattern:
 		return fault(at, "must match "+k.Want)
 	case *kind.Enum:
@@ -258,7 +287,7 @@ func alternatives(e *jsonschema.ValidationError) (event.Fault, bool) {
 		case *kind.Required:
 			need = append(need, strings.Join(k.Missing, " and "))
 		case *kind.Type:
-			types = append(types, k.Want...)
+			types = append(types, notNull(k.Want)...)
 		case *kind.Pattern:
 			types = append(types, "text that matches "+k.Want)
 		case *kind.Minimum:
@@ -273,6 +302,14 @@ func alternatives(e *jsonschema.ValidationError) (event.Fault, bool) {
 		return event.Fault{Pointer: at, Code: Code, Message: "must be a " + strings.Join(slices.Compact(types), " or ")}, true
 	}
 	return event.Fault{}, false
+}
+
+// notNull are types without null, which may stand for a value and is none.
+func notNull(types []string) []string {
+	if len(types) < 2 {
+		return types
+	}
+	return slices.DeleteFunc(slices.Clone(types), func(t string) bool { return t == "null" })
 }
 
 func list(values []any) string {

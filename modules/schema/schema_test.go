@@ -104,3 +104,23 @@ func BenchmarkCheck(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkForm is what every event that comes in costs.
+func BenchmarkForm(b *testing.B) {
+	c := checker(b)
+	for name, p := range map[string]string{
+		"page_view": `{"category":"shoes"}`,
+		"view_item": `{"value":99.5,"currency":"GBP","items":[{"item_id":"SKU1","item_name":"Running shoe","price":99.5,"quantity":1}]}`,
+		"purchase":  bought,
+		"search":    `{}`, // which lacks its term
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if f, _ := c.Form("px", 1, nil, name, jsontext.Value(p)); f.Code != "" {
+					b.Fatal(f)
+				}
+			}
+		})
+	}
+}

@@ -14,8 +14,9 @@ import (
 
 // Schemas say what becomes of events whose properties are not as a schema demands.
 type Schemas struct {
-	// Mode is SchemaModes' one. Empty: one standard event of 64 is looked at, and
-	// counted if it is wrong; all that a schema of the site's own is for.
+	// Mode is one of those below. Empty: every event is looked at. What a schema of the
+	// site's own demands is demanded; of a standard event what is there has to be of the
+	// right form, and what is missing is counted (decision 14).
 	Mode string `json:"mode,omitempty"`
 	// Own are the site's, in every version that there was; of an event's the last
 	// counts, and one without a schema ends it.
@@ -28,6 +29,27 @@ const (
 	SchemaWarn   = "warn"   // what is wrong is taken, and counted
 	SchemaRefuse = "refuse" // what is wrong is refused, and lies among the validation dead letters
 )
+
+// Demands checks an event's properties, which are valid JSON. A fault is why they are
+// refused; counted says that they are not as their schema demands, refused or not.
+func (p *Pixel) Demands(c *schema.Checker, name string, properties jsontext.Value) (f event.Fault, counted bool) {
+	s := &p.Schemas
+	var own func() []schema.Custom
+	if len(s.Own) > 0 {
+		own = s.Current
+	}
+	switch s.Mode {
+	case SchemaOff:
+		return event.Fault{}, false
+	case SchemaWarn:
+		return event.Fault{}, c.Check(p.ID, p.Revision, own, name, properties).Code != ""
+	case SchemaRefuse:
+		f = c.Check(p.ID, p.Revision, own, name, properties)
+		return f, f.Code != ""
+	}
+	f, lacks := c.Form(p.ID, p.Revision, own, name, properties)
+	return f, lacks || f.Code != ""
+}
 
 // SchemaVersion is one version of a schema.
 type SchemaVersion struct {

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/miq/pixel/modules/analytics"
 	"github.com/miq/pixel/modules/attribution"
 	"github.com/miq/pixel/modules/consent"
 	"github.com/miq/pixel/modules/event"
@@ -18,7 +17,7 @@ import (
 )
 
 // attribution keeps what the events tell of touchpoints, conversions and refunds, and
-// writes what each conversion is owed to, anew for those that it corrects.
+// finds what each conversion is owed to, anew for those that it corrects.
 func (w *Worker) attribution(ctx context.Context, b *batch) error {
 	var list []*told
 	for _, it := range b.items {
@@ -29,8 +28,10 @@ func (w *Worker) attribution(ctx context.Context, b *batch) error {
 	if len(list) == 0 {
 		return nil
 	}
-	a := attributor{keys: w.keys, writer: w.credits}
-	return a.apply(ctx, list)
+	a := attributor{keys: w.keys}
+	var err error
+	b.writes.Touches, b.writes.Credits, err = a.apply(ctx, list)
+	return err
 }
 
 // told is what one event says of touchpoints and conversions.
@@ -88,12 +89,11 @@ func others(visitors []string, visitor string) []string {
 // changed: as long as a touchpoint may count, and a month for what comes late.
 const remember = (settings.MaxLookback + 30) * 24 * time.Hour
 
-// attributor is the state and the store that attribution works on. A batch costs one
-// round trip to read and one to write, and a second of each where it holds orders or
-// where others changed the same visitors at the same time.
+// attributor is the state that attribution works on. A batch costs one round trip to
+// read and one to write, and a second of each where it holds orders or where others
+// changed the same visitors at the same time.
 type attributor struct {
-	keys   state.Keys
-	writer analytics.CreditWriter
+	keys state.Keys
 
 	histories map[string]*held[attribution.History]
 	sales     map[string]*held[attribution.Sale]
@@ -111,7 +111,9 @@ type held[T any] struct {
 // rounds is how often a batch begins anew where others keep changing the same visitors.
 const rounds = 12
 
-func (a *attributor) apply(ctx context.Context, list []*told) error {
+// apply returns the touchpoints and the credits that have to be stored. Of the same
+// events they are so each time: what was kept and not stored is stored the next time.
+func (a *attributor) apply(ctx context.Context, list []*told) ([]event.Touchpoint, []event.Credits, error) {
 	a.histories, a.sales = map[string]*held[attribution.History]{}, map[string]*held[attribution.Sale]{}
 	for _, t := range list {
 		a.history(t.pixel.ID, t.visitor)
@@ -123,7 +125,7 @@ func (a *attributor) apply(ctx context.Context, list []*told) error {
 		}
 	}
 	if err := a.load(ctx); err != nil {
-		return err
+		return nil, nil, err
 	}
 	for range rounds {
 		// Refunds name orders, and partial consent nobody: whom they lead to is known
@@ -139,26 +141,19 @@ func (a *attributor) apply(ctx context.Context, list []*told) error {
 			}
 		}
 		if err := a.load(ctx); err != nil {
-			return err
+			return nil, nil, err
 		}
 		touches := a.merge(list)
 		sets := a.settle(list)
 		again, err := a.save(ctx, list)
 		if err != nil {
-			return err
+			return nil, nil, err
 		}
-		if again {
-			continue
+		if !again {
+			return touches, sets, nil
 		}
-		if err := a.writer.WriteTouches(ctx, touches...); err != nil {
-			return fmt.Errorf("write touchpoints: %w", err)
-		}
-		if err := a.writer.WriteCredits(ctx, sets...); err != nil {
-			return fmt.Errorf("write credits: %w", err)
-		}
-		return nil
 	}
-	return errors.New("the visitors' histories keep changing")
+	return nil, nil, errors.New("the visitors' histories keep changing")
 }
 
 func (a *attributor) history(pixelID, visitor string) *held[attribution.History] {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -129,7 +130,7 @@ type attributed struct {
 
 func newAttributed(keys state.Keys) *attributed {
 	l := &ledgerOf{sets: map[string]event.Credits{}, touches: map[string]event.Touchpoint{}}
-	return &attributed{attributor{keys: keys, writer: l}, l}
+	return &attributed{attributor{keys: keys}, l}
 }
 
 func (a *attributed) take(items ...*item) error {
@@ -142,7 +143,11 @@ func (a *attributed) take(items ...*item) error {
 	if len(list) == 0 {
 		return nil
 	}
-	return a.apply(context.Background(), list)
+	touches, sets, err := a.apply(context.Background(), list)
+	if err != nil {
+		return err
+	}
+	return errors.Join(a.ledger.WriteTouches(context.Background(), touches...), a.ledger.WriteCredits(context.Background(), sets...))
 }
 
 // percent is what a model gives a conversion, "paid_search 40 email 60".
@@ -504,7 +509,7 @@ func TestABatchThatOthersChangeMeanwhileLosesNothing(t *testing.T) {
 		// Two workers: the other takes its part after this one has read and before it writes.
 		keys := newMemory()
 		one := newAttributed(keys)
-		other := &attributed{attributor{keys: keys, writer: one.ledger}, one.ledger}
+		other := &attributed{attributor{keys: keys}, one.ledger}
 		n := rapid.IntRange(0, len(items)).Draw(t, "the other's")
 		keys.between = func() {
 			if err := other.take(items[:n]...); err != nil {

@@ -3,6 +3,7 @@ package worker
 import (
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/miq/pixel/modules/analytics"
 	"github.com/miq/pixel/modules/consent"
 	"github.com/miq/pixel/modules/event"
 	"github.com/miq/pixel/modules/ledger"
@@ -90,6 +91,10 @@ type batch struct {
 	ended []end
 	// stored are the events as they are stored, once a step asked for them.
 	stored []event.Event
+	// writes is what the steps have to say of the events, to be stored with them.
+	writes analytics.Batch
+	// handed is what goes to the partners' queues.
+	handed []queue.Item
 }
 
 func newBatch(name string, messages []queue.Message) *batch {

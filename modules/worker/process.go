@@ -158,9 +158,10 @@ func (w *Worker) process(name string, messages []queue.Message, deadline time.Ti
 	return f
 }
 
-// run takes a batch through the steps.
+// run takes a batch through the steps, until no event is left and nothing that has to be
+// stored.
 func (w *Worker) run(ctx context.Context, b *batch) *failure {
-	for rest := w.steps; len(rest) > 0 && len(b.items) > 0; {
+	for rest := w.steps; len(rest) > 0 && len(b.items)+b.writes.Len() > 0; {
 		n := 1
 		for n < len(rest) && rest[n].beside {
 			n++

@@ -49,8 +49,18 @@ func (r *recredit) Credit(ctx context.Context, job string, events []backfill.Per
 	if len(list) == 0 {
 		return nil
 	}
-	a := attributor{keys: apart{r.keys, "again:" + job + ":"}, writer: unversioned{r.writer}}
-	return a.apply(ctx, list)
+	a := attributor{keys: apart{r.keys, "again:" + job + ":"}}
+	touches, sets, err := a.apply(ctx, list)
+	if err != nil {
+		return err
+	}
+	if err := r.writer.WriteTouches(ctx, touches...); err != nil {
+		return fmt.Errorf("write touchpoints: %w", err)
+	}
+	if err := (unversioned{r.writer}).WriteCredits(ctx, sets...); err != nil {
+		return fmt.Errorf("write credits: %w", err)
+	}
+	return nil
 }
 
 // apart keeps what attribution remembers under keys of their own, for a while.

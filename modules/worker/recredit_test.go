@@ -109,8 +109,8 @@ func TestCreditsThatWereLostAreGivenAnewFromTheArchive(t *testing.T) {
 		}
 		b := newBatch(queue.Ingest(event.High), messages)
 		for _, s := range steps {
-			if s.name == "routes" {
-				break
+			if s.name == "routes" || s.name == "handover" {
+				continue
 			}
 			if err := s.do(t.Context(), b); err != nil {
 				t.Fatalf("%s: %v", s.name, err)

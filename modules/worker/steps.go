@@ -40,9 +40,10 @@ func (w *Worker) list() []step {
 		{name: "orders", do: w.orders},
 		{name: "session", do: w.session},
 		{name: "attribution", do: w.attribution},
+		{name: "routes", do: w.routes},
 		{name: "archive", do: w.archive},
 		{name: "analytics", do: w.analytics, beside: true},
-		{name: "routes", do: w.routes},
+		{name: "handover", do: w.handover}, // last: a partner's answer is about what is stored
 	}
 }
 
@@ -139,8 +140,13 @@ func (w *Worker) consent(ctx context.Context, b *batch) error {
 	for i, it := range b.items {
 		it.newest = newest[i]
 	}
-	if err := w.receipts.WriteReceipts(ctx, receipts...); err != nil {
-		return err
+	if b.writes.Receipts = receipts; len(b.items) == 1 {
+		// What they are of is kept already, and an event that fails alone may be buried in
+		// one of the next steps: its receipts are not to go with it.
+		if err := w.receipts.WriteReceipts(ctx, receipts...); err != nil {
+			return err
+		}
+		b.writes.Receipts = nil
 	}
 	erased, err := w.erased(ctx, b)
 	if err != nil {
@@ -176,27 +182,37 @@ func (w *Worker) enrich(_ context.Context, b *batch) error {
 
 // archive keeps the raw copy.
 func (w *Worker) archive(ctx context.Context, b *batch) error {
-	return w.store.Write(ctx, b.kept()...)
+	return w.shelf.Write(ctx, b.kept()...)
 }
 
-// analytics stores what is asked about.
+// analytics stores what is asked about, with all that the steps before found: one write
+// is one wait for the disk.
 func (w *Worker) analytics(ctx context.Context, b *batch) error {
-	return w.writer.WriteEvents(ctx, b.kept()...)
+	b.writes.Events = b.kept()
+	if err := w.store.WriteBatch(ctx, b.writes); err != nil {
+		return fmt.Errorf("store a batch: %w", err)
+	}
+	return nil
 }
 
-// routes hands the events to the partners' queues, and records how well each
-// partner could match them, and why one is not sent where a route would have it
-// sent.
-func (w *Worker) routes(ctx context.Context, b *batch) error {
+// handover puts what partners get into their queues.
+func (w *Worker) handover(ctx context.Context, b *batch) error {
+	if len(b.handed) == 0 {
+		return nil
+	}
+	return w.queue.Push(ctx, b.handed...)
+}
+
+// routes decides what partners get of the events, how well each could match them, and
+// why one is not sent where a route would have it sent.
+func (w *Worker) routes(_ context.Context, b *batch) error {
 	now := w.now().UTC()
-	var items []queue.Item
-	var syncs []event.Sync
-	var matches []event.Match
+	b.handed, b.writes.Syncs, b.writes.Matches = nil, nil, nil
 	for _, it := range b.items {
 		it.partners = nil
 		for _, d := range routes.Decide(&it.event, &it.pixel, w.rules(it, now)) {
 			if !d.Send {
-				syncs = append(syncs, event.Sync{
+				b.writes.Syncs = append(b.writes.Syncs, event.Sync{
 					EventID: it.event.ID, PixelID: it.event.PixelID, Partner: d.Partner, At: now,
 					Outcome: event.NotSent, Code: d.Code, Message: d.Message, OrderID: it.event.Order.ID,
 				})
@@ -207,23 +223,12 @@ func (w *Worker) routes(ctx context.Context, b *batch) error {
 			if err != nil {
 				return fmt.Errorf("encode the delivery of event %s: %w", it.event.ID, err)
 			}
-			items = append(items, queue.Item{Queue: queue.Partner(d.Partner), Body: body, Account: it.message.Account})
+			b.handed = append(b.handed, queue.Item{Queue: queue.Partner(d.Partner), Body: body, Account: it.message.Account})
 			it.partners = append(it.partners, d.Partner)
-			matches = append(matches, w.match(out))
+			b.writes.Matches = append(b.writes.Matches, w.match(out))
 		}
 	}
-	if len(syncs) > 0 {
-		if err := w.writer.WriteSyncs(ctx, syncs...); err != nil {
-			return fmt.Errorf("record what is not sent: %w", err)
-		}
-	}
-	if len(items) == 0 {
-		return nil
-	}
-	if err := w.writer.WriteMatches(ctx, matches...); err != nil {
-		return fmt.Errorf("record how well events can be matched: %w", err)
-	}
-	return w.queue.Push(ctx, items...)
+	return nil
 }
 
 // match grades a delivery. An adapter's bug must not stop the events.

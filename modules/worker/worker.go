@@ -51,10 +51,9 @@ type Worker struct {
 	limits      config.Queue
 	queue       queue.Queue
 	keys        state.Keys
-	store       archive.Archive
-	writer      analytics.Writer
+	shelf       archive.Archive
+	store       analytics.BatchWriter
 	receipts    analytics.ReceiptWriter
-	credits     analytics.CreditWriter
 	people      people
 	book        *consent.Book
 	sweeper     sweeper
@@ -119,8 +118,8 @@ func New(d Deps) (*Worker, error) {
 	}
 	w := &Worker{
 		expressions: expressions,
-		config:      d.Config, limits: d.Limits, queue: d.Queue, keys: d.Keys, store: d.Archive, writer: d.Writer,
-		receipts: d.Receipts, credits: d.Credits, driven: d.Driven, people: d.People, book: d.Book, sweeper: d.Sweeper,
+		config:      d.Config, limits: d.Limits, queue: d.Queue, keys: d.Keys, shelf: d.Archive, store: batches(d),
+		receipts: d.Receipts, driven: d.Driven, people: d.People, book: d.Book, sweeper: d.Sweeper,
 		settings: d.Settings, decider: d.Decider, enricher: enricher, partners: map[string]partner.Spec{},
 		log: d.Log, metrics: d.Metrics, trace: tracing{d.Tracer}, now: d.Now, turns: newTurns(d.Config.Concurrency),
 		due: make(chan struct{}, 1),
@@ -137,6 +136,14 @@ func New(d Deps) (*Worker, error) {
 		w.metrics.panics.WithLabelValues(s.name) // so that the first is an increase
 	}
 	return w, nil
+}
+
+// batches writes all of a batch at once, where one store takes it all and can.
+func batches(d Deps) analytics.BatchWriter {
+	if b, ok := d.Writer.(analytics.BatchWriter); ok && any(d.Receipts) == any(b) && any(d.Credits) == any(b) {
+		return b
+	}
+	return analytics.Apart{Writer: d.Writer, ReceiptWriter: d.Receipts, CreditWriter: d.Credits}
 }
 
 // rules are what routes asks of an event.

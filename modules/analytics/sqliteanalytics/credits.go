@@ -12,14 +12,14 @@ import (
 )
 
 const (
-	insertTouch = `INSERT INTO touches (id, pixel_id, visitor_id, event_id, at, kind, channel, source, campaign, partner)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (id, pixel_id) DO UPDATE SET
+	insertTouches = `INSERT INTO touches (id, pixel_id, visitor_id, event_id, at, kind, channel, source, campaign, partner) VALUES `
+	ofTouches     = ` ON CONFLICT (id, pixel_id) DO UPDATE SET
   visitor_id = excluded.visitor_id, event_id = excluded.event_id, at = excluded.at, kind = excluded.kind,
   channel = excluded.channel, source = excluded.source, campaign = excluded.campaign, partner = excluded.partner
 WHERE excluded.at < at`
 
-	insertSet = `INSERT INTO credit_sets (pixel_id, event_id, model, version, received_at, body) VALUES (?, ?, ?, ?, ?, ?)
+	insertSet = `INSERT INTO credit_sets (pixel_id, event_id, model, version, received_at, body) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`
+	renewSet  = `INSERT INTO credit_sets (pixel_id, event_id, model, version, received_at, body) VALUES (?, ?, ?, ?, ?, ?)
 ON CONFLICT (event_id, pixel_id, model) DO UPDATE SET
   version = excluded.version, received_at = excluded.received_at, body = excluded.body
 WHERE excluded.version > version OR excluded.version = version AND excluded.body <> body`
@@ -27,54 +27,73 @@ WHERE excluded.version > version OR excluded.version = version AND excluded.body
 	deleteCredits = `DELETE FROM credits WHERE event_id = ? AND pixel_id = ? AND model = ?`
 )
 
-// creditWidth is how many columns a credit has.
-const creditWidth = 16
+// How many columns a touchpoint and a credit have.
+const (
+	touchWidth  = 10
+	creditWidth = 16
+)
 
-func insertCredits(rows int) string {
-	return `INSERT INTO credits (event_id, pixel_id, model, place, received_at, name, currency, touch_id, kind, channel, source, campaign, partner, weight, value, refunded) VALUES ` + tuples(creditWidth, rows)
-}
+const insertCredits = `INSERT INTO credits (event_id, pixel_id, model, place, received_at, name, currency, touch_id, kind, channel, source, campaign, partner, weight, value, refunded) VALUES `
 
 // WriteTouches stores touchpoints in one transaction.
 func (s *Store) WriteTouches(ctx context.Context, touches ...event.Touchpoint) error {
-	return s.write(ctx, "write touchpoints", len(touches), func(tx *sql.Tx) error {
-		put, ctx := tx.StmtContext(ctx, s.putTouch), context.WithoutCancel(ctx)
+	return s.write(ctx, "write touchpoints", len(touches), s.touchesIn(ctx, touches))
+}
+
+func (s *Store) touchesIn(ctx context.Context, touches []event.Touchpoint) inTx {
+	return func(tx *sql.Tx) error {
+		args := make([]any, 0, touchWidth*len(touches))
 		for i := range touches {
 			t := &touches[i]
-			if _, err := put.ExecContext(ctx, t.ID, t.PixelID, t.VisitorID, t.EventID, t.At.UnixMicro(), string(t.Kind), t.Channel, t.Source, t.Campaign, t.Partner); err != nil {
-				return err
-			}
+			args = append(args, t.ID, t.PixelID, t.VisitorID, t.EventID, t.At.UnixMicro(), string(t.Kind), t.Channel, t.Source, t.Campaign, t.Partner)
 		}
-		return nil
-	})
+		return s.putTouches.fill(ctx, tx, args)
+	}
 }
 
 // WriteCredits stores sets of credits in one transaction.
 func (s *Store) WriteCredits(ctx context.Context, sets ...event.Credits) error {
+	p, err := s.creditsIn(ctx, sets)
+	if err != nil {
+		return err
+	}
+	return s.write(ctx, "write credits", len(sets), p)
+}
+
+func (s *Store) creditsIn(ctx context.Context, sets []event.Credits) (inTx, error) {
 	bodies := make([][]byte, len(sets))
 	for i := range sets {
 		var err error
 		if bodies[i], err = json.Marshal(&sets[i], lenient); err != nil {
-			return fmt.Errorf("encode the credits of event %q: %w", sets[i].EventID, err)
+			return nil, fmt.Errorf("encode the credits of event %q: %w", sets[i].EventID, err)
 		}
 	}
-	return s.write(ctx, "write credits", len(sets), func(tx *sql.Tx) error {
-		putSet, drop := tx.StmtContext(ctx, s.putSet), tx.StmtContext(ctx, s.dropCredits)
+	return func(tx *sql.Tx) error {
+		putSet, renewSet, drop := tx.StmtContext(ctx, s.putSet), tx.StmtContext(ctx, s.renewSet), tx.StmtContext(ctx, s.dropCredits)
 		ctx := context.WithoutCancel(ctx)
 		// What stands already is left alone; of a set that comes twice the last counts.
 		type key struct{ event, pixel, model string }
 		standing := make(map[key]*event.Credits, len(sets))
 		for i := range sets {
 			c := &sets[i]
-			r, err := putSet.ExecContext(ctx, c.PixelID, c.EventID, c.Model, c.Version, c.ReceivedAt.UnixMicro(), bodies[i])
+			args := [...]any{c.PixelID, c.EventID, c.Model, c.Version, c.ReceivedAt.UnixMicro(), bodies[i]}
+			k := key{c.EventID, c.PixelID, c.Model}
+			// Most are new, and have nothing to take the place of.
+			fresh, err := changed(putSet.ExecContext(ctx, args[:]...))
 			if err != nil {
 				return err
 			}
-			if n, err := r.RowsAffected(); err != nil {
-				return err
-			} else if n == 0 {
+			if fresh {
+				standing[k] = c
 				continue
 			}
-			k := key{c.EventID, c.PixelID, c.Model}
+			newer, err := changed(renewSet.ExecContext(ctx, args[:]...))
+			if err != nil {
+				return err
+			}
+			if !newer {
+				continue
+			}
 			if standing[k] == nil {
 				if _, err := drop.ExecContext(ctx, c.EventID, c.PixelID, c.Model); err != nil {
 					return err
@@ -94,19 +113,17 @@ func (s *Store) WriteCredits(ctx context.Context, sets ...event.Credits) error {
 					h.ID, string(h.Kind), h.Channel, h.Source, h.Campaign, h.Partner, h.Weight, h.Value, h.Refunded)
 			}
 		}
-		many, one := tx.StmtContext(ctx, s.putCredits), tx.StmtContext(ctx, s.putCredit)
-		for len(args) > 0 {
-			put, n := one, creditWidth
-			if len(args) >= several*creditWidth {
-				put, n = many, several*creditWidth
-			}
-			if _, err := put.ExecContext(ctx, args[:n]...); err != nil {
-				return err
-			}
-			args = args[n:]
-		}
-		return nil
-	})
+		return s.putCredits.fill(ctx, tx, args)
+	}, nil
+}
+
+// changed reports whether a statement changed a row.
+func changed(r sql.Result, err error) (bool, error) {
+	if err != nil {
+		return false, err
+	}
+	n, err := r.RowsAffected()
+	return n > 0, err
 }
 
 // Credits lists sets of credits.

@@ -11,28 +11,31 @@ import (
 	"github.com/miq/pixel/modules/event"
 )
 
-const insertMatch = `INSERT INTO matches (event_id, pixel_id, partner, received_at, name, grade, keys, missing)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (event_id, pixel_id, partner) DO UPDATE SET
+const (
+	matchWidth    = 8
+	insertMatches = `INSERT INTO matches (event_id, pixel_id, partner, received_at, name, grade, keys, missing) VALUES `
+	ofMatches     = ` ON CONFLICT (event_id, pixel_id, partner) DO UPDATE SET
   received_at = excluded.received_at, name = excluded.name, grade = excluded.grade, keys = excluded.keys, missing = excluded.missing`
+)
 
 // WriteMatches stores how well events can be matched, in one transaction.
 func (s *Store) WriteMatches(ctx context.Context, matches ...event.Match) error {
-	err := s.write(ctx, "write matches", len(matches), func(tx *sql.Tx) error {
-		put, ctx := tx.StmtContext(ctx, s.putMatch), context.WithoutCancel(ctx)
-		for i := range matches {
-			m := &matches[i]
-			if _, err := put.ExecContext(ctx, m.EventID, m.PixelID, m.Partner, m.ReceivedAt.UnixMicro(), m.Name, string(m.Grade),
-				strings.Join(m.Keys, ","), strings.Join(m.Missing, ",")); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	err := s.write(ctx, "write matches", len(matches), s.matchesIn(ctx, matches))
 	if err == nil {
 		s.matched.wrote(matches)
 	}
 	return err
+}
+
+func (s *Store) matchesIn(ctx context.Context, matches []event.Match) inTx {
+	return func(tx *sql.Tx) error {
+		args := make([]any, 0, matchWidth*len(matches))
+		for i := range matches {
+			m := &matches[i]
+			args = append(args, m.EventID, m.PixelID, m.Partner, m.ReceivedAt.UnixMicro(), m.Name, string(m.Grade), strings.Join(m.Keys, ","), strings.Join(m.Missing, ","))
+		}
+		return s.putMatches.fill(ctx, tx, args)
+	}
 }
 
 // Matches are an event's, by partner.

@@ -16,14 +16,22 @@ const insertReceipt = `INSERT INTO consent_receipts (hash, pixel_id, subject, at
 
 // WriteReceipts stores consent receipts in one transaction.
 func (s *Store) WriteReceipts(ctx context.Context, receipts ...event.ConsentReceipt) error {
+	p, err := s.receiptsIn(ctx, receipts)
+	if err != nil {
+		return err
+	}
+	return s.write(ctx, "write consent receipts", len(receipts), p)
+}
+
+func (s *Store) receiptsIn(ctx context.Context, receipts []event.ConsentReceipt) (inTx, error) {
 	bodies := make([][]byte, len(receipts))
 	for i := range receipts {
 		var err error
 		if bodies[i], err = json.Marshal(&receipts[i], lenient); err != nil {
-			return fmt.Errorf("encode a consent receipt: %w", err)
+			return nil, fmt.Errorf("encode a consent receipt: %w", err)
 		}
 	}
-	return s.write(ctx, "write consent receipts", len(receipts), func(tx *sql.Tx) error {
+	return func(tx *sql.Tx) error {
 		put, ctx := tx.StmtContext(ctx, s.putReceipt), context.WithoutCancel(ctx)
 		for i := range receipts {
 			r := &receipts[i]
@@ -32,7 +40,7 @@ func (s *Store) WriteReceipts(ctx context.Context, receipts ...event.ConsentRece
 			}
 		}
 		return nil
-	})
+	}, nil
 }
 
 // Receipts lists consent receipts.

@@ -27,13 +27,11 @@ type Store struct {
 	db                                 *sqlitedb.DB
 	bodies                             *codec
 	putEvent, putEvents                *sql.Stmt
-	putBody, putBodies                 *sql.Stmt
-	putSync                            *sql.Stmt
-	putMatch                           *sql.Stmt
+	putBodies, putSyncs, putMatches    rowsOf
+	putTouches, putCredits             rowsOf
 	putReceipt                         *sql.Stmt
 	putIdentity                        *sql.Stmt
-	putTouch, putSet, dropCredits      *sql.Stmt
-	putCredit, putCredits              *sql.Stmt
+	putSet, renewSet, dropCredits      *sql.Stmt
 	dimension                          []string
 	rolled                             []string // dimensions with roll-ups of their own
 	rollEvery                          int64
@@ -87,19 +85,28 @@ func New(db *sqlitedb.DB) (*Store, error) {
 		{&s.putPart, putPart},
 		{&s.visitorSet, `SELECT visitors FROM visitor_sets WHERE level = ? AND bucket = ? AND pixel_id = ?`},
 		{&s.putVisitors, `INSERT INTO visitor_sets (level, bucket, pixel_id, visitors) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET visitors = excluded.visitors`},
-		{&s.putBody, insertBodies(1)},
-		{&s.putBodies, insertBodies(several)},
-		{&s.putSync, insertSync},
-		{&s.putMatch, insertMatch},
 		{&s.putReceipt, insertReceipt},
 		{&s.putIdentity, insertIdentity},
-		{&s.putTouch, insertTouch},
 		{&s.putSet, insertSet},
+		{&s.renewSet, renewSet},
 		{&s.dropCredits, deleteCredits},
-		{&s.putCredit, insertCredits(1)},
-		{&s.putCredits, insertCredits(several)},
 	} {
 		if *p.stmt, err = db.Durable.PrepareContext(ctx, p.text); err != nil {
+			return nil, fmt.Errorf("prepare to write to the analytics store: %w", err)
+		}
+	}
+	for _, p := range []struct {
+		rows          *rowsOf
+		width         int
+		before, after string
+	}{
+		{&s.putBodies, 3, insertBodies, ""},
+		{&s.putSyncs, syncWidth, insertSyncs, ofSyncs},
+		{&s.putMatches, matchWidth, insertMatches, ofMatches},
+		{&s.putTouches, touchWidth, insertTouches, ofTouches},
+		{&s.putCredits, creditWidth, insertCredits, ""},
+	} {
+		if *p.rows, err = prepareRows(ctx, db.Durable, p.width, p.before, p.after); err != nil {
 			return nil, fmt.Errorf("prepare to write to the analytics store: %w", err)
 		}
 	}

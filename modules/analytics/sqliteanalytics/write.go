@@ -33,9 +33,7 @@ func insertEvents(dimensions []string, rows int) string {
 	return `INSERT INTO events (` + strings.Join(names, ", ") + `) VALUES ` + tuples(len(names), rows) + ` ON CONFLICT DO NOTHING`
 }
 
-func insertBodies(rows int) string {
-	return `INSERT INTO event_bodies (seq, codec, body) VALUES ` + tuples(3, rows)
-}
+const insertBodies = `INSERT INTO event_bodies (seq, codec, body) VALUES `
 
 // tuples are so many rows of so many arguments.
 func tuples(width, rows int) string {
@@ -43,16 +41,25 @@ func tuples(width, rows int) string {
 	return one + strings.Repeat(", "+one, rows-1)
 }
 
-const insertSync = `INSERT INTO syncs (pixel_id, event_id, partner, attempt, at, outcome, code, order_id, body)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (event_id, pixel_id, partner, attempt) DO UPDATE SET
+const (
+	syncWidth   = 9
+	insertSyncs = `INSERT INTO syncs (pixel_id, event_id, partner, attempt, at, outcome, code, order_id, body) VALUES `
+	ofSyncs     = ` ON CONFLICT (event_id, pixel_id, partner, attempt) DO UPDATE SET
   at = excluded.at, outcome = excluded.outcome, code = excluded.code, order_id = excluded.order_id, body = excluded.body`
+)
 
 // WriteEvents stores events in one transaction.
 func (s *Store) WriteEvents(ctx context.Context, events ...event.Event) error {
-	// The work is done before the transaction, which holds up other writers.
+	return s.write(ctx, "write events", len(events), s.eventsIn(ctx, events))
+}
+
+// inTx is what a write does in a transaction. The work that needs none is done before
+// it, since it holds up other writers.
+type inTx = func(*sql.Tx) error
+
+func (s *Store) eventsIn(ctx context.Context, events []event.Event) inTx {
 	all := newRows(s, events)
-	return s.write(ctx, "write events", len(events), func(tx *sql.Tx) error {
+	return func(tx *sql.Tx) error {
 		at, err := place(ctx, tx)
 		if err != nil {
 			return err
@@ -63,7 +70,40 @@ func (s *Store) WriteEvents(ctx context.Context, events ...event.Event) error {
 		}
 		s.ahead.add(s, at, all, fresh, last)
 		return s.rollUp(context.WithoutCancel(ctx), tx)
+	}
+}
+
+// WriteBatch stores all of a batch in one transaction.
+func (s *Store) WriteBatch(ctx context.Context, b analytics.Batch) error {
+	receipts, err := s.receiptsIn(ctx, b.Receipts)
+	if err != nil {
+		return err
+	}
+	credits, err := s.creditsIn(ctx, b.Credits)
+	if err != nil {
+		return err
+	}
+	syncs, err := s.syncsIn(ctx, b.Syncs)
+	if err != nil {
+		return err
+	}
+	parts := []inTx{receipts, s.touchesIn(ctx, b.Touches), credits, syncs, s.matchesIn(ctx, b.Matches)}
+	if len(b.Events) > 0 {
+		parts = append(parts, s.eventsIn(ctx, b.Events))
+	}
+	err = s.write(ctx, "write a batch", b.Len(), func(tx *sql.Tx) error {
+		for _, p := range parts {
+			if err := p(tx); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
+	if err == nil {
+		s.lines.wrote(b.Syncs)
+		s.matched.wrote(b.Matches)
+	}
+	return err
 }
 
 // rows are events as they are written.
@@ -142,52 +182,77 @@ func (s *Store) insert(ctx context.Context, tx *sql.Tx, r *rows, after int64) (f
 		}
 		i += rows
 	}
-	args := make([]any, 0, 3*several)
-	for part := range slices.Chunk(fresh, several) {
-		args = args[:0]
-		for _, i := range part {
-			last = after + int64(i) + 1
-			args = append(args, last, codecS2, r.bodies[i])
-		}
-		if len(part) == several {
-			if _, err := tx.StmtContext(ctx, s.putBodies).ExecContext(still, args...); err != nil {
-				return nil, 0, err
-			}
-			continue
-		}
-		one := tx.StmtContext(ctx, s.putBody)
-		for i := range part {
-			if _, err := one.ExecContext(still, args[3*i:3*i+3]...); err != nil {
-				return nil, 0, err
-			}
-		}
+	args := make([]any, 0, 3*len(fresh))
+	for _, i := range fresh {
+		last = after + int64(i) + 1
+		args = append(args, last, codecS2, r.bodies[i])
 	}
-	return fresh, last, nil
+	return fresh, last, s.putBodies.fill(ctx, tx, args)
+}
+
+// rowsOf is a statement that takes a row, or several.
+type rowsOf struct {
+	width     int
+	one, many *sql.Stmt
+}
+
+// prepareRows makes one of what stands before the rows and after them.
+func prepareRows(ctx context.Context, db *sql.DB, width int, before, after string) (r rowsOf, err error) {
+	r.width = width
+	if r.one, err = db.PrepareContext(ctx, before+tuples(width, 1)+after); err == nil {
+		r.many, err = db.PrepareContext(ctx, before+tuples(width, several)+after)
+	}
+	return r, err
+}
+
+// fill puts all rows, whose arguments are one after the other.
+func (r *rowsOf) fill(ctx context.Context, tx *sql.Tx, args []any) error {
+	if len(args) == 0 {
+		return ctx.Err()
+	}
+	one, many := tx.StmtContext(ctx, r.one), tx.StmtContext(ctx, r.many)
+	still := context.WithoutCancel(ctx) // see insert
+	for len(args) > 0 {
+		put, n := one, r.width
+		if len(args) >= several*r.width {
+			put, n = many, several*r.width
+		}
+		if _, err := put.ExecContext(still, args[:n]...); err != nil {
+			return err
+		}
+		args = args[n:]
+	}
+	return nil
 }
 
 // WriteSyncs stores lines of the sync log in one transaction.
 func (s *Store) WriteSyncs(ctx context.Context, syncs ...event.Sync) error {
+	p, err := s.syncsIn(ctx, syncs)
+	if err != nil {
+		return err
+	}
+	if err = s.write(ctx, "write syncs", len(syncs), p); err == nil {
+		s.lines.wrote(syncs)
+	}
+	return err
+}
+
+func (s *Store) syncsIn(ctx context.Context, syncs []event.Sync) (inTx, error) {
 	bodies := make([][]byte, len(syncs))
 	for i := range syncs {
 		var err error
 		if bodies[i], err = json.Marshal(&syncs[i], lenient); err != nil {
-			return fmt.Errorf("encode a sync of event %q: %w", syncs[i].EventID, err)
+			return nil, fmt.Errorf("encode a sync of event %q: %w", syncs[i].EventID, err)
 		}
 	}
-	err := s.write(ctx, "write syncs", len(syncs), func(tx *sql.Tx) error {
-		put, ctx := tx.StmtContext(ctx, s.putSync), context.WithoutCancel(ctx)
+	return func(tx *sql.Tx) error {
+		args := make([]any, 0, syncWidth*len(syncs))
 		for i := range syncs {
 			l := &syncs[i]
-			if _, err := put.ExecContext(ctx, l.PixelID, l.EventID, l.Partner, l.Attempt, l.At.UnixMicro(), string(l.Outcome), l.Code, l.OrderID, bodies[i]); err != nil {
-				return err
-			}
+			args = append(args, l.PixelID, l.EventID, l.Partner, l.Attempt, l.At.UnixMicro(), string(l.Outcome), l.Code, l.OrderID, bodies[i])
 		}
-		return nil
-	})
-	if err == nil {
-		s.lines.wrote(syncs)
-	}
-	return err
+		return s.putSyncs.fill(ctx, tx, args)
+	}, nil
 }
 
 // number is an amount for sums; SQLite adds with compensation, so that the sum

@@ -6,9 +6,10 @@
 //	docs:{pixels}          hash of document id → "revision:body"
 //	docs:{pixels}:version  counter
 //
-// Batches are pipelines of commands on one key each, so they are one round trip to
-// each server that has some of the keys, all at once. How well writes survive a crash of Redis itself is what
-// its AOF is set to. Needs Redis 7.0.
+// Batches are one round trip to each server that has some of the keys, all at once: on a
+// cluster pipelines of commands on one key each, else reads are MGETs, which cost both
+// sides a third of that. How well writes survive a crash of Redis itself is what its AOF
+// is set to. Needs Redis 7.0.
 package redisstate
 
 import (
@@ -42,10 +43,16 @@ func (s *Store) Check(ctx context.Context) error {
 	return nil
 }
 
-// Get is a pipeline of GET.
+// most is how many keys one MGET asks for, so that it does not hold up others.
+const most = 256
+
+// Get is a few MGETs, or on a cluster a pipeline of GET.
 func (s *Store) Get(ctx context.Context, keys ...string) ([][]byte, error) {
 	if len(keys) == 0 {
 		return nil, ctx.Err()
+	}
+	if _, ok := s.redis.(*redis.ClusterClient); !ok {
+		return s.getMany(ctx, keys)
 	}
 	pipe := s.redis.Pipeline()
 	cmds := make([]*redis.StringCmd, len(keys))
@@ -59,6 +66,32 @@ func (s *Store) Get(ctx context.Context, keys ...string) ([][]byte, error) {
 	for i, c := range cmds {
 		if c.Err() == nil {
 			out[i] = []byte(c.Val())
+		}
+	}
+	return out, nil
+}
+
+func (s *Store) getMany(ctx context.Context, keys []string) ([][]byte, error) {
+	pipe := s.redis.Pipeline()
+	cmds := make([]*redis.SliceCmd, 0, len(keys)/most+1)
+	for part := range slices.Chunk(keys, most) {
+		packed := make([]string, len(part))
+		for i, k := range part {
+			packed[i] = packKey(k)
+		}
+		cmds = append(cmds, pipe.MGet(ctx, packed...))
+	}
+	if err := exec(ctx, pipe); err != nil {
+		return nil, fmt.Errorf("get keys: %w", err)
+	}
+	out := make([][]byte, 0, len(keys))
+	for _, c := range cmds {
+		for _, v := range c.Val() {
+			var value []byte
+			if text, ok := v.(string); ok {
+				value = []byte(text)
+			}
+			out = append(out, value)
 		}
 	}
 	return out, nil
