@@ -162,7 +162,9 @@ type Archive struct {
 	URL string `koanf:"url"`
 	// FileEvery is how long what is archived may wait to be filed as Parquet.
 	FileEvery time.Duration `koanf:"file_every"`
-	S3        ArchiveS3     `koanf:"s3"`
+	// Log keeps the sync log, matches and consent receipts too, where ClickHouse has them.
+	Log bool      `koanf:"log"`
+	S3  ArchiveS3 `koanf:"s3"`
 }
 
 // ArchiveS3 is for s3:// addresses.
@@ -252,7 +254,7 @@ func Default() Config {
 			BatchRows: 65_536, Linger: 20 * time.Millisecond, WriteTimeout: 15 * time.Second,
 			QueryTimeout: 20 * time.Second, QueryMemory: 4 << 30,
 		},
-		Archive:  Archive{URL: "file://{data_dir}/archive", FileEvery: 5 * time.Minute, S3: ArchiveS3{Timeout: 10 * time.Second, Attempts: 4}},
+		Archive:  Archive{URL: "file://{data_dir}/archive", FileEvery: 5 * time.Minute, Log: true, S3: ArchiveS3{Timeout: 10 * time.Second, Attempts: 4}},
 		Consent:  Consent{VendorID: 101},
 		Partners: map[string]*Partner{"dv360": {}, "ttd": {}, "yahoo": {}, "amazon": {}},
 		OTel:     OTel{Sample: 1, Slow: time.Second, Tag: 0.01, Outside: 20},

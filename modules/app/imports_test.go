@@ -24,10 +24,10 @@ var heights = map[string]int{
 	"modules/lease":     2,
 	"modules/ratelimit": 3, "modules/ratelimit/": 6,
 	"modules/settings": 3, "modules/purge": 3,
-	"modules/archive/lake": 4,
-	"modules/erasure":      4,
-	"modules/simulate":     4,
-	"modules/routes":       4, "modules/attribution": 4, "modules/delivery": 4, "modules/lanestatus": 4, "modules/deadletters": 4,
+	"modules/archive/lake": 4, "modules/archive/logbook": 4,
+	"modules/erasure":  4,
+	"modules/simulate": 4,
+	"modules/routes":   4, "modules/attribution": 4, "modules/delivery": 4, "modules/lanestatus": 4, "modules/deadletters": 4,
 
 	// What puts several of those to work.
 	"modules/backfill": 5,

@@ -24,7 +24,7 @@ import (
 
 // told is what the store says of a time: every event, time series, and what conversions
 // are owed to.
-func (j *journey) told(credits analytics.CreditReader, since, until time.Time) map[string]any {
+func (j *journey) told(credits analytics.CreditReader, receipts analytics.ReceiptReader, since, until time.Time) map[string]any {
 	j.t.Helper()
 	out := map[string]any{}
 	note := func(name string, v any, err error) {
@@ -66,6 +66,22 @@ func (j *journey) told(credits analytics.CreditReader, since, until time.Time) m
 	note("attribution", rows, err)
 	paths, err := credits.Paths(j.t.Context(), analytics.PathQuery{})
 	note("paths", paths, err)
+	// What no event tells.
+	syncs, err := j.events.Syncs(j.t.Context(), analytics.SyncFilter{Limit: analytics.MaxLimit})
+	if syncs.Next != "" {
+		j.t.Fatal("there are more lines than a page has")
+	}
+	slices.SortFunc(syncs.Syncs, func(a, b event.Sync) int {
+		return strings.Compare(a.EventID+a.Partner+a.At.String(), b.EventID+b.Partner+b.At.String())
+	})
+	note("syncs", syncs.Syncs, err)
+	v, err := j.events.Series(j.t.Context(), analytics.SeriesQuery{Metric: analytics.MetricSyncs, Since: since, Until: until, Step: analytics.Minute, GroupBy: "outcome"})
+	note("syncs each minute", v, err)
+	ready, err := j.events.Readiness(j.t.Context(), analytics.ReadinessQuery{Since: since, Until: until})
+	note("readiness", ready, err)
+	given, err := receipts.Receipts(j.t.Context(), analytics.ReceiptFilter{Limit: analytics.MaxLimit})
+	slices.SortFunc(given.Receipts, func(a, b event.ConsentReceipt) int { return strings.Compare(a.Hash, b.Hash) })
+	note("consent receipts", given.Receipts, err)
 	return out
 }
 
@@ -97,9 +113,10 @@ func TestAClickHouseThatWasLostIsMadeAgainFromTheArchive(t *testing.T) {
 	since := time.Now().UTC().Truncate(time.Hour)
 	until := since.Add(3 * time.Hour)
 	var credits analytics.CreditReader
+	var receipts analytics.ReceiptReader
 	var want map[string]any
 	t.Run("as it was", func(t *testing.T) {
-		j := onClickHouse(t, server, map[string]string{"data_dir": dir}, fx.Populate(&credits))
+		j := onClickHouse(t, server, map[string]string{"data_dir": dir}, fx.Populate(&credits, &receipts))
 		for i := range 40 {
 			v, email := fmt.Sprint("v", i), ""
 			if i%8 < 2 { // two and two say that they are one
@@ -115,7 +132,7 @@ func TestAClickHouseThatWasLostIsMadeAgainFromTheArchive(t *testing.T) {
 			}
 		}
 		j.until("the queues are empty", func() bool { return j.waiting() == 0 })
-		want = j.told(credits, since, until)
+		want = j.told(credits, receipts, since, until)
 	})
 	if t.Failed() {
 		return
@@ -124,7 +141,7 @@ func TestAClickHouseThatWasLostIsMadeAgainFromTheArchive(t *testing.T) {
 
 	t.Run("as it is again", func(t *testing.T) {
 		var keys state.Store
-		j := resume(t, map[string]string{"data_dir": dir, "clickhouse.dsn": migrated(t, server)}, fx.Populate(&credits, &keys))
+		j := resume(t, map[string]string{"data_dir": dir, "clickhouse.dsn": migrated(t, server)}, fx.Populate(&credits, &receipts, &keys))
 		if n := len(j.stored()); n != 0 {
 			t.Fatalf("%d events are there", n)
 		}
@@ -146,7 +163,7 @@ func TestAClickHouseThatWasLostIsMadeAgainFromTheArchive(t *testing.T) {
 		if job.State != backfill.Done {
 			t.Fatalf("the backfill %s: %s", job.State, job.Error)
 		}
-		got := j.told(credits, since, until)
+		got := j.told(credits, receipts, since, until)
 		for name := range want {
 			if !reflect.DeepEqual(got[name], want[name]) {
 				t.Errorf("%s:\n%.900v\nwas\n%.900v", name, got[name], want[name])
@@ -154,6 +171,12 @@ func TestAClickHouseThatWasLostIsMadeAgainFromTheArchive(t *testing.T) {
 		}
 		if n := strings.Count(want["credits"].(string), `"model"`); n < 20*len(attribution.Immediate) {
 			t.Errorf("only %d sets of credits were compared", n)
+		}
+		for name, mark := range map[string]string{"syncs": `"outcome"`, "consent receipts": `"hash"`, "readiness": `"partner"`} {
+			t.Logf("%d of %s are compared", strings.Count(strings.ToLower(want[name].(string)), mark), name)
+		}
+		if n := strings.Count(want["syncs"].(string), `"outcome"`); n < 20 || job.Progress.Lines < int64(n) {
+			t.Errorf("%d lines of the log were stored again, of %d and more", job.Progress.Lines, n)
 		}
 	})
 }

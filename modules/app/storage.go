@@ -12,10 +12,13 @@ import (
 
 	"github.com/miq/pixel/config"
 	"github.com/miq/pixel/migrations"
+	"github.com/miq/pixel/modules/analytics"
 	"github.com/miq/pixel/modules/analytics/chanalytics"
 	"github.com/miq/pixel/modules/analytics/sqliteanalytics"
+	"github.com/miq/pixel/modules/archive"
 	"github.com/miq/pixel/modules/archive/filearchive"
 	"github.com/miq/pixel/modules/archive/lake"
+	"github.com/miq/pixel/modules/archive/logbook"
 	"github.com/miq/pixel/modules/archive/s3archive"
 	"github.com/miq/pixel/modules/erasure"
 	"github.com/miq/pixel/modules/queue"
@@ -51,6 +54,7 @@ func storage(c config.Config) fx.Option {
 		either(c.ClickHouse.DSN, clickhouse(c.ClickHouse), sqliteanalytics.Module),
 		fx.Provide(lake.NewMetrics),
 		archiving(c.Archive),
+		logging(c),
 	)
 }
 
@@ -60,6 +64,25 @@ func archiving(c config.Archive) fx.Option {
 		return filearchive.Module
 	}
 	return s3archive.Module
+}
+
+// logging keeps in the archive what a lost ClickHouse would take with it. The embedded
+// store lies where the archive does, and is copied with it.
+func logging(c config.Config) fx.Option {
+	if c.ClickHouse.DSN == "" || !c.Archive.Log {
+		return fx.Options()
+	}
+	log := s3archive.Log
+	if _, local := c.Archive.Folder(); local {
+		log = filearchive.Log
+	}
+	return fx.Options(log,
+		fx.Decorate(func(w analytics.Writer, b *logbook.Book) analytics.Writer { return logbook.Writer{Writer: w, Book: b} }),
+		fx.Decorate(func(w analytics.ReceiptWriter, b *logbook.Book) analytics.ReceiptWriter {
+			return logbook.ReceiptWriter{ReceiptWriter: w, Book: b}
+		}),
+		fx.Decorate(func(u archive.Upkeep, b *logbook.Book) archive.Upkeep { return logbook.Upkeep{Upkeep: u, Book: b} }),
+	)
 }
 
 func either(address string, there, embedded fx.Option) fx.Option {

@@ -148,6 +148,9 @@ type Progress struct {
 	Read   int64 `json:"read"`
 	Chosen int64 `json:"chosen"`
 	Stored int64 `json:"stored"`
+	// Lines are those of the log that were stored: what became of events at partners, how
+	// well they could be matched, consent receipts.
+	Lines int64 `json:"lines,omitempty"`
 	// Queued counts, by partner, what was handed over.
 	Queued map[string]int64 `json:"queued,omitempty"`
 	// Skipped counts, by reason, what was left out: of the events, or (partner: reason)

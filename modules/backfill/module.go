@@ -9,6 +9,7 @@ import (
 
 	"github.com/miq/pixel/modules/analytics"
 	"github.com/miq/pixel/modules/archive"
+	"github.com/miq/pixel/modules/archive/logbook"
 	"github.com/miq/pixel/modules/consent"
 	"github.com/miq/pixel/modules/enrich"
 	"github.com/miq/pixel/modules/partner"
@@ -29,6 +30,8 @@ type Params struct {
 	Archive   archive.Archive
 	Upkeep    archive.Upkeep
 	Writer    analytics.Writer
+	Receipts  analytics.ReceiptWriter
+	Lines     *logbook.Book `optional:"true"`
 	Credits   Crediter
 	Queue     queue.Queue
 	Settings  *settings.Store
@@ -43,8 +46,12 @@ func run(p Params) error {
 	if err != nil {
 		return err
 	}
+	var log Log
+	if p.Lines != nil {
+		log = p.Lines
+	}
 	r, err := NewRunner(Deps{
-		Docs: p.State, Keys: p.State, Archive: p.Archive, Upkeep: p.Upkeep, Writer: p.Writer, Credits: p.Credits, Push: p.Queue.Push,
+		Docs: p.State, Keys: p.State, Archive: p.Archive, Upkeep: p.Upkeep, Writer: p.Writer, Receipts: p.Receipts, Lines: log, Credits: p.Credits, Push: p.Queue.Push,
 		Settings: p.Settings, Decider: p.Decider, Adapters: p.Adapters, Enricher: enricher,
 		Log: p.Log.With("component", "backfill"), Metrics: p.Metrics, Now: time.Now,
 	})

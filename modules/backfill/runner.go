@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -56,6 +57,9 @@ type Deps struct {
 	Archive  archive.Archive
 	Upkeep   archive.Upkeep
 	Writer   analytics.Writer
+	Receipts analytics.ReceiptWriter
+	// Lines are what the archive keeps beside events; may be nil.
+	Lines    Log
 	Credits  Crediter
 	Push     func(context.Context, ...queue.Item) error
 	Settings sites
@@ -212,7 +216,7 @@ func (r *Runner) Run(ctx context.Context, id string) error {
 	return nil
 }
 
-// replay goes through the archive, page by page.
+// replay goes through the archive: its events, and then what is kept beside them.
 func (r *Runner) replay(ctx context.Context, job *Job) error {
 	if job.Progress.Position == "" {
 		// What is not filed yet has no order to go on in.
@@ -226,6 +230,20 @@ func (r *Runner) replay(ctx context.Context, job *Job) error {
 	if job.Spec.Credits && job.Progress.Position != "" && r.d.Now().Sub(job.StartedAt) > Memory {
 		return fmt.Errorf("what is remembered of visitors for credits is kept for %d hours from the beginning: start it anew", int(Memory.Hours()))
 	}
+	if !strings.HasPrefix(job.Progress.Position, inLog) {
+		if err := r.walk(ctx, job); err != nil {
+			return err
+		}
+	}
+	if err := r.lines(ctx, job); err != nil || !job.Spec.Credits {
+		return err
+	}
+	// The data-driven models need all of them at once.
+	return attribution.Ask(ctx, r.d.Keys, r.d.Now())
+}
+
+// walk goes through the events, page by page.
+func (r *Runner) walk(ctx context.Context, job *Job) error {
 	w, err := r.work(job)
 	if err != nil {
 		return err
@@ -280,11 +298,7 @@ func (r *Runner) replay(ctx context.Context, job *Job) error {
 			}
 		}
 	}
-	if err := flush(true); err != nil || !job.Spec.Credits {
-		return err
-	}
-	// The data-driven models need all of them at once.
-	return attribution.Ask(ctx, r.d.Keys, r.d.Now())
+	return flush(true)
 }
 
 // chosen asks a job's names and its condition. What the condition fails on is left out,

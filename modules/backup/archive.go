@@ -74,11 +74,18 @@ func same(before, after map[string]bool) bool {
 		}
 	}
 	for name := range maps.Keys(after) {
-		if !before[name] && !strings.HasPrefix(name, "wal"+string(filepath.Separator)) {
+		if !before[name] && !justWritten(name) {
 			return false
 		}
 	}
 	return true
+}
+
+// justWritten reports whether a file lies in one of the folders of what is not filed: the
+// events', and the log's.
+func justWritten(name string) bool {
+	name = filepath.ToSlash(name)
+	return strings.HasPrefix(name, "wal/") || strings.HasPrefix(name, "log/wal/")
 }
 
 // files are the names of all that is whole.

@@ -246,6 +246,9 @@ func printJob(cmd *cobra.Command, job backfill.Job) error {
 	}
 	if job.Spec.Storage {
 		fmt.Fprintf(out, ", %d stored", p.Stored)
+		if p.Lines > 0 {
+			fmt.Fprintf(out, ", with %d lines of the log", p.Lines)
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Queued)) {
 		fmt.Fprintf(out, ", %d to %s", p.Queued[name], name)

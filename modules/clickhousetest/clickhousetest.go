@@ -1,7 +1,8 @@
 // Package clickhousetest runs a real ClickHouse engine for tests: the server in
-// its folder server, which speaks ClickHouse's HTTP interface and has chDB do the
-// work. A user's own server is taken where PIXEL_TEST_CLICKHOUSE_DSN names one, by
-// either protocol; tests that kill the server need ours.
+// its folder server, which speaks ClickHouse's HTTP interface and its native protocol
+// and has chDB do the work. Engine and driver are real, and what speaks between them is
+// ours. A user's own server is taken where PIXEL_TEST_CLICKHOUSE_DSN names one, by the
+// protocol of its address; tests that kill the server need ours.
 package clickhousetest
 
 import (
@@ -25,7 +26,8 @@ import (
 
 // Server is a running engine.
 type Server struct {
-	Port string
+	Port       string // of HTTP
+	NativePort string
 
 	dir   string
 	args  []string
@@ -119,16 +121,18 @@ func (s *Server) Restart(t testing.TB) {
 }
 
 func (s *Server) start(path string) error {
-	if s.Port == "" {
-		addr, err := freeaddr.Pick()
-		if err != nil {
-			return err
+	for _, port := range []*string{&s.Port, &s.NativePort} {
+		if *port == "" {
+			addr, err := freeaddr.Pick()
+			if err != nil {
+				return err
+			}
+			_, *port, _ = strings.Cut(addr, ":")
 		}
-		_, s.Port, _ = strings.Cut(addr, ":")
 	}
 	ready := filepath.Join(s.dir, "port")
 	os.Remove(ready)
-	s.cmd = exec.Command(path, append([]string{"--port", s.Port, "--port-file", ready, "--path", s.dir, "--exit-with-stdin"}, s.args...)...)
+	s.cmd = exec.Command(path, append([]string{"--port", s.Port, "--native-port", s.NativePort, "--port-file", ready, "--path", s.dir, "--exit-with-stdin"}, s.args...)...)
 	s.cmd.Stdout, s.cmd.Stderr = &s.log, &s.log
 	s.cmd.WaitDelay = time.Second
 	var err error
@@ -182,8 +186,13 @@ func (s *Server) Addr() string { return "127.0.0.1:" + s.Port }
 // DSN is the address of one of its databases.
 func (s *Server) DSN(database string) string { return "http://" + s.Addr() + "/" + database }
 
-// Database makes an empty database and returns its address; it goes with the test.
-func (s *Server) Database(t testing.TB) string {
+// NativeDSN is its address by the native protocol.
+func (s *Server) NativeDSN(database string) string {
+	return "clickhouse://127.0.0.1:" + s.NativePort + "/" + database
+}
+
+// database makes an empty one, which goes with the test.
+func (s *Server) database(t testing.TB) string {
 	t.Helper()
 	name := "test_" + strings.ToLower(rand.Text()[:12])
 	s.Exec(t, "CREATE DATABASE "+name)
@@ -192,7 +201,7 @@ func (s *Server) Database(t testing.TB) string {
 			s.Exec(t, "DROP DATABASE IF EXISTS "+name+" SYNC")
 		}
 	})
-	return s.DSN(name)
+	return name
 }
 
 // Exec runs a statement.
@@ -238,13 +247,45 @@ var shared struct {
 }
 
 // DSN is the address of an empty database: on the user's own server where
-// PIXEL_TEST_CLICKHOUSE_DSN names one, else on an engine that the process's tests
-// share.
+// PIXEL_TEST_CLICKHOUSE_DSN names one, else by HTTP on an engine that the process's
+// tests share.
 func DSN(t testing.TB) string {
 	t.Helper()
 	if own := os.Getenv("PIXEL_TEST_CLICKHOUSE_DSN"); own != "" {
 		return withDatabase(t, own)
 	}
+	s := theShared(t)
+	return s.DSN(s.database(t))
+}
+
+// NativeDSN is DSN by the native protocol.
+func NativeDSN(t testing.TB) string {
+	t.Helper()
+	if own := os.Getenv("PIXEL_TEST_CLICKHOUSE_DSN"); own != "" {
+		if !strings.HasPrefix(own, "clickhouse://") {
+			t.Skip("SKIPPED: PIXEL_TEST_CLICKHOUSE_DSN is an address of HTTP, so the native protocol was not tried")
+		}
+		return withDatabase(t, own)
+	}
+	s := theShared(t)
+	return s.NativeDSN(s.database(t))
+}
+
+// Protocols run a test on an empty database by each protocol; the address of one of the
+// user's own has one.
+func Protocols(t *testing.T, do func(t *testing.T, dsn func(testing.TB) string)) {
+	t.Helper()
+	if os.Getenv("PIXEL_TEST_CLICKHOUSE_DSN") != "" {
+		do(t, DSN)
+		return
+	}
+	t.Run("http", func(t *testing.T) { do(t, DSN) })
+	t.Run("native", func(t *testing.T) { do(t, NativeDSN) })
+}
+
+// theShared starts the engine that tests share.
+func theShared(t testing.TB) *Server {
+	t.Helper()
 	path := need(t)
 	shared.once.Do(func() {
 		dir, err := os.MkdirTemp("", "clickhouse-test-")
@@ -260,7 +301,7 @@ func DSN(t testing.TB) string {
 	if shared.err != nil {
 		t.Fatal(shared.err)
 	}
-	return shared.s.Database(t)
+	return shared.s
 }
 
 // sweep removes what earlier processes left. The owner of each is in its name's

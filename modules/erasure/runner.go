@@ -48,6 +48,12 @@ type Scrubber interface {
 	Scrub(ctx context.Context) error
 }
 
+// Log keeps in the archive what is said of events.
+type Log interface {
+	// Erase deletes what is said of events for good, and returns how many lines.
+	Erase(ctx context.Context, pixelID string, of func(eventID string) bool) (int, error)
+}
+
 // Stores are everything that keeps something of people.
 type Stores struct {
 	Queues   Queues
@@ -56,6 +62,7 @@ type Stores struct {
 	Receipts analytics.ReceiptWriter
 	Forget   map[string]Forgetter // by what they keep
 	Archive  archive.Upkeep
+	Log      Log // nil: none is kept
 	Finder   Finder
 	Erase    analytics.Eraser
 	Scrub    []Scrubber
@@ -192,6 +199,7 @@ func (r *Runner) run(ctx context.Context, all []Request, due []*Request) error {
 		{"forgetting visitors", r.forget},
 		{"rewriting the archive", r.archive},
 		{"deleting stored events", r.analytics},
+		{"rewriting the archive's log", r.lines},
 		{"overwriting what was deleted", r.scrub},
 	} {
 		err := r.stage(ctx, jobs, s.stage)

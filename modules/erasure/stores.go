@@ -119,6 +119,47 @@ func (r *Runner) archive(ctx context.Context, jobs []*job) error {
 	})
 }
 
+// lines deletes what the archive's log says of the events that were found anywhere.
+func (r *Runner) lines(ctx context.Context, jobs []*job) error {
+	told, err := r.eraseLines(ctx, jobs)
+	for j, n := range told {
+		j.count(inArchive, "events in the log", n)
+	}
+	return err
+}
+
+// eraseLines counts of how many events of each job there were lines.
+func (r *Runner) eraseLines(ctx context.Context, jobs []*job) (map[*job]int, error) {
+	told := map[*job]int{}
+	if r.Log == nil {
+		return told, nil
+	}
+	err := lease.New(r.Keys, lease.Archive).Await(ctx, time.Second, func(ctx context.Context) error {
+		for _, pixel := range pixels(jobs) {
+			ids := map[string]*job{}
+			_, err := r.Log.Erase(ctx, pixel, func(id string) bool {
+				for _, j := range jobs {
+					for _, p := range j.People {
+						if p.PixelID == pixel && has(p.Events, id) {
+							ids[id] = j
+							return true
+						}
+					}
+				}
+				return false
+			})
+			for _, j := range ids {
+				told[j]++
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return told, err
+}
+
 func (r *Runner) analytics(ctx context.Context, jobs []*job) error {
 	for _, j := range jobs {
 		if j.SentTo == nil {
@@ -218,7 +259,12 @@ func (r *Runner) left(ctx context.Context, jobs []*job) ([]map[string]int, error
 	if err != nil {
 		return nil, err
 	}
+	told, err := r.eraseLines(ctx, jobs)
+	if err != nil {
+		return nil, err
+	}
 	for _, j := range jobs {
+		at[j][inArchive] += told[j]
 		for _, p := range j.People {
 			kept, err := r.Erase.Kept(ctx, p.erasure(j.At))
 			if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/miq/pixel/config"
 	"github.com/miq/pixel/modules/analytics"
 	"github.com/miq/pixel/modules/archive"
+	"github.com/miq/pixel/modules/archive/logbook"
 	"github.com/miq/pixel/modules/attribution"
 	"github.com/miq/pixel/modules/backfill"
 	"github.com/miq/pixel/modules/consent"
@@ -60,6 +61,7 @@ type Params struct {
 	Eraser     analytics.Eraser
 	Expirer    analytics.Expirer `optional:"true"`
 	Upkeep     archive.Upkeep
+	Lines      *logbook.Book      `optional:"true"`
 	Scrub      []erasure.Scrubber `group:"scrub,soft"`
 	Log        *slog.Logger
 	Registerer prometheus.Registerer
@@ -96,9 +98,13 @@ func run(p Params) error {
 	}
 	p.Lifecycle.Append(fx.StartStopHook(files.Start, files.Stop))
 	p.Lifecycle.Append(fx.StartStopHook(w.Start, w.Stop))
+	var lines erasure.Log
+	if p.Lines != nil {
+		lines = p.Lines
+	}
 	eraser := erasure.NewRunner(p.Erasures, erasure.Stores{
 		Queues: sweeper, Keys: p.Keys, Consent: p.Book, Receipts: p.Receipts, Forget: memories(p.People, p.Keys),
-		Archive: p.Upkeep, Finder: p.Finder, Erase: p.Eraser, Scrub: p.Scrub,
+		Archive: p.Upkeep, Log: lines, Finder: p.Finder, Erase: p.Eraser, Scrub: p.Scrub,
 	}, p.Log.With("component", "erasure"))
 	p.Lifecycle.Append(fx.StartStopHook(eraser.Start, eraser.Stop))
 	if p.Expirer != nil {

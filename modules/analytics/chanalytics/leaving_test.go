@@ -17,7 +17,11 @@ import (
 
 // A question that would take hours ends on the server once nobody waits for it.
 func TestAQuestionEndsOnTheServerWhenItsReaderLeaves(t *testing.T) {
-	s := opened(t, migrated(t, clickhousetest.DSN(t)))
+	clickhousetest.Protocols(t, leaves)
+}
+
+func leaves(t *testing.T, dsn func(testing.TB) string) {
+	s := opened(t, migrated(t, dsn(t)))
 	running := func() bool {
 		var n uint64
 		err := s.ask(t.Context(), "look", `SELECT count() FROM system.processes WHERE position(query, concat('an', 'endless', 'question')) > 0`, nil, func(r driver.Rows) error { return r.Scan(&n) })
@@ -41,10 +45,10 @@ func TestAQuestionEndsOnTheServerWhenItsReaderLeaves(t *testing.T) {
 }
 
 // Everything in this package runs on a server of the user's, by the protocol of its
-// address, where one is named; the engine of the tests speaks HTTP alone.
+// address, where one is named. What speaks natively before the engine of the tests is ours.
 func TestAServerOfTheUsersIsWrittenToAndRead(t *testing.T) {
 	if os.Getenv("PIXEL_TEST_CLICKHOUSE_DSN") == "" {
-		t.Skip("SKIPPED: PIXEL_TEST_CLICKHOUSE_DSN names no server, so the native protocol, TLS and a cluster were not tried")
+		t.Skip("SKIPPED: PIXEL_TEST_CLICKHOUSE_DSN names no server, so TLS, a cluster and the native protocol of a server's own were not tried")
 	}
 	c := migrated(t, clickhousetest.DSN(t))
 	o, err := options(c)

@@ -45,8 +45,10 @@ func opened(t testing.TB, c config.ClickHouse) *Store {
 
 func TestWhatIsErasedIsGoneWithAllThatWasSaidOfIt(t *testing.T) {
 	t.Parallel()
-	s := opened(t, migrated(t, clickhousetest.DSN(t)))
-	analyticstest.Erase(t, s)
+	clickhousetest.Protocols(t, func(t *testing.T, dsn func(testing.TB) string) {
+		t.Parallel()
+		analyticstest.Erase(t, opened(t, migrated(t, dsn(t))))
+	})
 }
 
 func TestWholeDaysExpire(t *testing.T) {
@@ -56,5 +58,8 @@ func TestWholeDaysExpire(t *testing.T) {
 
 func TestContract(t *testing.T) {
 	t.Parallel()
-	analyticstest.Run(t, func(t *testing.T) analytics.Store { return opened(t, migrated(t, clickhousetest.DSN(t))) })
+	clickhousetest.Protocols(t, func(t *testing.T, dsn func(testing.TB) string) {
+		t.Parallel()
+		analyticstest.Run(t, func(t *testing.T) analytics.Store { return opened(t, migrated(t, dsn(t))) })
+	})
 }

@@ -151,7 +151,8 @@ func (s *Store) stored(ctx context.Context, ids []string) (map[eventID]bool, err
 	return found, err
 }
 
-// list writes strings as literals, which the driver does for one alone.
+// list writes strings as literals, which the driver does for one alone. What the driver
+// takes for a place of a value, even between quotes, is written by its code.
 func list(values []string) string {
 	var b strings.Builder
 	for i, v := range values {
@@ -160,10 +161,15 @@ func list(values []string) string {
 		}
 		b.WriteByte('\'')
 		for j := range len(v) {
-			if c := v[j]; c == '\'' || c == '\\' {
+			switch c := v[j]; c {
+			case '\'', '\\':
 				b.WriteByte('\\')
+				b.WriteByte(c)
+			case '{', '?', '@', '$':
+				fmt.Fprintf(&b, `\x%02X`, c)
+			default:
+				b.WriteByte(c)
 			}
-			b.WriteByte(v[j])
 		}
 		b.WriteByte('\'')
 	}

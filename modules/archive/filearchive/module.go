@@ -1,10 +1,13 @@
 package filearchive
 
 import (
+	"path/filepath"
+
 	"go.uber.org/fx"
 
 	"github.com/miq/pixel/modules/archive"
 	"github.com/miq/pixel/modules/archive/lake"
+	"github.com/miq/pixel/modules/archive/logbook"
 	"github.com/miq/pixel/modules/health"
 )
 
@@ -13,6 +16,9 @@ type Dir string
 
 // Module keeps the archive in a folder.
 var Module = fx.Module("filearchive", fx.Provide(provide))
+
+// Log keeps the logbook beside it.
+var Log = fx.Module("filelog", fx.Provide(provideLog))
 
 // Params are what the archive needs.
 type Params struct {
@@ -39,4 +45,13 @@ func provide(p Params) (Result, error) {
 	}
 	p.Lifecycle.Append(fx.StopHook(l.Close))
 	return Result{Archive: l, Upkeep: l, Health: health.Check{Name: "archive", Check: f.Check}}, nil
+}
+
+func provideLog(p Params) (*logbook.Book, error) {
+	l, _, err := New(filepath.Join(string(p.Dir), logbook.Folder), lake.Options{Observe: p.Metrics.Observe})
+	if err != nil {
+		return nil, err
+	}
+	p.Lifecycle.Append(fx.StopHook(l.Close))
+	return logbook.New(l), nil
 }

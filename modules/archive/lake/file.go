@@ -12,9 +12,10 @@ import (
 	"github.com/miq/pixel/modules/event"
 )
 
-// maxRound is how many packed bytes are filed at once. In memory they are ten times as
-// many; what smaller files that makes is merged within hours.
-const maxRound = 16 << 20
+// maxRound is how many packed bytes are filed at once. In memory they are five times as
+// many, and the heap of a process that collects its garbage rarely grows by five times that;
+// what smaller files it makes is merged within hours.
+const maxRound = 8 << 20
 
 // Backlog is what lies under wal/.
 func (l *Lake) Backlog(ctx context.Context) (b archive.Backlog, err error) {
@@ -71,7 +72,7 @@ func (l *Lake) fileSome(ctx context.Context, objects []Object) (n, taken int, er
 	var order []*pile
 	var size int64
 	for taken < len(objects) && n < l.o.Rows && size < maxRound {
-		some := objects[taken:min(taken+atOnce, len(objects))]
+		some := objects[taken : taken+few(objects[taken:], atOnce, maxRound-size)]
 		bodies := make([][]byte, len(some))
 		if err := side(len(some), func(i int) (err error) {
 			bodies[i], err = l.store.Get(ctx, some[i].Name)
@@ -86,8 +87,8 @@ func (l *Lake) fileSome(ctx context.Context, objects []Object) (n, taken int, er
 			if body == nil {
 				continue
 			}
+			var e event.Event // used again
 			err := l.unpack(body, func(raw []byte) error {
-				var e event.Event
 				if err := event.Decode(raw, &e); err != nil {
 					return err
 				}
@@ -97,6 +98,7 @@ func (l *Lake) fileSome(ctx context.Context, objects []Object) (n, taken int, er
 					piles[p.place], order = p, append(order, p)
 				}
 				p.add(&e, raw)
+				l.breathe()
 				n++
 				return nil
 			})
@@ -121,6 +123,15 @@ func (l *Lake) fileSome(ctx context.Context, objects []Object) (n, taken int, er
 		names[i] = o.Name
 	}
 	return n, taken, l.store.Delete(ctx, names...)
+}
+
+// few is how many of the objects, one at least, are read at once.
+func few(objects []Object, most int, bytes int64) (n int) {
+	for n < min(most, len(objects)) && (n == 0 || bytes > objects[n].Size) {
+		bytes -= objects[n].Size
+		n++
+	}
+	return n
 }
 
 // level is how well a file of so many rows is compressed: what is large stays as it

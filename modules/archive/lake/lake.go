@@ -26,6 +26,7 @@ import (
 	"hash/crc32"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -69,7 +70,7 @@ type Object struct {
 
 // Options are the lake's; zero fields have the usual values.
 type Options struct {
-	// Rows is how many events a file holds at most; 262,144.
+	// Rows is how many events a file holds at most; 131,072, which are about 20 MiB.
 	Rows int
 	// Lanes is how many writes are on their way to the store at once; 4. What is
 	// written meanwhile shares the next one.
@@ -85,6 +86,10 @@ type Lake struct {
 	store Store
 	o     Options
 	dec   *zstd.Decoder // for what versions before this one kept
+
+	making     chan struct{} // one a file that is made
+	fast, good sync.Pool     // of writers, by how they compress
+	handled    atomic.Int64  // events that were taken apart to be filed or merged
 
 	mu      sync.Mutex
 	waiting *group // nil: none
@@ -109,7 +114,7 @@ const (
 // New returns an archive in a store.
 func New(store Store, o Options) (*Lake, error) {
 	if o.Rows <= 0 {
-		o.Rows = 1 << 18
+		o.Rows = 1 << 17
 	}
 	if o.Lanes <= 0 {
 		o.Lanes = 4
@@ -124,7 +129,7 @@ func New(store Store, o Options) (*Lake, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the archive's decoder: %w", err)
 	}
-	l := &Lake{store: store, o: o, dec: dec}
+	l := &Lake{store: store, o: o, dec: dec, making: make(chan struct{}, makers)}
 	l.idle.L = &l.mu
 	return l, nil
 }

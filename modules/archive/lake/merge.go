@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -34,9 +35,15 @@ func (l *Lake) Merge(ctx context.Context, since, before time.Time) error {
 	return nil
 }
 
-// mergeHour makes one file of several small ones, and of those of older versions.
+// What is merged at once: so many files are held packed, and a page of each unpacked.
+const (
+	mergeFiles = 32
+	mergeBytes = 32 << 20
+)
+
+// mergeHour makes one file of several small ones, and Parquet of those of older versions.
 func (l *Lake) mergeHour(ctx context.Context, h hour) error {
-	small := func(f file) bool { return f.Rows <= l.o.Rows/2 && f.Bytes < maxRound/2 }
+	small := func(f file) bool { return f.Rows <= l.o.Rows/2 && f.Bytes < mergeBytes/4 }
 	var stale []string
 	for _, name := range h.orphans {
 		if at := madeAt(name); !at.IsZero() && time.Since(at) > orphaned {
@@ -48,49 +55,113 @@ func (l *Lake) mergeHour(ctx context.Context, h hour) error {
 			return err
 		}
 	}
-	legacy := h.legacy
-	for {
-		var names []string
-		rows := 0
-		for _, f := range h.Files {
-			if small(f) && (len(names) == 0 || rows+f.Rows <= l.o.Rows) {
-				names = append(names, f.Name)
-				rows += f.Rows
-			}
-		}
-		if len(legacy) == 0 && len(names) < 2 {
-			return nil
-		}
-		var old []string
+	for _, o := range h.legacy {
 		p := newPile(h.place)
-		add := func(_ int, e *event.Event) error {
+		if err := l.each(ctx, o.Name, 0, func(_ int, e *event.Event) error {
 			p.add(e, event.Encode(e))
 			return nil
-		}
-		for _, o := range legacy[:min(1, len(legacy))] {
-			if err := l.each(ctx, o.Name, 0, add); err != nil {
-				return err
-			}
-			old = append(old, o.Name)
-		}
-		for _, name := range names {
-			if err := l.each(ctx, h.folder()+"/"+name, 0, add); err != nil {
-				return err
-			}
-			old = append(old, h.folder()+"/"+name)
+		}); err != nil {
+			return err
 		}
 		made, err := l.keep(ctx, p, zstd.SpeedDefault)
 		if err != nil {
 			return err
 		}
-		if err := l.commit(ctx, h.place, made, names); err != nil {
+		if err := l.replace(ctx, &h, made, nil, o.Name); err != nil {
 			return err
 		}
-		if err := l.store.Delete(ctx, old...); err != nil {
+	}
+	for {
+		var names []string
+		rows, bytes := 0, int64(0)
+		for _, f := range h.Files {
+			if small(f) && len(names) < mergeFiles && (len(names) == 0 || rows+f.Rows <= l.o.Rows && bytes+f.Bytes <= mergeBytes) {
+				names = append(names, f.Name)
+				rows, bytes = rows+f.Rows, bytes+f.Bytes
+			}
+		}
+		if len(names) < 2 {
+			return nil
+		}
+		made, err := l.make(ctx, h.place, zstd.SpeedDefault, rows, func(add func(*event.Event) error) error {
+			return l.inOrder(ctx, h.place, names, add)
+		})
+		if err != nil {
 			return err
 		}
-		legacy = legacy[min(1, len(legacy)):]
-		h.Files = append(slices.DeleteFunc(h.Files, func(f file) bool { return slices.Contains(names, f.Name) }), made...)
+		old := make([]string, len(names))
+		for i, name := range names {
+			old[i] = h.folder() + "/" + name
+		}
+		if err := l.replace(ctx, &h, made, names, old...); err != nil {
+			return err
+		}
+	}
+}
+
+// replace makes files count in place of others of the hour, and deletes objects.
+func (l *Lake) replace(ctx context.Context, h *hour, made []file, names []string, old ...string) error {
+	if err := l.commit(ctx, h.place, made, names); err != nil {
+		return err
+	}
+	h.Files = append(slices.DeleteFunc(h.Files, func(f file) bool { return slices.Contains(names, f.Name) }), made...)
+	return l.store.Delete(ctx, old...)
+}
+
+// stream is a file that is being read.
+type stream struct {
+	next func() (*event.Event, error, bool)
+	head *event.Event // nil: at its end
+}
+
+func (s *stream) advance() error {
+	e, err, ok := s.next()
+	if s.head = nil; ok && err == nil {
+		s.head = e
+	}
+	return err
+}
+
+// inOrder goes through files that are each in order of receipt, in that order and each
+// event once. No more of them is unpacked than a page of each.
+func (l *Lake) inOrder(ctx context.Context, p place, names []string, add func(*event.Event) error) error {
+	streams := make([]stream, len(names))
+	for i, name := range names {
+		next, stop := iter.Pull2(func(yield func(*event.Event, error) bool) {
+			err := l.each(ctx, p.folder()+"/"+name, 0, func(_ int, e *event.Event) error {
+				if !yield(e, nil) {
+					return errStop
+				}
+				return nil
+			})
+			if err != nil && !errors.Is(err, errStop) {
+				yield(nil, err)
+			}
+		})
+		defer stop()
+		streams[i].next = next
+		if err := streams[i].advance(); err != nil {
+			return err
+		}
+	}
+	for seen := (ids{}); ; {
+		var first *stream
+		for i := range streams {
+			if s := &streams[i]; s.head != nil && (first == nil || s.head.ReceivedAt.Before(first.head.ReceivedAt)) {
+				first = s
+			}
+		}
+		if first == nil {
+			return nil
+		}
+		if seen.add(first.head.ID) {
+			if err := add(first.head); err != nil {
+				return err
+			}
+		}
+		if err := first.advance(); err != nil {
+			return err
+		}
 	}
 }
 
@@ -153,6 +224,30 @@ func (l *Lake) Rewrite(ctx context.Context, filter archive.Filter, drop func(*ev
 	return sum, nil
 }
 
+// without writes a file anew that lacks what is dropped.
+func (l *Lake) without(ctx context.Context, p place, name string, drop func(*event.Event) bool) ([]file, error) {
+	if strings.HasSuffix(name, parquetSuffix) {
+		return l.make(ctx, p, zstd.SpeedDefault, 0, func(add func(*event.Event) error) error {
+			return l.each(ctx, name, 0, func(_ int, e *event.Event) error {
+				if drop(e) {
+					return nil
+				}
+				return add(e)
+			})
+		})
+	}
+	rest := newPile(p)
+	if err := l.each(ctx, name, 0, func(_ int, e *event.Event) error {
+		if !drop(e) {
+			rest.add(e, event.Encode(e))
+		}
+		return nil
+	}); err != nil {
+		return nil, err
+	}
+	return l.keep(ctx, rest, zstd.SpeedDefault)
+}
+
 func (l *Lake) rewriteHour(ctx context.Context, h hour, began time.Time, drop func(*event.Event) bool) (int, error) {
 	sum := 0
 	names := make([]string, 0, len(h.Files)+len(h.legacy))
@@ -175,16 +270,7 @@ func (l *Lake) rewriteHour(ctx context.Context, h hour, began time.Time, drop fu
 		if hits == 0 {
 			continue
 		}
-		p := newPile(h.place)
-		if err := l.each(ctx, name, 0, func(_ int, e *event.Event) error {
-			if !drop(e) {
-				p.add(e, event.Encode(e))
-			}
-			return nil
-		}); err != nil {
-			return sum, err
-		}
-		made, err := l.keep(ctx, p, zstd.SpeedDefault)
+		made, err := l.without(ctx, h.place, name, drop)
 		if err != nil {
 			return sum, err
 		}

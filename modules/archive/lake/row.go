@@ -59,7 +59,8 @@ type row struct {
 	Event []byte `parquet:"event"`
 }
 
-func (r *row) fill(e *event.Event) {
+// fill takes an event; room is for its bytes.
+func (r *row) fill(e *event.Event, room []byte) {
 	*r = row{
 		EventID: e.ID, PixelID: e.PixelID, Name: e.Name, ReceivedAt: e.ReceivedAt.UnixMicro(),
 		Source: e.Source, Priority: string(e.Priority), Consent: string(e.Verdict.State), Regime: e.Verdict.Regime,
@@ -88,12 +89,13 @@ func (r *row) fill(e *event.Event) {
 	}
 	rest := *e
 	rest.Properties = nil
-	r.Event = event.Encode(&rest)
+	r.Event = event.Append(room, &rest)
 }
 
-// writer makes one Parquet file in memory.
+// writer makes Parquet files in memory, one after the other. It is some ten megabytes of
+// buffers, so that few are made and each is used again (Lake.borrow).
 type writer struct {
-	buf   bytes.Buffer
+	buf   *bytes.Buffer
 	out   *parquet.GenericWriter[row]
 	rows  []row
 	n     int
@@ -102,17 +104,21 @@ type writer struct {
 }
 
 const (
-	rowsAtOnce = 1024
-	rowGroup   = 1 << 16
+	rowsAtOnce = 256
+	rowGroup   = 1 << 15
+	// pageSize is set aside for each of forty columns.
+	pageSize = 256 << 10
+	// rowSize is about what an event takes in a file.
+	rowSize = 160
 )
 
 // newWriter compresses fast what will be merged soon, and better what stays.
 func newWriter(level zstd.Level) *writer {
-	w := &writer{}
-	w.out = parquet.NewGenericWriter[row](&w.buf,
+	w := &writer{buf: &bytes.Buffer{}, rows: make([]row, 0, rowsAtOnce)}
+	w.out = parquet.NewGenericWriter[row](w.buf,
 		parquet.Compression(&zstd.Codec{Level: level}),
 		parquet.CreatedBy("pixel", "1", ""),
-		parquet.PageBufferSize(1<<20),
+		parquet.PageBufferSize(pageSize),
 		parquet.MaxRowsPerRowGroup(rowGroup),
 		parquet.SkipPageBounds("event"), parquet.SkipPageBounds("properties"),
 		parquet.SortingWriterConfig(parquet.SortingColumns(parquet.Ascending("received_at"))),
@@ -120,11 +126,20 @@ func newWriter(level zstd.Level) *writer {
 	return w
 }
 
+// begin makes it ready for a file of about so many rows.
+func (w *writer) begin(rows int) {
+	w.buf = &bytes.Buffer{}
+	w.buf.Grow(rowSize * rows)
+	w.out.Reset(w.buf)
+	w.drop()
+	w.n = 0
+}
+
 // add writes an event.
 func (w *writer) add(e *event.Event) error {
-	w.rows = append(w.rows, row{})
+	w.rows = w.rows[:len(w.rows)+1]
 	r := &w.rows[len(w.rows)-1]
-	r.fill(e)
+	r.fill(e, r.Event[:0])
 	if w.n == 0 || r.ReceivedAt < w.first {
 		w.first = r.ReceivedAt
 	}
@@ -140,12 +155,19 @@ func (w *writer) add(e *event.Event) error {
 
 func (w *writer) flush() error {
 	_, err := w.out.Write(w.rows)
-	clear(w.rows)
-	w.rows = w.rows[:0]
+	w.drop()
 	return err
 }
 
-// finish returns the file.
+// drop forgets the rows, but for the room of their events.
+func (w *writer) drop() {
+	for i := range w.rows {
+		w.rows[i] = row{Event: w.rows[i].Event}
+	}
+	w.rows = w.rows[:0]
+}
+
+// finish returns the file, which is the caller's.
 func (w *writer) finish() ([]byte, error) {
 	if err := w.flush(); err != nil {
 		return nil, err
@@ -153,5 +175,7 @@ func (w *writer) finish() ([]byte, error) {
 	if err := w.out.Close(); err != nil {
 		return nil, err
 	}
-	return w.buf.Bytes(), nil
+	body := w.buf.Bytes()
+	w.buf = nil
+	return body, nil
 }
