@@ -35,7 +35,7 @@ func (s *store) WriteReceipts(_ context.Context, l ...event.ConsentReceipt) erro
 
 func open(t *testing.T, dir string) *lake.Lake {
 	t.Helper()
-	l, _, err := filearchive.New(dir, lake.Options{Rows: 20})
+	l, _, err := filearchive.New(dir, lake.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,8 +122,11 @@ func TestLinesComeBackAsTheyWereWritten(t *testing.T) {
 			}
 		}
 	}
-	if !reflect.DeepEqual(got.syncs, want.syncs) || !reflect.DeepEqual(got.matches, want.matches) || !reflect.DeepEqual(got.receipts, want.receipts) {
-		t.Errorf("read\n%+.2v\nwant\n%+.2v", got.matches[0], want.matches[0])
+	for name, pair := range map[string][2]any{"syncs": {got.syncs, want.syncs}, "matches": {got.matches, want.matches}, "receipts": {got.receipts, want.receipts}} {
+		if !reflect.DeepEqual(pair[0], pair[1]) {
+			g, w := fmt.Sprintf("%+v", pair[0]), fmt.Sprintf("%+v", pair[1])
+			t.Errorf("%s: read\n%.900s\nwant\n%.900s", name, g, w)
+		}
 	}
 	// A reading goes on where one stood.
 	rest, _ := read(t, b, archive.Filter{Filed: true, After: positions[len(positions)/2]})
