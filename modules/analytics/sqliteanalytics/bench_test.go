@@ -1,13 +1,17 @@
 package sqliteanalytics
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/miq/pixel/modules/analytics"
 	"github.com/miq/pixel/modules/analytics/analyticstest"
+	"github.com/miq/pixel/modules/event"
 	"github.com/miq/pixel/modules/sqlitedb"
 )
 
@@ -135,4 +139,55 @@ func BenchmarkMillion(b *testing.B) {
 	} {
 		b.Run(c.name, c.run)
 	}
+}
+
+// BenchmarkWriteBatch is what the worker writes: events of an hour with their touchpoints
+// and, of some sales, credits.
+func BenchmarkWriteBatch(b *testing.B) {
+	s := openAt(b, filepath.Join(b.TempDir(), "analytics.db"))
+	const n = 512
+	i := 0
+	var spent time.Duration
+	for b.Loop() {
+		batch := analytics.Batch{Events: analyticstest.Events(uint64(i), n, time.Second)}
+		for j := range batch.Events {
+			e := &batch.Events[j]
+			e.ID = fmt.Sprintf("%08x-%04x-7000-8000-%012x", i, j, j)
+			if j%6 == 0 {
+				batch.Touches = append(batch.Touches, touch(e, j))
+			}
+			if j%64 != 0 {
+				continue
+			}
+			for _, model := range []string{"last_non_direct", "first_touch", "last_touch", "linear", "time_decay", "position"} {
+				c := event.Credits{PixelID: e.PixelID, EventID: e.ID, Model: model, Version: 1, Name: "purchase", VisitorID: e.Subject.VisitorID, At: e.Time, ReceivedAt: e.ReceivedAt, Currency: "GBP", Value: 1e7}
+				shares := 3
+				if strings.Contains(model, "touch") || strings.Contains(model, "last") {
+					shares = 1
+				}
+				for k := range shares {
+					c.Shares = append(c.Shares, event.Share{Touchpoint: touch(e, k), Weight: int64(event.Whole / shares), Value: int64(1e7 / shares)})
+				}
+				batch.Credits = append(batch.Credits, c)
+			}
+		}
+		i++
+		before := cpu()
+		if err := s.WriteBatch(b.Context(), batch); err != nil {
+			b.Fatal(err)
+		}
+		spent += cpu() - before
+	}
+	b.ReportMetric(float64(spent.Microseconds())/float64(n*b.N), "µs-cpu/event")
+}
+
+func touch(e *event.Event, k int) event.Touchpoint {
+	return event.Touchpoint{ID: fmt.Sprint(e.ID[:23], "-", k), PixelID: e.PixelID, VisitorID: e.Subject.VisitorID, EventID: e.ID, At: e.Time, Kind: event.CampaignVisit, Channel: "paid_search", Source: "google", Campaign: "campaign-01"}
+}
+
+// cpu is this process's, all threads together.
+func cpu() time.Duration {
+	var u syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

@@ -24,9 +24,9 @@ const (
 // micros is a minute in microseconds.
 const micros = 60_000_000
 
-// rollEvery is how many events wait before they are rolled up: a question counts
-// those one by one, and the more come together, the less each costs.
-const rollEvery = 8192
+// rollEvery is how many events wait before they are rolled up: a question reads
+// those of them that are new to it, and the more come together, the less each costs.
+const rollEvery = 32768
 
 // slot is one minute, hour or day of a pixel and a name.
 type slot struct {
