@@ -24,8 +24,8 @@ faults: ## the dispatcher's fault table in its long form: a partner is down for 
 lint: ## static checks: .golangci.yml, and known vulnerabilities where their data can be had
 	.ci/lint
 
-deploy: ## the files for Compose and Kubernetes, by the code of their own tools
-	.ci/deploy
+deploy: ## the files for Compose, Kubernetes and an OpenTelemetry Collector, by the code of their own tools
+	.ci/deploy all
 
 fresh: ## the README's commands on a bare Debian; TESTS=tests for the test command too
 	.ci/fresh $(TESTS)
