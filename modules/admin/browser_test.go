@@ -22,6 +22,15 @@ func (b *bench) enter(ctx context.Context, role Role) {
 	drive(b.t, ctx, chromedp.EmulateViewport(1440, 900), chromedp.Navigate(b.server.URL+"/welcome?token="+secret))
 }
 
+// instead signs a browser out, and in as a new user with another role.
+func (b *bench) instead(ctx context.Context, role Role) {
+	b.t.Helper()
+	press(b.t, ctx, `.side form[action="/logout"] button`)
+	until(b.t, ctx, `location.pathname == "/login" && document.getElementById("login")`)
+	b.enter(ctx, role)
+	until(b.t, ctx, fmt.Sprintf(`document.querySelector(".side .me-role").textContent == %q`, role))
+}
+
 // until waits for a condition on the page that is open, or on the next: one that cannot
 // be asked yet does not hold.
 func until(t *testing.T, ctx context.Context, js string) {

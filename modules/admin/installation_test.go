@@ -161,6 +161,7 @@ func TestABrowserThatCannotReachTheCollectorSaysSo(t *testing.T) {
 	b.enter(ctx, Viewer)
 	drive(t, ctx, chromedp.Navigate(b.server.URL+"/pixels/px_shop/check"))
 	until(t, ctx, `document.getElementById("reach").className == "bad" && document.getElementById("reach").textContent.includes("content blocker")`)
+	until(t, ctx, `!document.querySelector("#verdict .but") || document.querySelector("#verdict .but").checkVisibility()`)
 }
 
 // with is a stored pixel, changed.

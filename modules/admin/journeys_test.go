@@ -20,7 +20,7 @@ func TestAViewerFindsOutWhatBecameOfAnOrder(t *testing.T) {
 	drive(t, ctx, chromedp.Navigate(b.server.URL+"/events"))
 	fill(t, ctx, "#q", "0193f2bb-story")
 	eval[bool](t, ctx, `document.querySelector("form[role=search]").requestSubmit(), true`)
-	until(t, ctx, `location.search.includes("0193f2bb-story")`)
+	until(t, ctx, `location.search.includes("find=") && !location.search.includes("story")`)
 	press(t, ctx, `a[data-row][href^="/events/0193f2bb-story-purchase"]`)
 	until(t, ctx, `document.body.textContent.includes("Accepted by Amazon DSP; not sent to The Trade Desk.")`)
 	until(t, ctx, `[...document.querySelectorAll(".timeline .verdict")].some((p) => p.textContent == "Why was this not sent? not sent: partner is off")`)

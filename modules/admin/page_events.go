@@ -180,13 +180,13 @@ func summary(deliveries []outcome, unsent string) string {
 	}
 	by := map[event.Outcome][]string{}
 	for _, d := range deliveries {
-		by[d.Outcome] = append(by[d.Outcome], d.Title)
+		by[d.told()] = append(by[d.told()], d.Title)
 	}
 	var parts []string
 	for _, x := range []struct {
 		outcome event.Outcome
 		words   string
-	}{{event.Accepted, "accepted by"}, {event.Unverified, "taken by, though not yet verified by,"}, {waiting, "on its way to"}, {event.Retry, "to be tried again at"}, {event.Rejected, "refused by"}, {event.NotSent, "not sent to"}, {event.Dry, "made for, and not sent to,"}} {
+	}{{event.Accepted, "accepted by"}, {event.Unverified, "taken by, though not yet verified by,"}, {waiting, "on its way to"}, {heldBack, "held back for"}, {event.Retry, "to be tried again at"}, {event.Rejected, "refused by"}, {event.NotSent, "not sent to"}, {event.Dry, "made for, and not sent to,"}} {
 		if titles := by[x.outcome]; len(titles) > 0 {
 			parts = append(parts, x.words+" "+list(titles))
 		}

@@ -396,6 +396,19 @@ func (a *Admin) sentence(s event.Sync) string {
 	return s.Message
 }
 
+// heldBack is of a delivery that waits for more than its turn.
+const heldBack event.Outcome = "held"
+
+// told is a delivery's outcome for a sentence: one that waits is on its way, or held.
+func (d outcome) told() event.Outcome {
+	if d.Outcome == waiting && !strings.HasPrefix(d.Sentence, onItsWay) {
+		return heldBack
+	}
+	return d.Outcome
+}
+
+const onItsWay = "On its way to "
+
 // fieldsAwaited says of deliveries that wait for a decision upon their fields that they do.
 func (a *Admin) fieldsAwaited(ctx context.Context, e event.Event, list []outcome) error {
 	for i, d := range list {
@@ -430,7 +443,7 @@ func (a *Admin) why(name string, lane laneView) string {
 	case lane.Open():
 		return "Waiting: " + title + " does not answer just now."
 	}
-	return "On its way to " + title + "."
+	return onItsWay + title + "."
 }
 
 // unsent says why an event went to no partner at all.

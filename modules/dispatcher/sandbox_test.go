@@ -48,7 +48,12 @@ func sandboxed(t *testing.T) (*world, *sandbox.Server) {
 // the time and the consent.
 func conversion(t *testing.T, name, id string) event.Delivery {
 	t.Helper()
-	b, err := os.ReadFile("../partner/" + name + "/testdata/base.json")
+	return conversionOf(t, name, name+"/testdata", id)
+}
+
+func conversionOf(t *testing.T, name, folder, id string) event.Delivery {
+	t.Helper()
+	b, err := os.ReadFile("../partner/" + folder + "/base.json")
 	if err != nil {
 		t.Fatal(err)
 	}
