@@ -60,5 +60,5 @@ costs: ## what an event costs each role, for pixel simulate plan (needs the test
 identity: ## the profiles of a million identifiers against an offline union-find, and what a visitor takes
 	PIXEL_IDENTITY_IDS=1130000 go test ./modules/identity -run 'TestAPopulation|TestWhatAVisitor' -v -timeout 30m
 
-pages: ## how long each page of the console takes with a million events in the embedded store
+pages: ## how long each page of the console takes with a million events in the embedded store; PIXEL_PAGES_STORE=FILE keeps it
 	PIXEL_PAGES_EVENTS=1000000 go test ./modules/admin -run TestThePagesWithAFullStore -v -timeout 30m
