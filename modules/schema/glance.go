@@ -22,6 +22,7 @@ type glance struct {
 	props     map[string]*glance
 	dependent map[string][]string
 	anyOf     []*glance
+	needs     [][]string // an object has all of one of these: anyOf of what is required
 	items     *glance
 	least     int // items
 	most      int // items; -1: any number
@@ -73,6 +74,12 @@ func glanceAt(s *jsonschema.Schema) *glance {
 			return nil
 		}
 		g.anyOf = append(g.anyOf, x)
+	}
+	if g.anyOf != nil && !slices.ContainsFunc(g.anyOf, func(x *glance) bool { return !x.requires() }) {
+		for _, x := range g.anyOf {
+			g.needs = append(g.needs, x.required)
+		}
+		g.anyOf = nil
 	}
 	if s.Items2020 != nil {
 		if g.items = glanceAt(s.Items2020); g.items == nil {
@@ -129,39 +136,66 @@ func currency(s string) bool {
 	return len(s) == 3 && s[0] >= 'A' && s[0] <= 'Z' && s[1] >= 'A' && s[1] <= 'Z' && s[2] >= 'A' && s[2] <= 'Z'
 }
 
-// sure reports whether a valid JSON value is as the schema demands, for certain.
+// requires reports whether it says nothing but what is required.
+func (g *glance) requires() bool {
+	return g.required != nil && g.types == "" && g.props == nil && g.dependent == nil && g.anyOf == nil && g.needs == nil &&
+		g.items == nil && g.least == 0 && g.most < 0 && g.pattern == nil && g.floor == nil
+}
+
+// sure reports whether a valid JSON value is as the schema demands, for certain. Of what
+// is no JSON it may say anything.
 func (g *glance) sure(v jsontext.Value) bool {
-	if len(v) == 0 || g.types != "" && !g.ofType(v) {
-		return false
+	end, ok := g.value(v, 0)
+	return ok && end == len(v)
+}
+
+// value is sure for the value that begins at i, and says where that ends.
+func (g *glance) value(v jsontext.Value, i int) (end int, ok bool) {
+	if i >= len(v) {
+		return i, false
 	}
-	switch v.Kind() {
-	case '"':
-		if g.pattern != nil {
-			text, ok := plain(v)
-			if !ok || !g.pattern(string(text)) {
-				return false
-			}
-		}
-	case '0':
-		if g.floor != nil && (*g.floor != 0 || v[0] == '-') {
-			// At the bound itself, what was rounded away would tell.
-			if n, err := strconv.ParseFloat(string(v), 64); err != nil || n <= *g.floor {
-				return false
-			}
-		}
+	switch v[i] {
 	case '{':
-		if (g.props != nil || g.required != nil || g.dependent != nil) && !g.object(v) {
-			return false
+		if g.props == nil && g.required == nil && g.dependent == nil && g.needs == nil {
+			end = past(v, i)
+		} else if end, ok = g.object(v, i); !ok {
+			return end, false
 		}
 	case '[':
-		if (g.items != nil || g.least > 0 || g.most >= 0) && !g.list(v) {
-			return false
+		if g.items == nil && g.least == 0 && g.most < 0 {
+			end = past(v, i)
+		} else if end, ok = g.list(v, i); !ok {
+			return end, false
+		}
+	default:
+		if end = past(v, i); end == i || !g.scalar(v[i:end]) {
+			return end, false
 		}
 	}
-	if g.anyOf == nil {
-		return true
+	one := v[i:end]
+	if g.types != "" && !g.ofType(one) {
+		return end, false
 	}
-	return slices.ContainsFunc(g.anyOf, func(one *glance) bool { return one.sure(v) })
+	return end, g.anyOf == nil || slices.ContainsFunc(g.anyOf, func(g *glance) bool { return g.sure(one) })
+}
+
+func (g *glance) scalar(v jsontext.Value) bool {
+	switch v.Kind() {
+	case '"':
+		if g.pattern == nil {
+			return true
+		}
+		text, ok := plain(v)
+		return ok && g.pattern(string(text))
+	case '0':
+		if g.floor == nil || *g.floor == 0 && v[0] != '-' {
+			return true
+		}
+		// At the bound itself, what was rounded away would tell.
+		n, err := strconv.ParseFloat(string(v), 64)
+		return err == nil && n > *g.floor
+	}
+	return true
 }
 
 func (g *glance) ofType(v jsontext.Value) bool {
@@ -169,44 +203,64 @@ func (g *glance) ofType(v jsontext.Value) bool {
 	return strings.IndexByte(g.types, k) >= 0 || k == '0' && strings.IndexByte(g.types, 'i') >= 0 && !bytes.ContainsAny(v, ".eE")
 }
 
-func (g *glance) object(v jsontext.Value) bool {
-	var buf [24][]byte
+func (g *glance) object(v jsontext.Value, i int) (end int, ok bool) {
+	var buf [16][]byte
 	names := buf[:0]
-	ok := members(v, func(name, value jsontext.Value) bool {
-		text, ok := plain(name)
+	for i = space(v, i+1); i < len(v) && v[i] != '}'; i = space(v, i) {
+		if v[i] == ',' {
+			i = space(v, i+1)
+		}
+		end := past(v, i)
+		text, ok := plain(v[i:end])
 		if !ok {
-			return false
+			return i, false
 		}
 		names = append(names, text)
-		one := g.props[string(text)]
-		return one == nil || one.sure(value)
-	})
-	if !ok {
-		return false
+		i = space(v, space(v, end)+1) // behind the colon
+		if one := g.props[string(text)]; one == nil {
+			if end = past(v, i); end == i {
+				return i, false
+			}
+		} else if end, ok = one.value(v, i); !ok {
+			return i, false
+		}
+		i = end
+	}
+	if i >= len(v) {
+		return i, false
 	}
 	has := func(name string) bool {
 		return slices.ContainsFunc(names, func(n []byte) bool { return string(n) == name })
 	}
-	for _, name := range g.required {
-		if !has(name) {
-			return false
-		}
+	lacks := func(name string) bool { return !has(name) }
+	if slices.ContainsFunc(g.required, lacks) {
+		return i, false
 	}
 	for name, all := range g.dependent {
-		if has(name) && slices.ContainsFunc(all, func(n string) bool { return !has(n) }) {
-			return false
+		if has(name) && slices.ContainsFunc(all, lacks) {
+			return i, false
 		}
 	}
-	return true
+	return i + 1, g.needs == nil || slices.ContainsFunc(g.needs, func(all []string) bool { return !slices.ContainsFunc(all, lacks) })
 }
 
-func (g *glance) list(v jsontext.Value) bool {
+func (g *glance) list(v jsontext.Value, i int) (end int, ok bool) {
 	n := 0
-	ok := members(v, func(_, value jsontext.Value) bool {
+	for i = space(v, i+1); i < len(v) && v[i] != ']'; i = space(v, i) {
+		if v[i] == ',' {
+			i = space(v, i+1)
+		}
+		end, ok := past(v, i), true
+		if g.items != nil {
+			end, ok = g.items.value(v, i)
+		}
+		if !ok || end == i {
+			return i, false
+		}
+		i = end
 		n++
-		return g.items == nil || g.items.sure(value)
-	})
-	return ok && n >= g.least && (g.most < 0 || n <= g.most)
+	}
+	return i + 1, i < len(v) && n >= g.least && (g.most < 0 || n <= g.most)
 }
 
 // plain is a string's text where it is spelt as it is meant.
@@ -216,36 +270,6 @@ func plain(v jsontext.Value) ([]byte, bool) {
 	}
 	text := v[1 : len(v)-1]
 	return text, bytes.IndexByte(text, '\\') < 0
-}
-
-// members calls each for the members of an object, with their names, or of an array,
-// until it says no. Of what is no JSON it may say anything, and says no at the end of it.
-func members(v jsontext.Value, each func(name, value jsontext.Value) bool) bool {
-	object := v[0] == '{'
-	for i := 1; ; {
-		if i = space(v, i); i < len(v) && v[i] == ',' {
-			i = space(v, i+1)
-		}
-		if i >= len(v) {
-			return false
-		}
-		if v[i] == '}' || v[i] == ']' {
-			return true
-		}
-		var name jsontext.Value
-		if object {
-			end := past(v, i)
-			name = v[i:end]
-			if i = space(v, space(v, end)+1); i >= len(v) || len(name) < 2 { // behind the colon
-				return false
-			}
-		}
-		end := past(v, i)
-		if end == i || !each(name, v[i:end]) {
-			return false
-		}
-		i = end
-	}
 }
 
 func space(v jsontext.Value, i int) int {
