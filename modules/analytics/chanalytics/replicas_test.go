@@ -28,7 +28,7 @@ import (
 const replica = "PIXEL_TEST_REPLICA"
 
 func shared() ([]event.Event, []event.Sync) {
-	events := analyticstest.Events(31, 900, 20*time.Hour)
+	events := analyticstest.Events(31, 900, 6*time.Hour)
 	return events, analyticstest.Syncs(31, events)
 }
 

@@ -120,11 +120,13 @@ func (s *Store) pass(ctx context.Context, source, unit string, from, to time.Tim
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
-	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{
+	set := clickhouse.Settings{
 		"max_execution_time": 590, "max_memory_usage": s.config.QueryMemory, "max_threads": 2,
 		// Half a pass must not pass for a whole one.
 		"materialized_views_ignore_errors": 0, "insert_deduplicate": 0,
-	}))
+	}
+	s.quorum(set)
+	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(set))
 	id := rand.Uint64()
 	columns, at := s.poured(source)
 	if err := s.conn.Exec(ctx, `INSERT INTO series_`+source+`_in (unit, pass, `+columns+`)

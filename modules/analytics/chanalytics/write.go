@@ -30,9 +30,7 @@ func send[T any](s *Store, ctx context.Context, t table[T], types schema, rows [
 	if s.http {
 		set["wait_end_of_query"] = 1
 	}
-	if s.config.Cluster != "" {
-		set["insert_quorum"] = "auto"
-	}
+	s.quorum(set)
 	known := map[string]clickhouse.ColumnNameAndType{}
 	for _, c := range types[t.name] {
 		known[c.Name] = c
@@ -57,6 +55,15 @@ func send[T any](s *Store, ctx context.Context, t table[T], types schema, rows [
 		}
 	}
 	return b.Send()
+}
+
+// quorum makes an insert of a cluster's wait for a majority. Touches and passes do too:
+// were they on fewer hosts than the rows that they are about, then of what is left when a
+// host dies, a series could be believed that lacks some.
+func (s *Store) quorum(set clickhouse.Settings) {
+	if s.config.Cluster != "" {
+		set["insert_quorum"] = "auto"
+	}
 }
 
 // values are a column's as the driver takes them best.
@@ -319,7 +326,9 @@ func (s *Store) touch(ctx context.Context, source string, times []time.Time) err
 		}
 		fmt.Fprintf(&b, "('%s',%d)", source, min(max(h, 0), 1<<32-3600))
 	}
-	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{"async_insert": 0, "max_execution_time": int(max(s.config.WriteTimeout/time.Second, 1))}))
+	set := clickhouse.Settings{"async_insert": 0, "max_execution_time": int(max(s.config.WriteTimeout/time.Second, 1))}
+	s.quorum(set)
+	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(set))
 	if err := s.conn.Exec(ctx, `INSERT INTO series_touches (source, hour) VALUES `+b.String()); err != nil {
 		return err
 	}
