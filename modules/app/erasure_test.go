@@ -177,6 +177,9 @@ func eraseTen(t *testing.T, flags, places map[string]string) {
 		if c.Erased["analytics"]["events"] != 2 || c.Erased["archive"]["events"] != 2 || c.Erased["queues"]["events"] != 1 || c.Found.Visitors != 1 || c.Interrupted != 0 {
 			t.Errorf("the certificate of %s says %+v", r.Named[0].Kind, c)
 		}
+		if n := c.Erased["archive"]["log_events"]; (n > 0) != (flags["clickhouse.dsn"] != "") {
+			t.Errorf("lines of %d events were deleted from the archive's log", n)
+		}
 		for store, n := range c.Left {
 			if n != 0 {
 				t.Errorf("%d left in %s", n, store)

@@ -123,7 +123,7 @@ func (r *Runner) archive(ctx context.Context, jobs []*job) error {
 func (r *Runner) lines(ctx context.Context, jobs []*job) error {
 	told, err := r.eraseLines(ctx, jobs)
 	for j, n := range told {
-		j.count(inArchive, "events in the log", n)
+		j.count(inArchive, "log_events", n)
 	}
 	return err
 }

@@ -106,12 +106,16 @@ func eventFilters(t *testing.T, s analytics.Store, d *data) {
 		{Query: "page_view\x00"},
 		{Query: "page_viewhttps"},
 	}
+	plain := len(filters)
 	for _, h := range hostile {
 		filters = append(filters, analytics.EventFilter{PixelID: h}, analytics.EventFilter{ID: h}, analytics.EventFilter{Name: h},
 			analytics.EventFilter{VisitorID: h}, analytics.EventFilter{OrderID: h}, analytics.EventFilter{Query: h}, analytics.EventFilter{Query: strings.ToUpper(h)},
 			analytics.EventFilter{Query: h[:len(h)/2]}) // perhaps in the middle of a letter
 	}
 	for i, f := range filters {
+		if i >= plain && !d.asked(i) {
+			continue
+		}
 		if i > 1 && f.Limit == 0 {
 			f.Limit = 400 // so many pages were read above
 		}

@@ -130,8 +130,8 @@ func dimensions(m analytics.Metric) []string {
 }
 
 func topRecounted(t *testing.T, s analytics.Store, d *data) {
-	for _, m := range metrics {
-		for _, dim := range dimensions(m) {
+	for mi, m := range metrics {
+		for di, dim := range dimensions(m) {
 			questions := []analytics.TopQuery{
 				{Limit: 1000},
 				{},
@@ -145,6 +145,9 @@ func topRecounted(t *testing.T, s analytics.Store, d *data) {
 				questions = append(questions, analytics.TopQuery{Name: "purchase", PixelID: "px_demo"}, analytics.TopQuery{Name: "page_view"}, analytics.TopQuery{Name: hostile[0]})
 			}
 			for i, q := range questions {
+				if !d.asked(mi + di + i) {
+					continue
+				}
 				t.Run(fmt.Sprintf("%s by %s %d", m, dim, i), func(t *testing.T) {
 					q.Metric, q.Dimension = m, dim
 					got, err := s.Top(t.Context(), q)
@@ -168,8 +171,8 @@ func topRecounted(t *testing.T, s analytics.Store, d *data) {
 
 func seriesRecounted(t *testing.T, s analytics.Store, d *data) {
 	hour := Begin.Truncate(time.Hour)
-	for _, m := range metrics {
-		for _, dim := range append([]string{""}, dimensions(m)...) {
+	for mi, m := range metrics {
+		for di, dim := range append([]string{""}, dimensions(m)...) {
 			questions := []analytics.SeriesQuery{
 				{Since: hour, Until: hour.Add(52 * time.Hour), Step: analytics.Hour},
 				{Since: Begin.Add(90 * time.Minute), Until: Begin.Add(7 * time.Hour), Step: "15m", PixelID: "px_demo"},
@@ -183,6 +186,9 @@ func seriesRecounted(t *testing.T, s analytics.Store, d *data) {
 				questions = append(questions, analytics.SeriesQuery{Since: hour, Until: hour.Add(52 * time.Hour), Step: "6h", Zone: "America/St_Johns", Name: "purchase"})
 			}
 			for i, q := range questions {
+				if dim != "" && !d.asked(mi+di+i) {
+					continue
+				}
 				t.Run(fmt.Sprintf("%s by %s %d", m, cmp.Or(dim, "nothing"), i), func(t *testing.T) {
 					q.Metric, q.GroupBy = m, dim
 					checkSeries(t, s, d, q)

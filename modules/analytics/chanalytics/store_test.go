@@ -45,10 +45,7 @@ func opened(t testing.TB, c config.ClickHouse) *Store {
 
 func TestWhatIsErasedIsGoneWithAllThatWasSaidOfIt(t *testing.T) {
 	t.Parallel()
-	clickhousetest.Protocols(t, func(t *testing.T, dsn func(testing.TB) string) {
-		t.Parallel()
-		analyticstest.Erase(t, opened(t, migrated(t, dsn(t))))
-	})
+	analyticstest.Erase(t, opened(t, migrated(t, clickhousetest.NativeDSN(t))))
 }
 
 func TestWholeDaysExpire(t *testing.T) {
@@ -58,8 +55,12 @@ func TestWholeDaysExpire(t *testing.T) {
 
 func TestContract(t *testing.T) {
 	t.Parallel()
-	clickhousetest.Protocols(t, func(t *testing.T, dsn func(testing.TB) string) {
-		t.Parallel()
-		analyticstest.Run(t, func(t *testing.T) analytics.Store { return opened(t, migrated(t, dsn(t))) })
+	analyticstest.Run(t, func(t *testing.T) analytics.Store { return opened(t, migrated(t, clickhousetest.DSN(t))) })
+}
+
+func TestContractByTheNativeProtocol(t *testing.T) {
+	t.Parallel()
+	analyticstest.RunFewer(t, func(t *testing.T) analytics.Store {
+		return opened(t, migrated(t, clickhousetest.NativeDSN(t)))
 	})
 }
