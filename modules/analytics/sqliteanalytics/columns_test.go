@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -256,4 +257,62 @@ func TestLinesOfTheSyncLogThatChangeAreCountedAsTheyAre(t *testing.T) {
 	_, err = s.Expire(t.Context(), events[0].PixelID, time.Time{}, analyticstest.Begin.Add(8*time.Hour))
 	must(t, err)
 	same("the log expired")
+}
+
+// Questions are asked while events are written, rolled up and erased; none fails, and in
+// the end all find what is there.
+func TestQuestionsAndWritesMayComeAtOnce(t *testing.T) {
+	s := openAt(t, filepath.Join(t.TempDir(), "analytics.db"))
+	s.rollEvery = 300
+	events := analyticstest.Events(1, 2000, 20*time.Hour)
+	since, until := analyticstest.Begin, analyticstest.Begin.Add(21*time.Hour)
+	where := []analytics.Condition{analytics.Is("device", "mobile"), {Dimension: "country", Values: []string{"GB"}, Not: true}}
+	var askers sync.WaitGroup
+	done := make(chan struct{})
+	for range 3 {
+		askers.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				_, err := s.Top(t.Context(), analytics.TopQuery{Metric: analytics.MetricVisitors, Dimension: "name", Where: where, Since: since, Until: until})
+				if err == nil {
+					_, err = s.Stored(t.Context(), since, until)
+				}
+				if err == nil {
+					_, err = s.Events(t.Context(), analytics.EventFilter{Query: "shoe 17"})
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	for i := 0; i < len(events); i += 100 {
+		must(t, s.WriteEvents(t.Context(), events[i:i+100]...))
+		must(t, s.WriteSyncs(t.Context(), analyticstest.Syncs(uint64(i), events[i:i+100])...))
+		if i%500 == 0 {
+			_, err := s.Erase(t.Context(), analytics.Erasure{PixelID: events[i].PixelID, Events: []string{events[i].ID}})
+			must(t, err)
+			must(t, s.Mend(t.Context()))
+		}
+	}
+	close(done)
+	askers.Wait()
+	stored, err := s.Stored(t.Context(), since, until)
+	must(t, err)
+	n := int64(0)
+	for _, row := range stored {
+		if row.Partner == "" {
+			n += row.N
+		}
+	}
+	var there int64
+	must(t, s.db.Read.QueryRow(`SELECT count(*) FROM events WHERE received_at < ?`, until.UnixMicro()).Scan(&there))
+	if n != there {
+		t.Errorf("%d events are counted, of %d", n, there)
+	}
 }
