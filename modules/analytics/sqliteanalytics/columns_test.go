@@ -263,13 +263,13 @@ func TestLinesOfTheSyncLogThatChangeAreCountedAsTheyAre(t *testing.T) {
 // the end all find what is there.
 func TestQuestionsAndWritesMayComeAtOnce(t *testing.T) {
 	s := openAt(t, filepath.Join(t.TempDir(), "analytics.db"))
-	s.rollEvery = 300
-	events := analyticstest.Events(1, 2000, 20*time.Hour)
+	s.rollEvery = 200
+	events := analyticstest.Events(1, 900, 20*time.Hour)
 	since, until := analyticstest.Begin, analyticstest.Begin.Add(21*time.Hour)
 	where := []analytics.Condition{analytics.Is("device", "mobile"), {Dimension: "country", Values: []string{"GB"}, Not: true}}
 	var askers sync.WaitGroup
 	done := make(chan struct{})
-	for range 3 {
+	for range 2 {
 		askers.Go(func() {
 			for {
 				select {
@@ -294,7 +294,7 @@ func TestQuestionsAndWritesMayComeAtOnce(t *testing.T) {
 	for i := 0; i < len(events); i += 100 {
 		must(t, s.WriteEvents(t.Context(), events[i:i+100]...))
 		must(t, s.WriteSyncs(t.Context(), analyticstest.Syncs(uint64(i), events[i:i+100])...))
-		if i%500 == 0 {
+		if i%300 == 0 {
 			_, err := s.Erase(t.Context(), analytics.Erasure{PixelID: events[i].PixelID, Events: []string{events[i].ID}})
 			must(t, err)
 			must(t, s.Mend(t.Context()))
