@@ -75,7 +75,7 @@ func soak(ctx context.Context, out io.Writer, o soaking) error {
 	waiting := 0.0
 	if o.costs != "" {
 		if waiting, err = s.waitingBytes(ctx, traffic); err != nil {
-			return err
+			fmt.Fprintf(out, "not measured: redis_waiting_bytes: %v\n", err)
 		}
 	}
 	most := o.rate
