@@ -142,13 +142,16 @@ func Send(ctx context.Context, o Options) (*Run, error) {
 		q := c.next(due.UTC())
 		s.made(q)
 		url, at := o.Collectors[turn%len(o.Collectors)], due
+		held := true
 		select {
 		case slots <- struct{}{}:
-		case <-ctx.Done():
-			stop()
+		case <-ctx.Done(): // all are taken at the end: the last goes without, and gives none back
+			held = false
 		}
 		all.Go(func() {
-			defer func() { <-slots }()
+			if held {
+				defer func() { <-slots }()
+			}
 			s.deliver(q, url, at)
 			if q.again {
 				s.deliver(q, url, time.Now())
