@@ -1,6 +1,8 @@
 package sqliteanalytics
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"reflect"
@@ -314,5 +316,54 @@ func TestQuestionsAndWritesMayComeAtOnce(t *testing.T) {
 	must(t, s.db.Read.QueryRow(`SELECT count(*) FROM events WHERE received_at < ?`, until.UnixMicro()).Scan(&there))
 	if n != there {
 		t.Errorf("%d events are counted, of %d", n, there)
+	}
+}
+
+func TestAWriterWaitsForNoReaderOfWhatIsInMemory(t *testing.T) {
+	s := openAt(t, filepath.Join(t.TempDir(), "analytics.db"))
+	events := analyticstest.Events(1, 50, time.Hour)
+	syncs, matches := analyticstest.Syncs(1, events), analyticstest.Matches(1, events)
+	must(t, s.WriteEvents(t.Context(), events...))
+	must(t, s.WriteSyncs(t.Context(), syncs...))
+	since, until := analyticstest.Begin.Add(-time.Hour), analyticstest.Begin.Add(3*time.Hour)
+	before := len(syncs)
+	for _, l := range []*turns{&s.lines.turns, &s.matched.turns} {
+		must(t, l.take(t.Context())) // somebody reads, for as long as this test likes
+	}
+	more := syncs[0]
+	more.Attempt += 100
+	must(t, s.WriteSyncs(t.Context(), more))
+	must(t, s.WriteMatches(t.Context(), matches...))
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	if _, err := s.Stored(gone, since, until); !errors.Is(err, context.Canceled) {
+		t.Errorf("who leaves while somebody else reads: %v", err)
+	}
+	s.lines.give()
+	s.matched.give()
+	lines := 0
+	ok, err := s.lines.with(t.Context(), s, func(list []line, _ [4][]string) { lines = len(list) })
+	if must(t, err); !ok || lines != before+1 {
+		t.Errorf("%d lines, not %d", lines, before+1)
+	}
+}
+
+func TestWhatNobodyAsksForIsLetGo(t *testing.T) {
+	s := openAt(t, filepath.Join(t.TempDir(), "analytics.db"))
+	s.lines.changed.most = 10
+	syncs := analyticstest.Syncs(1, analyticstest.Events(1, 50, time.Hour))
+	must(t, s.WriteSyncs(t.Context(), syncs...))
+	must(t, s.warm(t.Context()))
+	if len(s.lines.list) != 0 {
+		t.Errorf("%d lines are kept, and nobody asked since", len(s.lines.list))
+	}
+	count := 0
+	_, err := s.lines.with(t.Context(), s, func(list []line, _ [4][]string) { count = len(list) })
+	if must(t, err); count != len(syncs) {
+		t.Errorf("%d lines, not %d", count, len(syncs))
+	}
+	must(t, s.warm(t.Context()))
+	if len(s.lines.list) != len(syncs) {
+		t.Error("they were let go although somebody asked")
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"database/sql"
 	"slices"
-	"sync"
 
 	"github.com/miq/pixel/modules/event"
 )
@@ -44,15 +43,13 @@ const (
 // received: to look that up for each line is what takes long. Nobody but this process
 // writes the store.
 type lines struct {
-	mu      sync.Mutex
-	loaded  bool
-	idle    bool  // they were let go since nobody asked
+	turns
 	cuts    int64 // the state of deletions that it is of
-	upto    int64 // the last line's seq
+	upto    int64 // the last line's seq; 0: none is read
 	events  int64 // the newest event's seq, when orphans were looked at
 	list    []line
 	orphans []int // places in list
-	changed []eventKey
+	changed noted[eventKey]
 	values  [4]interned[string]
 }
 
@@ -60,23 +57,13 @@ type eventKey struct{ pixel, id string }
 
 // wrote takes note of lines that were committed: they may have replaced some.
 func (l *lines) wrote(syncs []event.Sync) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if !l.loaded {
-		return // they will be read
-	}
-	if len(l.changed)+len(syncs) > mostChanged {
-		l.forget()
-		l.idle = true
-		return
-	}
 	for i := range syncs {
-		l.changed = append(l.changed, eventKey{syncs[i].PixelID, syncs[i].EventID})
+		l.changed.note(eventKey{syncs[i].PixelID, syncs[i].EventID})
 	}
 }
 
 func (l *lines) forget() {
-	l.loaded, l.upto, l.events, l.list, l.orphans, l.changed = false, 0, 0, nil, nil, nil
+	l.upto, l.events, l.list, l.orphans = 0, 0, nil, nil
 	l.values = [4]interned[string]{}
 }
 
@@ -85,10 +72,17 @@ FROM syncs s LEFT JOIN events e ON e.id = s.event_id AND e.pixel_id = s.pixel_id
 
 // with calls f with the lines as they are now; ok is false where there are too many.
 func (l *lines) with(ctx context.Context, s *Store, f func(list []line, values [4][]string)) (ok bool, err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	changed := l.changed
-	l.changed = nil
+	if err := l.take(ctx); err != nil {
+		return false, err
+	}
+	defer l.give()
+	changed, over := l.changed.take()
+	if over {
+		l.forget()
+	}
+	if l.upto == 0 {
+		changed = nil // they will be read
+	}
 	err = s.snapshot(ctx, "read the sync log", func(tx *sql.Tx) error {
 		p, err := place(ctx, tx)
 		if err != nil {
@@ -105,13 +99,13 @@ func (l *lines) with(ctx context.Context, s *Store, f func(list []line, values [
 		if ok = most-least < mostLines; !ok {
 			return nil
 		}
-		for _, k := range changed {
-			if err := l.take(ctx, tx, `s.event_id = ? AND s.pixel_id = ? AND s.seq <= ?`, k.id, k.pixel, l.upto); err != nil {
+		for k := range changed {
+			if err := l.read(ctx, tx, `s.event_id = ? AND s.pixel_id = ? AND s.seq <= ?`, k.id, k.pixel, l.upto); err != nil {
 				return err
 			}
 		}
 		if most > l.upto {
-			if err := l.take(ctx, tx, `s.seq > ? ORDER BY s.seq`, l.upto); err != nil {
+			if err := l.read(ctx, tx, `s.seq > ? ORDER BY s.seq`, l.upto); err != nil {
 				return err
 			}
 		}
@@ -127,7 +121,6 @@ func (l *lines) with(ctx context.Context, s *Store, f func(list []line, values [
 		l.forget()
 		return ok, err
 	}
-	l.loaded, l.idle = true, false
 	var values [4][]string
 	for i := range values {
 		values[i] = l.values[i].list
@@ -136,20 +129,22 @@ func (l *lines) with(ctx context.Context, s *Store, f func(list []line, values [
 	return true, nil
 }
 
-// warm reads the lines before anybody asks for them.
+// warm reads the lines before anybody asks for them, or lets them go since nobody does.
 func (s *Store) warm(ctx context.Context) error {
-	s.lines.mu.Lock()
-	idle := s.lines.idle
-	s.lines.mu.Unlock()
-	if idle {
-		return nil
+	if !s.lines.changed.isOver() {
+		_, err := s.lines.with(ctx, s, func([]line, [4][]string) {})
+		return err
 	}
-	_, err := s.lines.with(ctx, s, func([]line, [4][]string) {})
-	return err
+	if err := s.lines.take(ctx); err != nil {
+		return err
+	}
+	defer s.lines.give()
+	s.lines.forget()
+	return nil
 }
 
-// take reads lines, each in its place.
-func (l *lines) take(ctx context.Context, tx *sql.Tx, where string, args ...any) error {
+// read reads lines, each in its place.
+func (l *lines) read(ctx context.Context, tx *sql.Tx, where string, args ...any) error {
 	var one line
 	var id string
 	var of [4]string

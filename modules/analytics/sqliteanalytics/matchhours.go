@@ -3,7 +3,6 @@ package sqliteanalytics
 import (
 	"context"
 	"database/sql"
-	"sync"
 
 	"github.com/miq/pixel/modules/event"
 )
@@ -20,10 +19,11 @@ type matchCount struct {
 // Nobody but this process writes the store; and a match's time is its event's, which
 // does not change.
 type matchHours struct {
-	mu    sync.Mutex
-	cuts  int64 // the state of deletions that they are of
-	hours map[int64][]matchCount
-	kept  int
+	turns
+	cuts    int64 // the state of deletions that they are of
+	hours   map[int64][]matchCount
+	kept    int
+	changed noted[int64] // hours
 }
 
 const (
@@ -35,21 +35,25 @@ const (
 
 // wrote takes note of what was committed.
 func (m *matchHours) wrote(list []event.Match) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	for i := range list {
-		h := floor(list[i].ReceivedAt.UnixMicro(), hour)
-		if counts, known := m.hours[h]; known {
-			m.kept -= len(counts)
-			delete(m.hours, h)
-		}
+		m.changed.note(floor(list[i].ReceivedAt.UnixMicro(), hour))
 	}
 }
 
 // with calls f with the counts of a time and the hours they are of.
 func (m *matchHours) with(ctx context.Context, s *Store, from, to int64, f func(hour int64, c *matchCount)) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+	if err := m.take(ctx); err != nil {
+		return err
+	}
+	defer m.give()
+	changed, over := m.changed.take()
+	if over {
+		m.hours = nil
+	}
+	for h := range changed {
+		m.kept -= len(m.hours[h])
+		delete(m.hours, h)
+	}
 	return s.snapshot(ctx, "count matches", func(tx *sql.Tx) error {
 		first, end := -floor(-from, hour), floor(to, hour)
 		if first >= end || end-first > longestMatched {

@@ -68,6 +68,7 @@ func New(db *sqlitedb.DB) (*Store, error) {
 		return nil, fmt.Errorf("make the codec for events: %w", err)
 	}
 	s := &Store{db: db, bodies: bodies, dimension: columns(), rollEvery: rollEvery, mostLooked: mostLooked}
+	s.lines.changed.most, s.matched.changed.most = mostChanged, longestMatched
 	if s.columns, err = newColumns(); err != nil {
 		return nil, fmt.Errorf("make room for columns: %w", err)
 	}
