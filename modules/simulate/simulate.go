@@ -87,6 +87,10 @@ func (r *Run) count(f fate) (n int) {
 	return n
 }
 
+// atOnce is how many requests are on their way at most, so that a stuck server does not
+// exhaust us.
+const atOnce = 1024
+
 // Send makes the traffic and sends it, in an open loop: what is due is sent whatever the
 // answers before, and a wait counts from when it was due. It ends when the time is over
 // or ctx is, and all that was sent is answered or given up.
@@ -108,7 +112,7 @@ func Send(ctx context.Context, o Options) (*Run, error) {
 
 	c := newCrowd(o)
 	gaps := rand.New(rand.NewPCG(o.Seed, 0x9a95))
-	slots := make(chan struct{}, 1024) // so that a stuck server does not exhaust us; what waits here counts
+	slots := make(chan struct{}, atOnce) // what waits for one counts
 	var all sync.WaitGroup
 	ctx, stop := context.WithTimeout(ctx, o.Length)
 	defer stop()

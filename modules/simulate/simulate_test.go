@@ -161,6 +161,25 @@ func TestWhatIsNotAnsweredIsSentAgain(t *testing.T) {
 	require.GreaterOrEqual(t, r.Latency.Quantile(0.99), r.Latency.Quantile(0.5))
 }
 
+func TestARunEndsAlthoughTheServerIsBehind(t *testing.T) {
+	d := &door{taken: map[string]int{}}
+	release := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		<-release
+		d.ServeHTTP(w, r)
+	}))
+	defer server.Close()
+	o := options()
+	o.Collectors, o.Rate, o.Length = []string{server.URL}, 100_000, time.Second
+	time.AfterFunc(o.Length+300*time.Millisecond, func() { close(release) })
+	r, err := Send(t.Context(), o)
+	require.NoError(t, err)
+	if r.Requests < atOnce {
+		t.Skipf("this machine made only %d requests meanwhile, so that none had to wait", r.Requests)
+	}
+	require.Equal(t, r.Events, r.count(accepted), "%v", r.Why)
+}
+
 func TestTheRateIsKept(t *testing.T) {
 	d := &door{taken: map[string]int{}}
 	server := httptest.NewServer(d)
