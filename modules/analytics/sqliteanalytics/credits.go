@@ -24,7 +24,9 @@ ON CONFLICT (event_id, pixel_id, model) DO UPDATE SET
   version = excluded.version, received_at = excluded.received_at, body = excluded.body
 WHERE excluded.version > version OR excluded.version = version AND excluded.body <> body`
 
-	deleteCredits = `DELETE FROM credits WHERE event_id = ? AND pixel_id = ? AND model = ?`
+	// The plus keeps SQLite from asking of each model whether it is that of credits_by_touch,
+	// for which it would prepare the statement anew each time.
+	deleteCredits = `DELETE FROM credits WHERE event_id = ? AND pixel_id = ? AND +model = ?`
 )
 
 // How many columns a touchpoint and a credit have.
