@@ -80,11 +80,12 @@ func TestAPageWithTheIABsOwnTCFPlatform(t *testing.T) {
 		t.Error("something left while the visitor was asked again")
 	}
 	eval[any](t, ctx, `choose([1, 7]), 1`)
-	if a := s.next(t); a.Path != "/consent" || a.at("state") != "partial" {
-		t.Errorf("of the lesser choice the collector hears %s %v", a.Path, a.at("state"))
+	change, event := s.changeAndEvent(t)
+	if change.Path != "/consent" || change.at("state") != "partial" {
+		t.Errorf("of the lesser choice the collector hears %s %v", change.Path, change.at("state"))
 	}
-	if a := s.next(t); a.names() != "meanwhile" || a.at("consent", "state") != "partial" || a.at("identity", "click_ids") != "" {
-		t.Errorf("came %s of %v under %v", a.names(), a.at("identity"), a.at("consent", "state"))
+	if event.names() != "meanwhile" || event.at("consent", "state") != "partial" || event.at("identity", "click_ids") != "" {
+		t.Errorf("came %s of %v under %v", event.names(), event.at("identity"), event.at("consent", "state"))
 	}
 	eval[any](t, ctx, `choose([], false), 1`)
 	if a := s.next(t); a.Path != "/consent" || a.at("state") != "none" {
@@ -156,11 +157,12 @@ func TestAPageWithTheIABsOwnGPPPlatform(t *testing.T) {
 		t.Errorf("the sections are %v", sid)
 	}
 	eval[any](t, ctx, `choose("SaleOptOut", 1), miq("track", "after"), 1`)
-	if a := s.next(t); a.Path != "/consent" || a.at("state") != "partial" {
-		t.Errorf("of the opt-out the collector hears %s %v", a.Path, a.at("state"))
+	change, event := s.changeAndEvent(t)
+	if change.Path != "/consent" || change.at("state") != "partial" {
+		t.Errorf("of the opt-out the collector hears %s %v", change.Path, change.at("state"))
 	}
-	if a := s.next(t); a.names() != "after" || a.at("consent", "state") != "partial" {
-		t.Errorf("came %s under %v", a.names(), a.at("consent", "state"))
+	if event.names() != "after" || event.at("consent", "state") != "partial" {
+		t.Errorf("came %s under %v", event.names(), event.at("consent", "state"))
 	}
 }
 

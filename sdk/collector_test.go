@@ -269,6 +269,17 @@ func (s *site) next(t *testing.T) arrival {
 	}
 }
 
+// changeAndEvent are the next two requests, of which one tells of a change of consent:
+// both are on their way at once and come in any order.
+func (s *site) changeAndEvent(t *testing.T) (change, event arrival) {
+	t.Helper()
+	change, event = s.next(t), s.next(t)
+	if change.Path != "/consent" {
+		return event, change
+	}
+	return change, event
+}
+
 // silent fails if anything came but the tag, its parts and the settings, or if
 // any of those came with a cookie.
 func (s *site) silent(t *testing.T) {

@@ -1,8 +1,11 @@
 package sqliteanalytics
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/miq/pixel/modules/analytics"
@@ -31,6 +34,9 @@ func (t tallies) rows() (out []analytics.Tally) {
 			out = append(out, *v)
 		}
 	}
+	slices.SortFunc(out, func(a, b analytics.Tally) int {
+		return cmp.Or(strings.Compare(a.PixelID, b.PixelID), a.Hour.Compare(b.Hour), strings.Compare(a.Partner, b.Partner))
+	})
 	return out
 }
 
