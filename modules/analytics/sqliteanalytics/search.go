@@ -119,10 +119,14 @@ func (s *Store) mayHold(ctx context.Context, tx *sql.Tx, text []byte, from, to i
 // split parts what an index answers from what is asked of a row.
 func (w where) split() (listed, rest where) {
 	args := w.args
+	answers := []string{"e.pixel_id ", "e.id ", "e.visitor_id ", "e.order_id ", "e.received_at "}
+	if slices.ContainsFunc(w.conds, func(c string) bool { return strings.HasPrefix(c, "e.pixel_id ") }) {
+		answers = append(answers, "e.name ") // the index of names is by pixel
+	}
 	for _, c := range w.conds {
 		n := strings.Count(c, "?")
 		into := &rest
-		for _, column := range [...]string{"e.pixel_id ", "e.id ", "e.name ", "e.visitor_id ", "e.order_id ", "e.received_at "} {
+		for _, column := range answers {
 			if strings.HasPrefix(c, column) {
 				into = &listed
 			}
