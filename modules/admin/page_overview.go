@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v5"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/miq/pixel/modules/analytics"
 	"github.com/miq/pixel/modules/atrisk"
@@ -25,7 +26,7 @@ type rangeChoice struct {
 
 var ranges = []rangeChoice{
 	{"1h", "Last hour", time.Hour, analytics.Minute},
-	{"24h", "Last 24 hours", 24 * time.Hour, "15m"},
+	{"24h", "Last 24 hours", 24 * time.Hour, analytics.Hour},
 	{"7d", "Last 7 days", 7 * 24 * time.Hour, "2h"},
 	{"30d", "Last 30 days", 30 * 24 * time.Hour, "6h"},
 }
@@ -104,59 +105,65 @@ func (a *Admin) overview(ctx context.Context, d *overviewData) error {
 	until := a.now()
 	d.Until = until
 	since := until.Add(-d.Range.Span)
-	series := func(q analytics.SeriesQuery) ([]analytics.Series, error) {
-		q.PixelID, q.Step = d.Pixel, cmp.Or(q.Step, d.Range.Step)
+	series := func(ctx context.Context, q analytics.SeriesQuery) ([]analytics.Series, error) {
+		q.Metric, q.PixelID, q.Step = analytics.MetricEvents, d.Pixel, cmp.Or(q.Step, d.Range.Step)
 		if q.Until.IsZero() {
 			q.Since, q.Until = since, until
 		}
 		return a.o.Events.Series(ctx, q)
 	}
-	current, err := series(analytics.SeriesQuery{Metric: analytics.MetricEvents})
-	if err != nil {
+	var current, before, recent []analytics.Series
+	var queues []queueView
+	all, within := errgroup.WithContext(ctx)
+	// They have nothing to do with one another.
+	all.Go(func() (err error) {
+		before, err = series(within, analytics.SeriesQuery{Since: since.Add(-d.Range.Span), Until: since})
+		return err
+	})
+	all.Go(func() (err error) {
+		if current, err = series(within, analytics.SeriesQuery{}); err != nil {
+			return err
+		}
+		recent, err = series(within, analytics.SeriesQuery{Since: until.Add(-5 * time.Minute), Until: until, Step: analytics.Minute})
+		return err
+	})
+	all.Go(func() (err error) {
+		if d.Revenue, err = a.o.Events.Top(within, analytics.TopQuery{Metric: analytics.MetricRevenue, Dimension: "currency", PixelID: d.Pixel, Since: since, Until: until, Limit: 4}); err != nil {
+			return err
+		}
+		if d.Names, err = a.o.Events.Top(within, analytics.TopQuery{Metric: analytics.MetricEvents, Dimension: "name", PixelID: d.Pixel, Since: since, Until: until, Limit: 8}); err != nil {
+			return err
+		}
+		if d.Consent, err = a.consentShares(within, d.Pixel, since, until); err != nil {
+			return err
+		}
+		return a.compare(within, d, since.Add(-d.Range.Span), since)
+	})
+	all.Go(func() (err error) {
+		if d.Loss, err = a.lossLately(within, d.Pixel, 24*time.Hour); err != nil {
+			return err
+		}
+		if d.Partners, err = a.partnerViews(within); err != nil {
+			return err
+		}
+		queues, err = a.queueViews(within)
+		return err
+	})
+	if err := all.Wait(); err != nil {
 		return err
 	}
 	d.Events = total(current...)
-	before, err := series(analytics.SeriesQuery{Metric: analytics.MetricEvents, Since: since.Add(-d.Range.Span), Until: since})
-	if err != nil {
-		return err
-	}
 	if was := total(before...); was > 0 {
 		change := d.Events/was - 1
 		d.Change = &change
 	}
 	d.Steps = pair(current, before)
-	recent, err := series(analytics.SeriesQuery{Metric: analytics.MetricEvents, Since: until.Add(-5 * time.Minute), Until: until, Step: analytics.Minute})
-	if err != nil {
-		return err
-	}
 	d.PerMin = total(recent...) / 5
-	if d.Revenue, err = a.o.Events.Top(ctx, analytics.TopQuery{Metric: analytics.MetricRevenue, Dimension: "currency", PixelID: d.Pixel, Since: since, Until: until, Limit: 4}); err != nil {
-		return err
-	}
-	if d.Names, err = a.o.Events.Top(ctx, analytics.TopQuery{Metric: analytics.MetricEvents, Dimension: "name", PixelID: d.Pixel, Since: since, Until: until, Limit: 8}); err != nil {
-		return err
-	}
 	for _, r := range d.Names {
 		d.Most = max(d.Most, r.Value)
 		if r.Group == "purchase" {
 			d.Orders = r.Value
 		}
-	}
-	if d.Consent, err = a.consentShares(ctx, d.Pixel, since, until); err != nil {
-		return err
-	}
-	if err := a.compare(ctx, d, since.Add(-d.Range.Span), since); err != nil {
-		return err
-	}
-	if d.Loss, err = a.lossLately(ctx, d.Pixel, 24*time.Hour); err != nil {
-		return err
-	}
-	if d.Partners, err = a.partnerViews(ctx); err != nil {
-		return err
-	}
-	queues, err := a.queueViews(ctx)
-	if err != nil {
-		return err
 	}
 	for _, q := range queues {
 		if q.Kind == "ingest" {
