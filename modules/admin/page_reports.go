@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v5"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/miq/pixel/modules/analytics"
 	"github.com/miq/pixel/modules/settings"
@@ -161,8 +162,17 @@ func (a *Admin) overTimePage(c *echo.Context) error {
 	if d.wrong("metric", q.Check()) {
 		return a.show(c, d.status(), "reports", view{Title: "Reports", Nav: "reports", Data: d})
 	}
-	series, err := a.o.Events.Series(ctx, q)
-	if err != nil {
+	var series []analytics.Series
+	both, within := errgroup.WithContext(ctx)
+	both.Go(func() (err error) {
+		series, err = a.o.Events.Series(within, q)
+		return err
+	})
+	both.Go(func() (err error) {
+		d.Top, err = a.o.Events.Top(within, analytics.TopQuery{Metric: m, Dimension: d.Dimension, PixelID: d.Pixel, Name: d.Name, Where: q.Where, Since: d.since, Until: d.until, Limit: 20})
+		return err
+	})
+	if err := both.Wait(); err != nil {
 		return err
 	}
 	series = series[:min(len(series), mostLinesDrawn)]
@@ -176,12 +186,8 @@ func (a *Admin) overTimePage(c *echo.Context) error {
 			d.Lines[i].Values = append(d.Lines[i].Values, p.Value)
 		}
 	}
-	d.Top, err = a.o.Events.Top(ctx, analytics.TopQuery{Metric: m, Dimension: d.Dimension, PixelID: d.Pixel, Name: d.Name, Where: q.Where, Since: d.since, Until: d.until, Limit: 20})
 	for _, r := range d.Top {
 		d.Most = max(d.Most, r.Value)
-	}
-	if err != nil {
-		return err
 	}
 	return a.show(c, d.status(), "reports", view{Title: "Reports", Nav: "reports", Data: d})
 }
