@@ -125,6 +125,7 @@ func (s *Store) walk(ctx context.Context, tx *sql.Tx, w walk, f func(*taken) err
 			return err
 		}
 		now := list[0]
+		rows, steps := slices.Grow(t.rows, p.n), slices.Grow(t.steps, p.n)
 		for row, at := range at.ints {
 			if at < now.from || at >= now.to {
 				i := sort.Search(len(list), func(i int) bool { return list[i].to > at })
@@ -134,10 +135,10 @@ func (s *Store) walk(ctx context.Context, tx *sql.Tx, w walk, f func(*taken) err
 				now = list[i]
 			}
 			if holds(conds, row) {
-				t.rows, t.steps = append(t.rows, int32(row)), append(t.steps, int32(now.step)) //nolint:gosec // both are few
+				rows, steps = append(rows, int32(row)), append(steps, int32(now.step)) //nolint:gosec // both are few
 			}
 		}
-		if len(t.rows) == 0 {
+		if t.rows, t.steps = rows, steps; len(rows) == 0 {
 			return nil
 		}
 		return f(&t)
