@@ -271,6 +271,11 @@ func breakStores(t *testing.T, flags map[string]string, bucket *s3test.Proxy) {
 				t.Errorf("%s was accepted and is not in the archive", id)
 			}
 		}
+		for id := range kept {
+			if !accepted[id] && !l.unsure[id] {
+				t.Errorf("%s is in the archive and was never accepted", id)
+			}
+		}
 		t.Skipf("the engine spoiled a part of its own when its disk was full, so only the archive was compared: %.200s", spoiled)
 	}
 	want := maps.Clone(accepted)
