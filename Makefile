@@ -19,7 +19,7 @@ dashboards: ## Grafana's files, from docs/deploy/grafana/dashboards.yml
 	go test ./modules/ops -run TestTheDashboards -update
 
 faults: ## the dispatcher's fault table in its long form: a partner is down for ten minutes
-	PIXEL_LONG=1 go test -count=1 -timeout 60m -v -run TestTheFaultTable ./modules/dispatcher
+	PIXEL_TEST_LONG=1 go test -count=1 -timeout 60m -v -run TestTheFaultTable ./modules/dispatcher
 
 lint: ## static checks: .golangci.yml, and known vulnerabilities where their data can be had
 	.ci/lint
@@ -40,16 +40,16 @@ alerts: ## breaks things for real, and watches the alerts fire and clear
 	PIXEL_TEST_ALERTS=1 go test ./modules/cli -run TestAlertsFireAndClear -v -timeout 20m
 
 attacks: ## attacks on a running process, in turns with ordinary requests: others wait a tenth longer at most
-	PIXEL_LONG=1 go test -count=1 -timeout 30m -v -run TestAttacks ./modules/cli
+	PIXEL_TEST_LONG=1 go test -count=1 -timeout 30m -v -run TestAttacks ./modules/cli
 
 chaos: ## the fault suite: break it under load, and count what was lost
 	go run ./bench/chaos
 
 torn: ## the embedded queue's log cut and spoiled at every byte; half an hour
-	TMPDIR=/dev/shm PIXEL_LONG_TESTS=1 go test -count=1 -timeout 3h -v -run TestATornLog ./modules/queue/sqlitequeue
+	TMPDIR=/dev/shm PIXEL_TEST_LONG=1 go test -count=1 -timeout 3h -v -run TestATornLog ./modules/queue/sqlitequeue
 
 rolling: ## a fleet behind HAProxy is upgraded and rolled back under load, and nothing may fail
-	PIXEL_LONG=1 go test -count=1 -timeout 30m -v -run TestRollingRestart ./bench/chaos
+	PIXEL_TEST_LONG=1 go test -count=1 -timeout 30m -v -run TestRollingRestart ./bench/chaos
 
 soak: ## twenty minutes at 70 % of what it can take, with the traffic of shops: is memory flat, and latency?
 	go run ./bench/chaos -soak 20m -at 0.7

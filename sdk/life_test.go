@@ -288,10 +288,10 @@ func TestFiveTabsSendNothingTwice(t *testing.T) {
 	}
 }
 
-// offline is how long the network stays away: with PIXEL_LONG=1 for a minute, else
+// offline is how long the network stays away: with PIXEL_TEST_LONG=1 for a minute, else
 // until the tag has put its events aside.
 func offline() time.Duration {
-	if os.Getenv("PIXEL_LONG") != "" {
+	if os.Getenv("PIXEL_TEST_LONG") != "" {
 		return time.Minute
 	}
 	return 0

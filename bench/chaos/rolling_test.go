@@ -112,7 +112,7 @@ func TestRollingRestart(t *testing.T) {
 	}
 
 	rounds := 1
-	if os.Getenv("PIXEL_LONG") != "" {
+	if os.Getenv("PIXEL_TEST_LONG") != "" {
 		rounds = 3
 	}
 	newer := newerBuild

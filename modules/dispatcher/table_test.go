@@ -155,7 +155,7 @@ type row struct {
 // TestTheFaultTable runs each fault for a while over real TCP and TLS against the
 // partners' own sandboxes. After each every conversion was taken, once by its dedupe
 // key or, where the partner has none, at most once and else dead with the reason; and the
-// other partner's events were as fast as without. With PIXEL_LONG=1 the partner that is
+// other partner's events were as fast as without. With PIXEL_TEST_LONG=1 the partner that is
 // down is so for ten real minutes, and the others are broken for half a minute.
 // What happens to a dispatcher that is killed between the partner's taking and the ack is in
 // modules/cli, where there is a process to kill.
@@ -164,7 +164,7 @@ func TestTheFaultTable(t *testing.T) {
 		t.Skip("the fault table takes a minute")
 	}
 	short, long := 2500*time.Millisecond, 2500*time.Millisecond
-	if os.Getenv("PIXEL_LONG") != "" {
+	if os.Getenv("PIXEL_TEST_LONG") != "" {
 		short, long = 30*time.Second, 10*time.Minute
 	}
 	type fault struct {

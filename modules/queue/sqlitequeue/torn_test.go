@@ -17,7 +17,7 @@ import (
 // longEnv lets this try every byte, 210,000 files and half an hour on a disk in memory
 // (make torn); without it, every byte around the borders of what SQLite writes and some
 // between.
-const longEnv = "PIXEL_LONG_TESTS"
+const longEnv = "PIXEL_TEST_LONG"
 
 const (
 	walHeader   = 32
