@@ -107,7 +107,8 @@ func Send(ctx context.Context, o Options) (*Run, error) {
 	began := time.Now()
 	o.prefix = fmt.Sprintf("sim-%x-%s-", o.Seed, strconv.FormatInt(began.UnixMilli(), 36))
 	r := &Run{Began: began, Why: map[string]int{}, prefix: o.prefix, shops: o.Shops}
-	s := &sender{Run: r, o: o, client: &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 256, MaxConnsPerHost: 512}}}
+	// A connection is given up before the collector does it: who meets that moment gets no answer.
+	s := &sender{Run: r, o: o, client: &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 256, MaxConnsPerHost: 512, IdleConnTimeout: time.Minute}}}
 	defer s.client.CloseIdleConnections()
 
 	c := newCrowd(o)
