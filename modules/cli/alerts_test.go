@@ -1,6 +1,7 @@
 package cli_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -34,7 +35,7 @@ func impatient(t *testing.T) []byte {
 		{`for: \d+[mh]`, `for: 1s`},
 		{`\[(?:5m|10m|15m|30m|1h|2h|6h|1d)\]`, `[30s]`},
 		{`offset 1h`, `offset 30s`},
-		{`offset 1d`, `offset 10m`},
+		{`offset 1d`, `offset 45s`},
 		{`> (?:600|3600)\n`, "> 5\n"},
 		{`> (?:50|20)\n`, "> 3\n"},
 		{`increase\((pixel_collector_events_total[^)]*)\)\) > 100`, `increase($1)) > 3`},
@@ -51,6 +52,10 @@ type stand struct {
 	redisAddr  string
 	redisDir   string
 	redis      *exec.Cmd
+	client     *redis.Client
+	data       string
+	args       []string     // of the product
+	status     atomic.Int32 // what the partner answers; 0: as it should
 	n          int
 }
 
@@ -127,9 +132,9 @@ func (s *stand) purchase(pixel string) int {
 	return resp.StatusCode
 }
 
-// TestAlertsFireAndClear breaks one thing after the other for real, and watches a
-// real Prometheus with the shipped rules fire and clear. `make alerts`; minutes.
-func TestAlertsFireAndClear(t *testing.T) {
+// watched is a product whose alerts are watched, and a partner that takes what is sent.
+func watched(t *testing.T, settings ...string) *stand {
+	t.Helper()
 	if os.Getenv("PIXEL_TEST_ALERTS") == "" {
 		t.Skip("the long form: make alerts")
 	}
@@ -140,31 +145,29 @@ func TestAlertsFireAndClear(t *testing.T) {
 	}
 	adapters := app.Adapters()
 	box := sandbox.New(adapters)
-	var status atomic.Int32 // what partners answer; 0: as they should
+	s := &stand{redisAddr: freeAddr(t), redisDir: t.TempDir(), data: t.TempDir()}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if code := int(status.Load()); code != 0 && strings.Contains(r.URL.Path, "realtimeconversion") {
+		if code := int(s.status.Load()); code != 0 && strings.Contains(r.URL.Path, "realtimeconversion") {
 			w.WriteHeader(code)
 			fmt.Fprint(w, `{"error":"broken on purpose"}`)
 			return
 		}
 		box.ServeHTTP(w, r)
 	}))
-	defer server.Close()
+	t.Cleanup(server.Close)
 	at := sandbox.Endpoints(server.URL, adapters)
 
-	s := &stand{redisAddr: freeAddr(t), redisDir: t.TempDir()}
 	s.process = &process{t: t}
 	s.startRedis()
-	defer s.stopRedis()
-	client := redis.NewClient(&redis.Options{Addr: s.redisAddr})
-	defer client.Close()
-	s.eventually("Redis answers", func() error { return client.Ping(t.Context()).Err() })
-	data := t.TempDir()
-	args := []string{"serve", "--redis.url=redis://" + s.redisAddr, "--secret_key=MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
+	t.Cleanup(s.stopRedis)
+	s.client = redis.NewClient(&redis.Options{Addr: s.redisAddr})
+	t.Cleanup(func() { s.client.Close() })
+	s.eventually("Redis answers", func() error { return s.client.Ping(context.Background()).Err() })
+	s.args = append([]string{"serve", "--redis.url=redis://" + s.redisAddr, "--secret_key=MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
 		"--partners.ttd.endpoint=" + at["ttd"].Endpoint, "--partners.amazon.endpoint=" + at["amazon"].Endpoint, "--partners.amazon.token_url=" + at["amazon"].TokenURL,
 		"--dispatcher.breaker.failures=2", "--dispatcher.breaker.window=4", "--dispatcher.breaker.delay=3s", "--dispatcher.retry.min=1s", "--dispatcher.retry.max=2s",
-		"--spill.max_bytes=2097152", "--spill.timeout=200ms", "--redis.timeout=500ms"}
-	s.process = start(t, data, args...)
+		"--spill.max_bytes=2097152", "--spill.timeout=450ms", "--redis.timeout=500ms"}, settings...)
+	s.process = start(t, s.data, s.args...)
 
 	// Prometheus.
 	dir := t.TempDir()
@@ -183,7 +186,7 @@ func TestAlertsFireAndClear(t *testing.T) {
 	if err := prometheus.Start(); err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = prometheus.Process.Kill(); _ = prometheus.Wait() }()
+	t.Cleanup(func() { _ = prometheus.Process.Kill(); _ = prometheus.Wait() })
 
 	for partner, params := range map[string]map[string]any{"ttd": {"adv": "adv1234", "tracker_id": "abc123x"}, "amazon": {"account_id": "123456789", "region": "NA"}} {
 		s.api("POST", "/pixels", map[string]any{"id": "px_" + partner, "name": partner, "enabled": true, "consent_mode": "implied", "country": "US",
@@ -198,23 +201,29 @@ func TestAlertsFireAndClear(t *testing.T) {
 		return err
 	})
 	s.until(false, "PixelRoleMissing", "PixelDown", "PixelQueuesUnseen", "PixelLedgerImbalance", "PixelUnhealthy")
+	return s
+}
 
+// TestAlertsFireAndClear breaks one thing after the other for real, and watches a
+// real Prometheus with the shipped rules fire and clear. `make alerts`; minutes.
+func TestAlertsFireAndClear(t *testing.T) {
+	s := watched(t)
 	t.Log("the partner is down")
-	status.Store(500)
+	s.status.Store(500)
 	for range 6 {
 		s.purchase("px_ttd")
 	}
 	s.until(true, "PixelBreakerOpen", "PixelDeliveriesLate")
-	status.Store(0)
+	s.status.Store(0)
 	s.until(false, "PixelBreakerOpen", "PixelDeliveriesLate")
 
 	t.Log("the partner refuses everything")
-	status.Store(402)
+	s.status.Store(402)
 	for range 12 {
 		s.purchase("px_ttd")
 	}
 	s.until(true, "PixelPartnerRefuses", "PixelDeadLettersGrow", "PixelMoneyAtRisk")
-	status.Store(0)
+	s.status.Store(0)
 	s.api("POST", "/dlq/ttd/replay", map[string]any{"all": true}, nil)
 	s.until(false, "PixelPartnerRefuses", "PixelDeadLettersGrow", "PixelMoneyAtRisk")
 
@@ -224,7 +233,7 @@ func TestAlertsFireAndClear(t *testing.T) {
 	}
 	credentials("revoked-on-purpose")
 	s.purchase("px_amazon")
-	s.until(true, "PixelPartnerPaused")
+	s.until(true, "PixelPartnerPaused", "PixelTokenRenewalFails")
 	credentials("Atzr|example")
 	s.until(false, "PixelPartnerPaused", "PixelTokenRenewalFails")
 
@@ -250,19 +259,19 @@ func TestAlertsFireAndClear(t *testing.T) {
 		}
 		return fmt.Errorf("%v", queues.Items)
 	})
-	gone, err := client.Keys(t.Context(), "*s2s:ttd*:n").Result()
+	gone, err := s.client.Keys(t.Context(), "*s2s:ttd*:n").Result()
 	if err != nil || len(gone) == 0 {
 		t.Fatalf("nothing waits: %v (%v)", gone, err)
 	}
 	// The queue's counts of what waits go; the books stay.
 	for _, k := range gone {
-		if err := client.Rename(t.Context(), k, "kept:"+k).Err(); err != nil {
+		if err := s.client.Rename(t.Context(), k, "kept:"+k).Err(); err != nil {
 			t.Fatal(err)
 		}
 	}
 	s.until(true, "PixelLedgerImbalance")
 	for _, k := range gone {
-		if err := client.Rename(t.Context(), "kept:"+k, k).Err(); err != nil {
+		if err := s.client.Rename(t.Context(), "kept:"+k, k).Err(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -274,7 +283,7 @@ func TestAlertsFireAndClear(t *testing.T) {
 	for range 5 {
 		s.purchase("px_ttd")
 	}
-	s.until(true, "PixelSpilling", "PixelQueuesUnseen")
+	s.until(true, "PixelSpilling", "PixelQueuesUnseen", "PixelUnhealthy")
 	for deadline := time.Now().Add(2 * time.Minute); s.purchase("px_ttd") != http.StatusServiceUnavailable; {
 		if time.Now().After(deadline) {
 			t.Fatal("the spill never filled")
@@ -296,20 +305,20 @@ func TestAlertsFireAndClear(t *testing.T) {
 			}
 		}
 	}()
-	s.until(true, "PixelSpillFills", "PixelEventsRefused", "PixelErrorBudgetBurn")
+	s.until(true, "PixelSpillFills", "PixelEventsRefused", "PixelErrorBudgetBurn", "PixelErrorBudgetLeaks")
 	close(stop)
 	<-done
 	s.startRedis()
-	s.until(false, "PixelSpilling", "PixelQueuesUnseen", "PixelSpillFills", "PixelEventsRefused", "PixelErrorBudgetBurn", "PixelSpillStuck")
+	s.until(false, "PixelSpilling", "PixelQueuesUnseen", "PixelSpillFills", "PixelEventsRefused", "PixelErrorBudgetBurn", "PixelErrorBudgetLeaks", "PixelSpillStuck", "PixelUnhealthy")
 
 	t.Log("the process is killed")
 	s.kill()
-	s.until(true, "PixelDown", "PixelRoleMissing")
-	again := exec.Command(build(t), append(args, "--data_dir="+data, "--collector.addr="+strings.TrimPrefix(s.collector, "http://"), "--admin.addr="+strings.TrimPrefix(s.admin, "http://"), "--ops.addr="+strings.TrimPrefix(s.ops, "http://"))...)
+	s.until(true, "PixelDown", "PixelRoleMissing", "PixelLedgerUnchecked")
+	again := exec.Command(build(t), append(s.args, "--data_dir="+s.data, "--collector.addr="+strings.TrimPrefix(s.collector, "http://"), "--admin.addr="+strings.TrimPrefix(s.admin, "http://"), "--ops.addr="+strings.TrimPrefix(s.ops, "http://"))...)
 	again.Dir, again.Env = t.TempDir(), append(os.Environ(), "PIXEL_ADMIN_TOKEN="+token)
 	if err := again.Start(); err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = again.Process.Kill(); _ = again.Wait() }()
-	s.until(false, "PixelDown", "PixelRoleMissing", "PixelLedgerImbalance")
+	s.until(false, "PixelDown", "PixelRoleMissing", "PixelLedgerImbalance", "PixelLedgerUnchecked")
 }

@@ -23,9 +23,10 @@ const (
 	every = 5 * time.Second
 	// patient is how long one look may take.
 	patient = 4 * time.Second
-	// hourly is how often certificates are looked at, and retried where one could
-	// not be read.
-	hourly, retried = time.Hour, 5 * time.Minute
+	// hourly is how often certificates are looked at, and closely where one could not be
+	// read or ends within soon: whoever renews it wants to see that it helped.
+	hourly, closely = time.Hour, time.Minute
+	soon            = 30 * 24 * time.Hour
 )
 
 // Stats gives the queues' figures; queue.Inspector does.
@@ -61,6 +62,7 @@ type Watch struct {
 	known  map[string]bool // queues that have gauges
 	looked map[string]time.Time
 	silent map[string]bool // certificates that could not be read
+	urgent map[string]bool // or that end soon
 
 	stop context.CancelFunc
 	done sync.WaitGroup
@@ -69,7 +71,7 @@ type Watch struct {
 // New registers the gauges; they are filled once the watch is started.
 func New(o Options) (*Watch, error) {
 	w := &Watch{
-		o: o, known: map[string]bool{}, looked: map[string]time.Time{}, silent: map[string]bool{},
+		o: o, known: map[string]bool{}, looked: map[string]time.Time{}, silent: map[string]bool{}, urgent: map[string]bool{},
 		messages: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "pixel_queue_messages", Help: "Messages in a queue: ready, in flight (held by a process) or delayed (wait for their time). Every process tells the same: take the max.",
 		}, []string{"queue", "state"}),
@@ -180,8 +182,8 @@ func (w *Watch) checks(ctx context.Context) {
 func (w *Watch) certificates(ctx context.Context, now time.Time) {
 	for _, c := range w.o.Certificates {
 		pause := hourly
-		if w.silent[c.Name] {
-			pause = retried
+		if w.urgent[c.Name] {
+			pause = closely
 		}
 		if at, ok := w.looked[c.Name]; ok && now.Sub(at) < pause {
 			continue
@@ -193,10 +195,10 @@ func (w *Watch) certificates(ctx context.Context, now time.Time) {
 			if !w.silent[c.Name] {
 				w.o.Log.Warn("a certificate cannot be read", "certificate", c.Name, "error", err)
 			}
-			w.silent[c.Name] = true
+			w.silent[c.Name], w.urgent[c.Name] = true, true
 			w.ends.WithLabelValues(c.Name).Set(0)
 		case !ends.IsZero():
-			w.silent[c.Name] = false
+			w.silent[c.Name], w.urgent[c.Name] = false, ends.Sub(now) < soon
 			w.ends.WithLabelValues(c.Name).Set(float64(ends.Unix()))
 		}
 	}
