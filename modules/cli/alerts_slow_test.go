@@ -90,7 +90,9 @@ func TestAlertsOfWhatComesSlowly(t *testing.T) {
 	if front.Listener, err = net.Listen("tcp", listen); err != nil {
 		t.Fatal(err)
 	}
-	front.TLS = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return shown.Load(), nil }}
+	front.TLS = &tls.Config{MinVersion: tls.VersionTLS12, GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{*shown.Load()}}, nil
+	}}
 	front.StartTLS()
 	defer front.Close()
 	s.until(true, "PixelCertificateEndsNow", "PixelCertificateExpires")
