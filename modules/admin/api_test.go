@@ -353,6 +353,37 @@ func TestTheStorySaysWhyAnEventWasNotSent(t *testing.T) {
 	contains(t, young, `hx-trigger="every 2s"`, "On its way to The Trade Desk.", "Waiting: Amazon DSP does not answer just now.")
 }
 
+// A partner that is on hold keeps an event for hours: it is held back for it all the time,
+// and not sent nowhere.
+func TestTheStorySaysForWhomAnEventIsHeldBack(t *testing.T) {
+	b := open(t)
+	now := time.Now().UTC()
+	seed(t, b, now)
+	must(t, b.changePartner(t.Context(), principal{}, "ttd", partnerChange{Mode: new(settings.Hold)}))
+	old := someEvent("e-held", now.Add(-3*time.Hour))
+	must(t, b.store.WriteEvents(t.Context(), old))
+	must(t, b.store.WriteMatches(t.Context(), event.Match{EventID: old.ID, PixelID: old.PixelID, Partner: "ttd", Name: old.Name, ReceivedAt: old.ReceivedAt}))
+	w := b.as(Viewer)
+	body := w.get("/events/e-held?pixel_id=px_shop").body
+	contains(t, body, "Held back for The Trade Desk.", "Waiting: The Trade Desk is on hold.", `href="/partners/ttd"`)
+	if strings.Contains(body, "Not sent to anybody") {
+		t.Error("an event that is held back is said to be sent to nobody")
+	}
+	must(t, b.changePartner(t.Context(), principal{}, "ttd", partnerChange{Mode: new(settings.On)}))
+	contains(t, w.get("/events/e-held?pixel_id=px_shop").body, "Handed over for The Trade Desk, and not tried yet", `href="/queues"`)
+	// Where the log is kept no longer than that, it cannot tell.
+	p, _ := b.o.Settings.Pixel("px_shop")
+	p.Retention.SyncsDays = 1
+	_, err := b.o.Settings.SavePixel(t.Context(), p)
+	must(t, err)
+	older := someEvent("e-forgotten", now.Add(-30*time.Hour))
+	must(t, b.store.WriteEvents(t.Context(), older))
+	must(t, b.store.WriteMatches(t.Context(), event.Match{EventID: older.ID, PixelID: older.PixelID, Partner: "ttd", Name: older.Name, ReceivedAt: older.ReceivedAt}))
+	if body := w.get("/events/e-forgotten?pixel_id=px_shop").body; strings.Contains(body, "Handed over") {
+		t.Error("it says that it was not tried, of what is kept no longer")
+	}
+}
+
 func TestAnEventThatWentToNobodySaysWhy(t *testing.T) {
 	now := time.Now()
 	b := open(t)

@@ -79,14 +79,6 @@ type overviewStep struct {
 	Now, Before float64
 }
 
-// need is something that a person should look at.
-type need struct {
-	Level string // bad, warn, info
-	Text  string
-	Link  string
-	Do    string
-}
-
 func (a *Admin) overviewPage(c *echo.Context) error {
 	ctx, cancel := a.bounded(c)
 	defer cancel()
@@ -283,104 +275,6 @@ func pair(now, before []analytics.Series) []overviewStep {
 	return out
 }
 
-const (
-	slow  = 30 * time.Second // how old a waiting event may be before somebody should know
-	quiet = 24 * time.Hour   // how long a pixel may be silent
-	// expiring is how soon a dead conversion expires for somebody to be told.
-	expiring = 24 * time.Hour
-)
-
-// needs says what is wrong, in sentences, the worst first.
-func (a *Admin) needs(ctx context.Context, d *overviewData, queues []queueView, risk atrisk.Report) ([]need, error) {
-	var out []need
-	add := func(level, text, link, do string) { out = append(out, need{level, text, link, do}) }
-	if n, wrong := a.ledgerNeed(); wrong && !whoOf(ctx).Confined() {
-		out = append(out, n)
-	}
-	if d.Oldest > slow.Seconds() {
-		add("bad", "Processing is behind: the oldest of "+count(d.Waiting, "event")+" has waited for "+age(d.Oldest)+".", "/queues", "See the queues")
-	}
-	routed := map[string]bool{}
-	pixels := a.pixels(ctx)
-	for _, p := range pixels {
-		for _, r := range p.Routes {
-			if p.Enabled && r.Enabled {
-				routed[r.Partner] = true
-			}
-		}
-	}
-	for _, v := range d.Partners {
-		link := "/partners/" + v.Name
-		depth := v.Queue.Depth()
-		switch {
-		case v.Lane.Paused != "" && depth > 0:
-			add("bad", sentence(v.Title+" is paused: "+v.Lane.Paused), link, "Put it right")
-		case routed[v.Name] && v.Mode != settings.Off && len(v.Missing()) > 0:
-			add("bad", v.Title+" cannot be sent anything: "+list(v.Missing())+" "+are(len(v.Missing()))+" not set.", link, "Set the credentials")
-		case v.Lane.Open():
-			add("bad", v.Title+" does not answer, so nothing is sent since "+ago(a.now(), v.Lane.Since)+". "+count(depth, "delivery")+" wait and will follow.", link, "See its answers")
-		case v.Mode == settings.Hold && depth > 0:
-			add("warn", v.Title+" is on hold: "+count(depth, "delivery")+" wait, the oldest for "+age(v.Queue.Oldest)+".", link, "Switch it on")
-		case v.Mode == settings.Off && routed[v.Name]:
-			add("warn", v.Title+" is off, though routes name it: events for it are not sent, and never will be.", link, "Open "+v.Title)
-		case v.Queue.Oldest > 10*slow.Seconds():
-			add("warn", "Deliveries to "+v.Title+" are behind: the oldest has waited for "+age(v.Queue.Oldest)+".", link, "See its answers")
-		}
-	}
-	held, err := a.waitingFields(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for _, n := range a.fieldNeeds(held) {
-		add("warn", n, "/privacy/fields", "Decide")
-	}
-	for _, q := range queues {
-		if q.Kind != "dead" || q.Depth == 0 || q.Short == "" {
-			continue
-		}
-		if q.Short == validation {
-			add("warn", "Refused at the door: "+count(q.Depth, "event")+" that "+were(q.Depth)+" not as events must be.", "/dead/validation", "See why")
-		} else {
-			add("warn", a.partners.title(q.Partner)+" will not take "+count(q.Depth, "delivery")+"; "+they(q.Depth)+" in the dead letters.", "/dead/"+q.Short, "See why")
-		}
-	}
-	for _, s := range risk.Sums {
-		if left := s.First.Sub(a.now()); s.State == "dead" && !s.First.IsZero() && left < expiring {
-			add("bad", s.Value+" "+s.Currency+" of dead conversions wait for "+a.partners.title(s.Partner)+"; the first of them expires in "+age(left.Seconds())+".", "/at-risk", "See the money at risk")
-		}
-	}
-	silent, err := a.silent(ctx, pixels)
-	if err != nil {
-		return nil, err
-	}
-	for _, p := range silent {
-		add("info", cmp.Or(p.Name, p.ID)+" has sent nothing for a day.", "/pixels/"+p.ID, "Check the tag")
-	}
-	rank := map[string]int{"bad": 0, "warn": 1, "info": 2}
-	slices.SortStableFunc(out, func(x, y need) int { return cmp.Compare(rank[x.Level], rank[y.Level]) })
-	return out, nil
-}
-
-// silent are enabled pixels that nothing came from for a day.
-func (a *Admin) silent(ctx context.Context, pixels []settings.Pixel) ([]settings.Pixel, error) {
-	now := a.now()
-	rows, err := a.o.Events.Top(ctx, analytics.TopQuery{Metric: analytics.MetricEvents, Dimension: "pixel_id", Since: now.Add(-quiet), Until: now.Add(time.Minute), Limit: 1000})
-	if err != nil {
-		return nil, err
-	}
-	heard := map[string]bool{}
-	for _, r := range rows {
-		heard[r.Group] = r.Value > 0
-	}
-	var out []settings.Pixel
-	for _, p := range pixels {
-		if p.Enabled && !heard[p.ID] && now.Sub(p.CreatedAt) > quiet {
-			out = append(out, p)
-		}
-	}
-	return out, nil
-}
-
 // Accepted and its kin are for templates.
 func (v partnerView) Accepted() int { return v.Last24h[string(event.Accepted)] }
 
@@ -392,24 +286,3 @@ func (v partnerView) NotSent() int { return v.Last24h[string(event.NotSent)] }
 
 // Retried counts attempts within 24 hours that will be repeated.
 func (v partnerView) Retried() int { return v.Last24h[string(event.Retry)] }
-
-func are(n int) string {
-	if n == 1 {
-		return "is"
-	}
-	return "are"
-}
-
-func were(n int) string {
-	if n == 1 {
-		return "was"
-	}
-	return "were"
-}
-
-func they(n int) string {
-	if n == 1 {
-		return "it is"
-	}
-	return "they are"
-}

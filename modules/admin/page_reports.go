@@ -2,7 +2,6 @@ package admin
 
 import (
 	"cmp"
-	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -10,7 +9,6 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v5"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/miq/pixel/modules/analytics"
 	"github.com/miq/pixel/modules/settings"
@@ -100,127 +98,6 @@ func (v *reportView) wrong(field string, err error) bool {
 type chartLine struct {
 	At     time.Time
 	Values []float64
-}
-
-type overTimeData struct {
-	reportView
-
-	Metrics    []metricChoice
-	Metric     string
-	Dimensions []string
-	GroupBy    string
-	Dimension  string // of the table of the greatest
-	Name       string
-	Where      analytics.Condition
-	Step       analytics.Step
-	Groups     []string
-	Lines      []chartLine
-	Totals     []float64
-	Top        []analytics.TopRow
-	Most       float64
-	TopFile    string
-}
-
-type metricChoice struct{ Key, Title string }
-
-var metricChoices = []metricChoice{{"events", "Events"}, {"visitors", "Visitors"}, {"revenue", "Revenue, by currency"}, {"base_revenue", "Revenue, converted"}, {"syncs", "Deliveries"}}
-
-// mostLinesDrawn is how many groups a chart can tell apart.
-const mostLinesDrawn = 6
-
-func (a *Admin) overTimePage(c *echo.Context) error {
-	ctx, cancel := a.bounded(c)
-	defer cancel()
-	d := overTimeData{reportView: a.reportView(c), Metrics: metricChoices, Metric: cmp.Or(c.QueryParam("metric"), "events"), GroupBy: c.QueryParam("group_by"), Name: c.QueryParam("name")}
-	m := analytics.Metric(d.Metric)
-	d.Dimensions = dimensions(m)
-	if m == analytics.MetricRevenue {
-		d.GroupBy = "currency" // amounts of different currencies cannot be added up
-	}
-	if !slices.Contains(d.Dimensions, d.GroupBy) {
-		d.GroupBy = ""
-	}
-	d.Dimension = cmp.Or(c.QueryParam("dimension"), map[bool]string{false: "page_path", true: "partner"}[m == analytics.MetricSyncs])
-	if !slices.Contains(d.Dimensions, d.Dimension) {
-		d.Dimension = d.Dimensions[len(d.Dimensions)-1]
-	}
-	if m == analytics.MetricSyncs {
-		d.Name = ""
-	}
-	q := analytics.SeriesQuery{Metric: m, PixelID: d.Pixel, Name: d.Name, Since: d.since, Until: d.until, Zone: d.Zone, GroupBy: d.GroupBy, Step: niceStep(d.Range.Span)}
-	d.Where = analytics.Condition{Dimension: c.QueryParam("where"), Values: []string{c.QueryParam("is")}}
-	pairs := []string{"metric", d.Metric, "name", d.Name}
-	if d.Where.Dimension != "" && slices.Contains(d.Dimensions, d.Where.Dimension) {
-		q.Where = []analytics.Condition{d.Where}
-		pairs = append(pairs, d.Where.Dimension, d.Where.Values[0])
-	} else {
-		d.Where.Dimension = ""
-	}
-	d.Step = q.Step
-	d.file("/reports/timeseries", append(pairs, "group_by", d.GroupBy, "step", string(q.Step))...)
-	d.TopFile = base + "/reports/top" + asQuery(append(pairs, "since", d.Range.Key, "pixel_id", d.Pixel, "dimension", d.Dimension, "limit", "1000")...)
-	if d.wrong("metric", q.Check()) {
-		return a.show(c, d.status(), "reports", view{Title: "Reports", Nav: "reports", Data: d})
-	}
-	var series []analytics.Series
-	both, within := errgroup.WithContext(ctx)
-	both.Go(func() (err error) {
-		series, err = a.o.Events.Series(within, q)
-		return err
-	})
-	both.Go(func() (err error) {
-		d.Top, err = a.o.Events.Top(within, analytics.TopQuery{Metric: m, Dimension: d.Dimension, PixelID: d.Pixel, Name: d.Name, Where: q.Where, Since: d.since, Until: d.until, Limit: 20})
-		return err
-	})
-	if err := both.Wait(); err != nil {
-		return err
-	}
-	series = series[:min(len(series), mostLinesDrawn)]
-	for _, s := range series {
-		d.Groups = append(d.Groups, cmp.Or(s.Group, map[bool]string{true: "none", false: metricTitle(d.Metric)}[d.GroupBy != ""]))
-		d.Totals = append(d.Totals, total(s))
-		for i, p := range s.Points {
-			if len(d.Lines) <= i {
-				d.Lines = append(d.Lines, chartLine{At: p.Time})
-			}
-			d.Lines[i].Values = append(d.Lines[i].Values, p.Value)
-		}
-	}
-	for _, r := range d.Top {
-		d.Most = max(d.Most, r.Value)
-	}
-	return a.show(c, d.status(), "reports", view{Title: "Reports", Nav: "reports", Data: d})
-}
-
-func metricTitle(key string) string {
-	for _, m := range metricChoices {
-		if m.Key == key {
-			return m.Title
-		}
-	}
-	return key
-}
-
-// Hidden are the page's filters but for the dimension, for a form.
-func (d overTimeData) Hidden() map[string]string {
-	m := map[string]string{"range": d.Range.Key, "pixel_id": d.Pixel, "zone": d.Zone, "metric": d.Metric, "group_by": d.GroupBy, "name": d.Name, "where": d.Where.Dimension}
-	maps.DeleteFunc(m, func(_, v string) bool { return v == "" })
-	if d.Where.Dimension != "" {
-		m["is"] = d.Where.Values[0]
-	}
-	return m
-}
-
-// Link keeps the page's filters and changes some.
-func (d overTimeData) Link(pairs ...string) string {
-	v := url.Values{"dimension": {d.Dimension}}
-	for name, value := range d.Hidden() {
-		v.Set(name, value)
-	}
-	for i := 0; i+1 < len(pairs); i += 2 {
-		v.Set(pairs[i], pairs[i+1])
-	}
-	return "/reports?" + v.Encode()
 }
 
 type funnelData struct {

@@ -114,7 +114,7 @@ func (a *Admin) story(ctx context.Context, pixelID, id string) (story, error) {
 	if err := a.person(ctx, e, s.Steps); err != nil {
 		return story{}, err
 	}
-	s.Deliveries = a.deliveries(e, found.Syncs, lanes)
+	s.Deliveries = a.deliveries(e, found, lanes)
 	if err := a.fieldsAwaited(ctx, e, s.Deliveries); err != nil {
 		return story{}, err
 	}
@@ -346,11 +346,11 @@ func (a *Admin) person(ctx context.Context, e event.Event, steps []step) error {
 	return nil
 }
 
-// deliveries sorts the sync log by partner, and adds the partners that a route
-// names and that have not been heard of.
-func (a *Admin) deliveries(e event.Event, syncs []event.Sync, lanes []lanestatus.Status) []outcome {
+// deliveries sorts the sync log by partner, and adds the partners that the event was
+// routed to, or that a route of today names, and that have not been heard of.
+func (a *Admin) deliveries(e event.Event, found analytics.Story, lanes []lanestatus.Status) []outcome {
 	by := map[string][]event.Sync{}
-	for _, s := range syncs {
+	for _, s := range found.Syncs {
 		by[s.Partner] = append(by[s.Partner], s)
 	}
 	var out []outcome
@@ -363,13 +363,32 @@ func (a *Admin) deliveries(e event.Event, syncs []event.Sync, lanes []lanestatus
 		o.Link, o.Do = remedy(last)
 		out = append(out, o)
 	}
-	if p, ok := a.o.Settings.Pixel(e.PixelID); ok && a.now().Sub(e.ReceivedAt) < patience && p.Processing.Forwards(&e.Enrichment) {
+	young := a.now().Sub(e.ReceivedAt) < patience
+	silent := func(partner string) {
+		if _, heard := by[partner]; heard || slices.ContainsFunc(out, func(d outcome) bool { return d.Partner == partner }) {
+			return
+		}
+		o := outcome{Partner: partner, Title: a.partners.title(partner), Outcome: waiting, Sentence: a.why(partner, laneOf(lanes, partner)), Attempts: []event.Sync{}}
+		if o.told() == heldBack {
+			o.Link, o.Do = "/partners/"+partner, "Open "+o.Title
+		} else if !young {
+			o.Sentence = "Handed over for " + o.Title + ", and not tried yet: its queue is behind, or it was emptied."
+			o.Link, o.Do = "/queues", "See the queues"
+		}
+		out = append(out, o)
+	}
+	p, ok := a.o.Settings.Pixel(e.PixelID)
+	if days := p.Retention.SyncsDays; days == 0 || a.now().Sub(e.ReceivedAt) < time.Duration(days)*24*time.Hour {
+		// One match is kept of each partner that it was routed to, and the log would know more.
+		for _, m := range found.Matches {
+			silent(m.Partner)
+		}
+	}
+	if ok && young && p.Processing.Forwards(&e.Enrichment) {
 		for _, r := range p.Routes {
-			_, heard := by[r.Partner]
-			if heard || !r.Enabled || r.Event != e.Name && r.Event != "*" || slices.ContainsFunc(out, func(d outcome) bool { return d.Partner == r.Partner }) {
-				continue
+			if r.Enabled && (r.Event == e.Name || r.Event == "*") {
+				silent(r.Partner)
 			}
-			out = append(out, outcome{Partner: r.Partner, Title: a.partners.title(r.Partner), Outcome: waiting, Sentence: a.why(r.Partner, laneOf(lanes, r.Partner)), Attempts: []event.Sync{}})
 		}
 	}
 	slices.SortFunc(out, func(x, y outcome) int { return cmp.Compare(x.Title, y.Title) })

@@ -229,6 +229,7 @@ func (v *views) funcs() template.FuncMap {
 		"add":      func(a, b int) int { return a + b },
 		"device":   device,
 		"delta":    delta,
+		"soft":     soft,
 		"points":   points,
 		"explain":  explain,
 		// times is the width of a share, or of two together, of 100.

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"fmt"
+	"html/template"
 	"math"
 	"strconv"
 	"strings"
@@ -167,4 +168,51 @@ func indented(v any) string {
 		return was
 	}
 	return text(raw)
+}
+
+func are(n int) string {
+	if n == 1 {
+		return "is"
+	}
+	return "are"
+}
+
+func were(n int) string {
+	if n == 1 {
+		return "was"
+	}
+	return "were"
+}
+
+func they(n int) string {
+	if n == 1 {
+		return "it is"
+	}
+	return "they are"
+}
+
+// longWord is how many letters of a word stand together in a narrow column.
+const longWord = 20
+
+// soft lets a name be broken after what joins its words, and within a word only where
+// that is long.
+func soft(v any) template.HTML {
+	var b strings.Builder
+	letters := 0
+	for _, r := range fmt.Sprint(v) {
+		if letters == longWord {
+			b.WriteString("<wbr>")
+			letters = 0
+		}
+		template.HTMLEscape(&b, []byte(string(r)))
+		letters++
+		switch r {
+		case ' ':
+			letters = 0
+		case '_', '.', '/', ':', '-', '=', '&', '?':
+			b.WriteString("<wbr>")
+			letters = 0
+		}
+	}
+	return template.HTML(b.String()) //nolint:gosec // what came in is escaped, letter by letter
 }

@@ -233,6 +233,8 @@
       if (v === undefined || v === null) return "";
       try { return new Intl.NumberFormat("en-GB", { style: "currency", currency: cur }).format(v); } catch { return `${v} ${cur || ""}`; }
     };
+    // A name is broken after what joins its words, and within one only where it is long.
+    const soft = (name) => (String(name).match(/[^_.:\/-]{0,20}[_.:\/-]?/gu) || []).flatMap((part) => [part, document.createElement("wbr")]);
     const seen = new Set();
     let held = [], paused = false;
     const tell = (name, text) => { state.dataset.state = name; state.textContent = text; };
@@ -242,7 +244,7 @@
       const row = template.content.cloneNode(true);
       const put = (f, text) => { one(`[data-f=${f}]`, row).textContent = text; };
       put("time", clock.format(new Date(ev.received_at)));
-      put("name", ev.name);
+      one("[data-f=name]", row).append(...soft(ev.name));
       one("[data-f=name]", row).href = `/events/${encodeURIComponent(ev.id)}?pixel_id=${encodeURIComponent(ev.pixel_id)}`;
       put("pixel", ev.pixel_id);
       put("path", ev.path || "");

@@ -367,3 +367,38 @@ func TestWhatNobodyAsksForIsLetGo(t *testing.T) {
 		t.Error("they were let go although somebody asked")
 	}
 }
+
+// After a start the log is long and nothing of it in memory: who asks is answered from the
+// store, however long somebody takes to read it.
+func TestNobodyWaitsForTheSyncLogToBeRead(t *testing.T) {
+	s := openAt(t, filepath.Join(t.TempDir(), "analytics.db"))
+	t.Cleanup(s.Stop)
+	syncs := analyticstest.Syncs(1, analyticstest.Events(1, 200, time.Hour))
+	must(t, s.WriteSyncs(t.Context(), syncs...))
+	ask := func() []analytics.TopRow {
+		t.Helper()
+		rows, err := s.Top(t.Context(), analytics.TopQuery{Metric: analytics.MetricSyncs, Dimension: "outcome", Since: analyticstest.Begin.Add(-time.Hour), Until: analyticstest.Begin.Add(48 * time.Hour), Limit: 100})
+		must(t, err)
+		return rows
+	}
+	want := ask()
+	s.lines.forget()
+	s.lines.awaited = int64(len(syncs) / 2)
+	must(t, s.lines.take(t.Context())) // whoever reads it takes as long as this test likes
+	s.lines.reading.Store(true)
+	if got := ask(); !slices.Equal(got, want) {
+		t.Errorf("while it is read: %v, not %v", got, want)
+	}
+	s.lines.reading.Store(false)
+	s.lines.give()
+	if got := ask(); !slices.Equal(got, want) {
+		t.Errorf("before it is read: %v, not %v", got, want)
+	}
+	s.tasks.running.Wait() // that question had it read
+	if got := len(s.lines.list); got != len(syncs) {
+		t.Errorf("%d lines were read for those who ask next, not %d", got, len(syncs))
+	}
+	if got := ask(); !slices.Equal(got, want) {
+		t.Errorf("from memory: %v, not %v", got, want)
+	}
+}

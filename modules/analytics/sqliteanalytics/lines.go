@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"slices"
+	"sync/atomic"
 
 	"github.com/miq/pixel/modules/event"
 )
@@ -37,6 +38,11 @@ const (
 	mostChanged = 1 << 14
 	// mostOrphans is how many of the newest lines without an event are looked at again.
 	mostOrphans = 1000
+	// mostAwaited is how many lines a question reads itself. Where more are missing, as
+	// after a start, they are read behind its back, and it is answered another way.
+	mostAwaited = 2000
+	// linesAtOnce is how many are read in a turn, that nobody waits for long.
+	linesAtOnce = 4096
 )
 
 // lines keep the sync log in memory, once somebody asked, with when each line's event was
@@ -44,9 +50,11 @@ const (
 // writes the store.
 type lines struct {
 	turns
-	cuts    int64 // the state of deletions that it is of
-	upto    int64 // the last line's seq; 0: none is read
-	events  int64 // the newest event's seq, when orphans were looked at
+	reading atomic.Bool // somebody reads all of it
+	awaited int64       // mostAwaited, but in tests
+	cuts    int64       // the state of deletions that it is of
+	upto    int64       // the last line's seq; 0: none is read
+	events  int64       // the newest event's seq, when orphans were looked at
 	list    []line
 	orphans []int // places in list
 	changed noted[eventKey]
@@ -70,12 +78,61 @@ func (l *lines) forget() {
 const readLines = `SELECT s.seq, s.at, coalesce(s.latency, 0), s.pixel_id, s.partner, s.outcome, s.code, s.event_id, s.attempt, e.received_at
 FROM syncs s LEFT JOIN events e ON e.id = s.event_id AND e.pixel_id = s.pixel_id WHERE `
 
-// with calls f with the lines as they are now; ok is false where there are too many.
+// with calls f with the lines as they are now. ok is false where there are too many, and
+// where many are still to be read, which is seen to.
 func (l *lines) with(ctx context.Context, s *Store, f func(list []line, values [4][]string)) (ok bool, err error) {
+	if l.reading.Load() {
+		return false, nil
+	}
+	left, ok, err := l.use(ctx, s, l.awaited, f)
+	if left {
+		s.meanwhile(func(ctx context.Context) { _ = l.whole(ctx, s) }) // the next question meets the same error
+		return false, nil
+	}
+	return ok, err
+}
+
+// waited is with, but reads what is missing first, in turns with others.
+func (l *lines) waited(ctx context.Context, s *Store, f func(list []line, values [4][]string)) (ok bool, err error) {
+	for left := true; left; {
+		if left, ok, err = l.use(ctx, s, far, f); err != nil {
+			return false, err
+		}
+	}
+	return ok, nil
+}
+
+// whole reads what is missing, unless somebody is at it.
+func (l *lines) whole(ctx context.Context, s *Store) error {
+	if !l.reading.CompareAndSwap(false, true) {
+		return nil
+	}
+	defer l.reading.Store(false)
+	_, err := l.waited(ctx, s, func([]line, [4][]string) {})
+	return err
+}
+
+// use calls f once no line is missing; left says that some are.
+func (l *lines) use(ctx context.Context, s *Store, awaited int64, f func(list []line, values [4][]string)) (left, ok bool, err error) {
 	if err := l.take(ctx); err != nil {
-		return false, err
+		return false, false, err
 	}
 	defer l.give()
+	if left, ok, err = l.follow(ctx, s, awaited); err != nil || left || !ok {
+		return left, ok, err
+	}
+	var values [4][]string
+	for i := range values {
+		values[i] = l.values[i].list
+	}
+	f(l.list, values)
+	return false, true, nil
+}
+
+// follow brings the lines up to what the log holds, as far as linesAtOnce go; left says
+// that there are more. Where more than awaited are missing it reads none. ok is false
+// where there are too many, and none is kept.
+func (l *lines) follow(ctx context.Context, s *Store, awaited int64) (left, ok bool, err error) {
 	changed, over := l.changed.take()
 	if over {
 		l.forget()
@@ -104,9 +161,16 @@ func (l *lines) with(ctx context.Context, s *Store, f func(list []line, values [
 				return err
 			}
 		}
+		if missing := most - max(l.upto, least-1); missing > awaited {
+			left = true
+			return nil
+		}
 		if most > l.upto {
-			if err := l.read(ctx, tx, `s.seq > ? ORDER BY s.seq`, l.upto); err != nil {
+			if err := l.read(ctx, tx, `s.seq > ? ORDER BY s.seq LIMIT ?`, l.upto, linesAtOnce); err != nil {
 				return err
+			}
+			if left = l.upto < most; left {
+				return nil
 			}
 		}
 		if p.newest > l.events {
@@ -119,21 +183,15 @@ func (l *lines) with(ctx context.Context, s *Store, f func(list []line, values [
 	})
 	if err != nil || !ok {
 		l.forget()
-		return ok, err
+		return false, ok, err
 	}
-	var values [4][]string
-	for i := range values {
-		values[i] = l.values[i].list
-	}
-	f(l.list, values)
-	return true, nil
+	return left, true, nil
 }
 
 // warm reads the lines before anybody asks for them, or lets them go since nobody does.
 func (s *Store) warm(ctx context.Context) error {
 	if !s.lines.changed.isOver() {
-		_, err := s.lines.with(ctx, s, func([]line, [4][]string) {})
-		return err
+		return s.lines.whole(ctx, s)
 	}
 	if err := s.lines.take(ctx); err != nil {
 		return err

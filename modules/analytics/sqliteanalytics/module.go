@@ -77,6 +77,7 @@ func provide(p Params) (Result, error) {
 	}, func() {
 		stop()
 		<-done
+		s.Stop()
 	}))
 	return Result{Store: s, Writer: s, Reader: s, ReceiptWriter: s, ReceiptReader: s, Identities: s, CreditWriter: s, CreditReader: s, Eraser: s, Expirer: s, History: s, Health: health.Check{Name: "analytics", Check: s.Check}}, nil
 }

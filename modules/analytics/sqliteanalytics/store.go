@@ -46,6 +46,7 @@ type Store struct {
 	putChunk, putColumn                *sql.Stmt
 	putRollup, visitorSet, putVisitors *sql.Stmt
 	getPart, putPart                   *sql.Stmt
+	tasks                              tasks
 }
 
 var _ analytics.Store = (*Store)(nil)
@@ -69,6 +70,8 @@ func New(db *sqlitedb.DB) (*Store, error) {
 	}
 	s := &Store{db: db, bodies: bodies, dimension: columns(), rollEvery: rollEvery, mostLooked: mostLooked}
 	s.lines.changed.most, s.matched.changed.most = mostChanged, longestMatched
+	s.lines.awaited = mostAwaited
+	s.tasks.ctx, s.tasks.end = context.WithCancel(ctx)
 	if s.columns, err = newColumns(); err != nil {
 		return nil, fmt.Errorf("make room for columns: %w", err)
 	}

@@ -59,13 +59,8 @@ func (s *Store) sentOf(ctx context.Context, first, end int64) (out tallies, ok b
 		pixel, partner uint16
 		hour           int64
 	}
-	type once struct {
-		event    uint64
-		partner  uint16
-		accepted bool
-	}
-	counts, seen := map[place]*analytics.Tally{}, map[once]bool{}
-	ok, err = s.lines.with(ctx, s, func(list []line, values [4][]string) {
+	counts, seen := map[place]*analytics.Tally{}, crowd{}
+	ok, err = s.lines.waited(ctx, s, func(list []line, values [4][]string) {
 		for i := range list {
 			l := &list[i]
 			if l.hour < first || l.hour >= end {
@@ -73,11 +68,9 @@ func (s *Store) sentOf(ctx context.Context, first, end int64) (out tallies, ok b
 			}
 			at := place{l.of[ofPixel], l.of[ofPartner], l.hour}
 			for _, accepted := range [...]bool{false, true} {
-				k := once{l.event, l.of[ofPartner], accepted}
-				if accepted && !l.accepted || !accepted && !l.attempted || seen[k] {
+				if accepted && !l.accepted || !accepted && !l.attempted || !seen.fresh(l.once(accepted)) {
 					continue
 				}
-				seen[k] = true
 				t := counts[at]
 				if t == nil {
 					t = out.of(values[ofPixel][l.of[ofPixel]], l.hour, values[ofPartner][l.of[ofPartner]])
@@ -92,4 +85,14 @@ func (s *Store) sentOf(ctx context.Context, first, end int64) (out tallies, ok b
 		}
 	})
 	return out, ok, err
+}
+
+// once is a digest of a line's event and partner, and of whether it was accepted or only
+// attempted.
+func (l *line) once(accepted bool) uint64 {
+	n := 2*uint64(l.of[ofPartner]) + 1
+	if accepted {
+		n++
+	}
+	return l.event ^ n*0x9E3779B97F4A7C15
 }
