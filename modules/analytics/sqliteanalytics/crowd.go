@@ -4,11 +4,49 @@ import "math/bits"
 
 // crowd counts different digests. They are spread evenly, so the first bits of one are
 // its place; and since a stored set is in ascending order, adding it goes through the
-// memory from one end to the other.
+// memory from one end to the other. What is noted is put in by and by, in about that
+// order: a table is much larger than what a processor has at hand.
 type crowd struct {
 	table []uint64 // of a power of two; 0: free
 	zero  bool
 	n     int
+	noted []uint64
+}
+
+// mostNoted is how many digests wait to be put into a crowd.
+const mostNoted = 1 << 14
+
+// note adds one, in time for size.
+func (c *crowd) note(v uint64) {
+	if c.noted = append(c.noted, v); len(c.noted) == mostNoted {
+		c.settle()
+	}
+}
+
+// settle puts in what was noted, by its first bits.
+func (c *crowd) settle() {
+	const bits = 8
+	list := c.noted
+	if len(list) < 1<<bits {
+		c.add(list...)
+		c.noted = list[:0]
+		return
+	}
+	var ends [1<<bits + 1]int
+	for _, v := range list {
+		ends[v>>(64-bits)+1]++
+	}
+	for i := 1; i < len(ends); i++ {
+		ends[i] += ends[i-1]
+	}
+	sorted := make([]uint64, len(list))
+	for _, v := range list {
+		k := v >> (64 - bits)
+		sorted[ends[k]] = v
+		ends[k]++
+	}
+	c.add(sorted...)
+	c.noted = list[:0]
 }
 
 // add adds digests.
@@ -59,6 +97,9 @@ func (c *crowd) grow(need int) {
 }
 
 func (c *crowd) size() int {
+	if len(c.noted) > 0 {
+		c.settle()
+	}
 	if c.zero {
 		return c.n + 1
 	}

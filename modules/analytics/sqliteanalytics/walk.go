@@ -87,6 +87,15 @@ func touches(list []piece, since, until int64) bool {
 	return i < len(list) && list[i].from <= until
 }
 
+// covers is the piece that holds all of a part.
+func covers(list []piece, since, until int64) (now piece, ok bool) {
+	i := sort.Search(len(list), func(i int) bool { return list[i].to > since })
+	if i == len(list) || list[i].from > since || list[i].to <= until {
+		return now, false
+	}
+	return list[i], true
+}
+
 // walk calls f with what it finds in each part. What f is handed is its own only until it
 // returns.
 func (s *Store) walk(ctx context.Context, tx *sql.Tx, w walk, f func(*taken) error) error {
@@ -120,12 +129,19 @@ func (s *Store) walk(ctx context.Context, tx *sql.Tx, w walk, f func(*taken) err
 			}
 			t.codes, t.texts = c.codes, c.texts
 		}
+		rows, steps := slices.Grow(t.rows, p.n), slices.Grow(t.steps, p.n)
+		if now, ok := covers(list, p.since, p.until); ok && len(conds) == 0 {
+			for row := range p.n {
+				rows, steps = append(rows, int32(row)), append(steps, int32(now.step)) //nolint:gosec // both are few
+			}
+			t.rows, t.steps = rows, steps
+			return f(&t)
+		}
 		at, err := p.column(colAt)
 		if err != nil {
 			return err
 		}
 		now := list[0]
-		rows, steps := slices.Grow(t.rows, p.n), slices.Grow(t.steps, p.n)
 		for row, at := range at.ints {
 			if at < now.from || at >= now.to {
 				i := sort.Search(len(list), func(i int) bool { return list[i].to > at })
@@ -319,11 +335,14 @@ func (s *Store) addCrowds(ctx context.Context, tx *sql.Tx, w walk, steps int, in
 				if v == 0 {
 					continue
 				}
-				if profile, ok := of[pixel][v]; ok {
-					v = profile
+				if profiles := of[pixel]; len(profiles) > 0 {
+					if profile, ok := profiles[v]; ok {
+						v = profile
+					}
 				}
-				if at := at.of(t, i); at.one.fresh(v) && at.whole != nil {
-					at.whole.fresh(v)
+				at := at.of(t, i)
+				if at.one.note(v); at.whole != nil {
+					at.whole.note(v)
 				}
 			}
 		})
@@ -333,27 +352,3 @@ func (s *Store) addCrowds(ctx context.Context, tx *sql.Tx, w walk, steps int, in
 
 // mostTold is how many bits tell who was counted already.
 const mostTold = 1 << 23
-
-// persons are those of the rows that were taken; 0 is nobody.
-func (s *Store) persons(t *taken, into []uint64) ([]uint64, error) {
-	visitors, err := t.column(colVisitor)
-	if err != nil {
-		return nil, err
-	}
-	pixels, err := t.column("pixel_id")
-	if err != nil {
-		return nil, err
-	}
-	s.people.of(pixels.texts, func(of []map[uint64]uint64) {
-		for _, row := range t.rows {
-			v := visitors.digests[visitors.codes[row]]
-			if profiles := of[pixels.codes[row]]; len(profiles) > 0 && v != 0 {
-				if p, known := profiles[v]; known {
-					v = p
-				}
-			}
-			into = append(into, v)
-		}
-	})
-	return into, nil
-}
