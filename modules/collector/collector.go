@@ -154,7 +154,7 @@ func New(o Options) (*Collector, error) {
 		MaxBody: politeBody,
 	})
 	c.routes(newAssets(o.Tag))
-	c.server = httpserver.NewServer(c.echo, o.Config.Addr, o.Log)
+	c.server = httpserver.NewServer(c.echo, o.Config.Addr, o.Log).Calm()
 	return c, nil
 }
 

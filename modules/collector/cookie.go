@@ -38,7 +38,8 @@ func (c *Collector) keepCookie(ec *echo.Context, v event.Verdict, id string) {
 	k := cookie(ec)
 	if k.Domain == "" {
 		// By hand, since it is written so often: the id holds nothing to be quoted.
-		ec.Response().Header().Add("Set-Cookie", cookieName+"="+id+keptFor)
+		h := ec.Response().Header()
+		h["Set-Cookie"] = append(h["Set-Cookie"], cookieName+"="+id+keptFor)
 		return
 	}
 	k.Value, k.MaxAge = id, int(cookieAge.Seconds())

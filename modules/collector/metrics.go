@@ -1,6 +1,7 @@
 package collector
 
 import (
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -26,6 +27,7 @@ type metrics struct {
 
 	// accepted has the counters of accepted events by priority, found once.
 	accepted [len(event.Priorities)]prometheus.Counter
+	verdicts sync.Map // of verdictKind to its counter
 }
 
 func newMetrics(reg prometheus.Registerer, r *room) *metrics {
@@ -108,7 +110,7 @@ func (m *metrics) answered(a *answer, took time.Duration) {
 		}
 	}
 	if n := a.accepted + a.suppressed; n > 0 {
-		m.consent.WithLabelValues(string(a.verdict.State), a.verdict.Regime).Add(float64(n))
+		m.allowed(a.verdict.State, a.verdict.Regime).Add(float64(n))
 	}
 	if a.rejected > 0 {
 		m.events.WithLabelValues(rejected, "").Add(float64(a.rejected))
@@ -116,6 +118,22 @@ func (m *metrics) answered(a *answer, took time.Duration) {
 	if a.suppressed > 0 {
 		m.events.WithLabelValues(suppressed, "").Add(float64(a.suppressed))
 	}
+}
+
+// allowed is the counter of events with such a verdict, of which there are a dozen: to find
+// it by its labels costs more.
+func (m *metrics) allowed(state event.State, regime string) prometheus.Counter {
+	k := verdictKind{state, regime}
+	found, ok := m.verdicts.Load(k)
+	if !ok {
+		found, _ = m.verdicts.LoadOrStore(k, m.consent.WithLabelValues(string(state), regime))
+	}
+	return found.(prometheus.Counter)
+}
+
+type verdictKind struct {
+	state  event.State
+	regime string
 }
 
 // rank is a priority's place among event.Priorities.

@@ -41,7 +41,7 @@ func around(o Options) echo.MiddlewareFunc {
 			}
 			err := bounded(c, next, o.MaxBody)
 			_, status := echo.ResolveResponseStatus(c.Response(), err)
-			if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+			if over(err) {
 				status = http.StatusRequestEntityTooLarge
 			}
 			if span.IsRecording() {
@@ -67,9 +67,11 @@ func bounded(c *echo.Context, next echo.HandlerFunc, limit int64) (err error) {
 			discard(raw)
 			return tooLarge()
 		}
-		r.Body = http.MaxBytesReader(c.Response(), raw, limit)
+		if r.ContentLength < 0 { // else it ends by itself
+			r.Body = http.MaxBytesReader(c.Response(), raw, limit)
+		}
 		defer func() {
-			if _, ok := errors.AsType[*http.MaxBytesError](err); ok || echo.StatusCode(err) == http.StatusRequestEntityTooLarge {
+			if over(err) || err != nil && echo.StatusCode(err) == http.StatusRequestEntityTooLarge {
 				if c.Response().Header().Get("Connection") != "close" { // else who sent it is owed no such politeness
 					discard(raw)
 				}
@@ -94,6 +96,15 @@ func bounded(c *echo.Context, next echo.HandlerFunc, limit int64) (err error) {
 		err = &middleware.PanicStackError{Stack: stack, Err: errors.New("panic: " + cause.Error())}
 	}()
 	return next(c)
+}
+
+// over reports whether an error says that a body was larger than may be.
+func over(err error) bool {
+	if err == nil {
+		return false
+	}
+	_, ok := errors.AsType[*http.MaxBytesError](err)
+	return ok
 }
 
 func discard(r io.Reader) { _, _ = io.CopyN(io.Discard, r, politeness) }

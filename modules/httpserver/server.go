@@ -16,6 +16,7 @@ type Server struct {
 	addr     string
 	log      *slog.Logger
 	http     *http.Server
+	calm     bool
 	draining chan struct{}
 	drain    sync.Once
 
@@ -33,12 +34,22 @@ func NewServer(h http.Handler, addr string, log *slog.Logger) *Server {
 	return s
 }
 
+// Calm makes a server, before its start, whose requests are answered also when nobody waits
+// any more: a request's context does not end when its client hangs up. See calm.
+func (s *Server) Calm() *Server {
+	s.calm = true
+	return s
+}
+
 // Start listens and returns; a port that is taken is an error here, not later.
 func (s *Server) Start(ctx context.Context) error {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", s.addr)
 	if err != nil {
 		return fmt.Errorf("listen on %s: %w", s.addr, err)
+	}
+	if s.calm {
+		l = calm{l}
 	}
 	s.mu.Lock()
 	s.listener, s.done = l, make(chan struct{})

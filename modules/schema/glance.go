@@ -17,18 +17,34 @@ import (
 // that properties are as the schema demands, or that it does not know; then the library
 // is asked. What is wrong only the library says.
 type glance struct {
-	types     string // kinds as jsontext has them, i for integers; empty: any
-	required  []string
-	props     map[string]*glance
-	dependent map[string][]string
-	anyOf     []*glance
-	needs     [][]string // an object has all of one of these: anyOf of what is required
-	items     *glance
-	least     int // items
-	most      int // items; -1: any number
-	pattern   func(string) bool
-	floor     *float64 // for numbers
+	types   string   // kinds as jsontext has them, i for integers; empty: any
+	members []member // those that it says anything about
+	must    set
+	beside  []beside
+	anyOf   []*glance
+	needs   []set // an object has all of one of these: anyOf of what is required
+	items   *glance
+	least   int // items
+	most    int // items; -1: any number
+	pattern func([]byte) bool
+	floor   *float64 // for numbers
 }
+
+// member is one of an object.
+type member struct {
+	name  string
+	value *glance // nil: any
+}
+
+// set are members, by their place.
+type set uint64
+
+const maxMembers = 64
+
+func (s set) has(all set) bool { return s&all == all }
+
+// beside is what has to be there if one is.
+type beside struct{ one, all set }
 
 // known are the keywords that a glance knows, and those that ask nothing.
 var known = []string{
@@ -49,7 +65,7 @@ func glanceAt(s *jsonschema.Schema) *glance {
 			return nil
 		}
 	}
-	g := &glance{required: s.Required, dependent: s.DependentRequired, pattern: matcher(s.Pattern), most: -1}
+	g := &glance{pattern: matcher(s.Pattern), most: -1}
 	if s.Types != nil {
 		for _, name := range s.Types.ToStrings() {
 			g.types += kinds[name]
@@ -75,32 +91,50 @@ func glanceAt(s *jsonschema.Schema) *glance {
 		}
 		g.anyOf = append(g.anyOf, x)
 	}
-	if g.anyOf != nil && !slices.ContainsFunc(g.anyOf, func(x *glance) bool { return !x.requires() }) {
-		for _, x := range g.anyOf {
-			g.needs = append(g.needs, x.required)
+	for name, one := range s.Properties {
+		x := glanceAt(one)
+		if x == nil {
+			return nil
 		}
+		g.members = append(g.members, member{name, x})
+	}
+	slices.SortFunc(g.members, func(a, b member) int { return strings.Compare(a.name, b.name) })
+	g.must = g.named(s.Required)
+	for name, all := range s.DependentRequired {
+		g.beside = append(g.beside, beside{g.named([]string{name}), g.named(all)})
+	}
+	if g.anyOf != nil && !slices.ContainsFunc(g.anyOf, func(x *glance) bool { return !x.requires() }) {
 		g.anyOf = nil
+		for _, one := range s.AnyOf {
+			g.needs = append(g.needs, g.named(one.Required))
+		}
 	}
 	if s.Items2020 != nil {
 		if g.items = glanceAt(s.Items2020); g.items == nil {
 			return nil
 		}
 	}
-	for name, one := range s.Properties {
-		x := glanceAt(one)
-		if x == nil {
-			return nil
-		}
-		if g.props == nil {
-			g.props = map[string]*glance{}
-		}
-		g.props[name] = x
+	if len(g.members) > maxMembers {
+		return nil
 	}
 	return g
 }
 
+// named are the members of those names, which it learns.
+func (g *glance) named(names []string) (s set) {
+	for _, name := range names {
+		i := slices.IndexFunc(g.members, func(m member) bool { return m.name == name })
+		if i < 0 {
+			i = len(g.members)
+			g.members = append(g.members, member{name: name})
+		}
+		s |= 1 << i
+	}
+	return s
+}
+
 // matcher is a pattern; those of the built-in schemas are as good as written out.
-func matcher(r jsonschema.Regexp) func(string) bool {
+func matcher(r jsonschema.Regexp) func([]byte) bool {
 	if r == nil {
 		return nil
 	}
@@ -108,38 +142,38 @@ func matcher(r jsonschema.Regexp) func(string) bool {
 	case amounts:
 		return amount
 	case looseAmounts:
-		return func(s string) bool { return s == "" || amount(strings.TrimPrefix(s, "-")) }
+		return func(b []byte) bool { return len(b) == 0 || amount(bytes.TrimPrefix(b, []byte("-"))) }
 	case currencies:
 		return currency
 	case looseCurrencies:
-		return func(s string) bool { return s == "" || currency(s) }
+		return func(b []byte) bool { return len(b) == 0 || currency(b) }
 	}
-	return r.MatchString
+	return func(b []byte) bool { return r.MatchString(string(b)) }
 }
 
 // amount is what the pattern amounts says.
-func amount(s string) bool {
-	whole, rest, point := strings.Cut(s, ".")
+func amount(b []byte) bool {
+	whole, rest, point := bytes.Cut(b, []byte("."))
 	return digits(whole, 20) && (!point || digits(rest, 10))
 }
 
-func digits(s string, most int) bool {
-	for i := range len(s) {
-		if s[i] < '0' || s[i] > '9' {
+func digits(b []byte, most int) bool {
+	for _, c := range b {
+		if c < '0' || c > '9' {
 			return false
 		}
 	}
-	return len(s) > 0 && len(s) <= most
+	return len(b) > 0 && len(b) <= most
 }
 
-func currency(s string) bool {
+func currency(s []byte) bool {
 	return len(s) == 3 && s[0] >= 'A' && s[0] <= 'Z' && s[1] >= 'A' && s[1] <= 'Z' && s[2] >= 'A' && s[2] <= 'Z'
 }
 
 // requires reports whether it says nothing but what is required.
 func (g *glance) requires() bool {
-	return g.required != nil && g.types == "" && g.props == nil && g.dependent == nil && g.anyOf == nil && g.needs == nil &&
-		g.items == nil && g.least == 0 && g.most < 0 && g.pattern == nil && g.floor == nil
+	return g.must != 0 && g.must == 1<<len(g.members)-1 && !slices.ContainsFunc(g.members, func(m member) bool { return m.value != nil }) &&
+		g.types == "" && g.beside == nil && g.anyOf == nil && g.needs == nil && g.items == nil && g.least == 0 && g.most < 0 && g.pattern == nil && g.floor == nil
 }
 
 // sure reports whether a valid JSON value is as the schema demands, for certain. Of what
@@ -154,9 +188,13 @@ func (g *glance) value(v jsontext.Value, i int) (end int, ok bool) {
 	if i >= len(v) {
 		return i, false
 	}
-	switch v[i] {
+	kind := kindOf(v[i])
+	if g.types != "" && kind != '0' && strings.IndexByte(g.types, kind) < 0 {
+		return i, false
+	}
+	switch kind {
 	case '{':
-		if g.props == nil && g.required == nil && g.dependent == nil && g.needs == nil {
+		if g.members == nil {
 			end = past(v, i)
 		} else if end, ok = g.object(v, i); !ok {
 			return end, false
@@ -173,20 +211,28 @@ func (g *glance) value(v jsontext.Value, i int) (end int, ok bool) {
 		}
 	}
 	one := v[i:end]
-	if g.types != "" && !g.ofType(one) {
+	if g.types != "" && kind == '0' && !g.ofNumbers(one) {
 		return end, false
 	}
 	return end, g.anyOf == nil || slices.ContainsFunc(g.anyOf, func(g *glance) bool { return g.sure(one) })
 }
 
+// kindOf is the kind of a value by its first byte, as jsontext has it.
+func kindOf(c byte) byte {
+	if c == '-' || c >= '0' && c <= '9' {
+		return '0'
+	}
+	return c
+}
+
 func (g *glance) scalar(v jsontext.Value) bool {
-	switch v.Kind() {
+	switch kindOf(v[0]) {
 	case '"':
 		if g.pattern == nil {
 			return true
 		}
 		text, ok := plain(v)
-		return ok && g.pattern(string(text))
+		return ok && g.pattern(text)
 	case '0':
 		if g.floor == nil || *g.floor == 0 && v[0] != '-' {
 			return true
@@ -198,14 +244,12 @@ func (g *glance) scalar(v jsontext.Value) bool {
 	return true
 }
 
-func (g *glance) ofType(v jsontext.Value) bool {
-	k := byte(v.Kind())
-	return strings.IndexByte(g.types, k) >= 0 || k == '0' && strings.IndexByte(g.types, 'i') >= 0 && !bytes.ContainsAny(v, ".eE")
+func (g *glance) ofNumbers(v jsontext.Value) bool {
+	return strings.IndexByte(g.types, '0') >= 0 || strings.IndexByte(g.types, 'i') >= 0 && !bytes.ContainsAny(v, ".eE")
 }
 
 func (g *glance) object(v jsontext.Value, i int) (end int, ok bool) {
-	var buf [16][]byte
-	names := buf[:0]
+	var there set
 	for i = space(v, i+1); i < len(v) && v[i] != '}'; i = space(v, i) {
 		if v[i] == ',' {
 			i = space(v, i+1)
@@ -215,9 +259,15 @@ func (g *glance) object(v jsontext.Value, i int) (end int, ok bool) {
 		if !ok {
 			return i, false
 		}
-		names = append(names, text)
 		i = space(v, space(v, end)+1) // behind the colon
-		if one := g.props[string(text)]; one == nil {
+		var one *glance
+		for k := range g.members {
+			if g.members[k].name == string(text) {
+				there, one = there|1<<k, g.members[k].value
+				break
+			}
+		}
+		if one == nil {
 			if end = past(v, i); end == i {
 				return i, false
 			}
@@ -226,22 +276,15 @@ func (g *glance) object(v jsontext.Value, i int) (end int, ok bool) {
 		}
 		i = end
 	}
-	if i >= len(v) {
+	if i >= len(v) || !there.has(g.must) {
 		return i, false
 	}
-	has := func(name string) bool {
-		return slices.ContainsFunc(names, func(n []byte) bool { return string(n) == name })
-	}
-	lacks := func(name string) bool { return !has(name) }
-	if slices.ContainsFunc(g.required, lacks) {
-		return i, false
-	}
-	for name, all := range g.dependent {
-		if has(name) && slices.ContainsFunc(all, lacks) {
+	for _, b := range g.beside {
+		if there.has(b.one) && !there.has(b.all) {
 			return i, false
 		}
 	}
-	return i + 1, g.needs == nil || slices.ContainsFunc(g.needs, func(all []string) bool { return !slices.ContainsFunc(all, lacks) })
+	return i + 1, g.needs == nil || slices.ContainsFunc(g.needs, there.has)
 }
 
 func (g *glance) list(v jsontext.Value, i int) (end int, ok bool) {

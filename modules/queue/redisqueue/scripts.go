@@ -14,8 +14,10 @@ import (
 )
 
 var (
+	//go:embed lua/common.lua
+	common string
 	//go:embed lua/lib.lua
-	lib string
+	libLua string
 	//go:embed lua/push.lua
 	pushLua string
 	//go:embed lua/claim.lua
@@ -33,7 +35,9 @@ var (
 	//go:embed lua/wipe.lua
 	wipeLua string
 
-	pushScript   = redis.NewScript(lib + pushLua)
+	lib = common + libLua
+
+	pushScript   = redis.NewScript(common + pushLua)
 	claimScript  = redis.NewScript(emptying + lib + claimLua)
 	settleScript = redis.NewScript(emptying + lib + settleLua)
 	returnScript = redis.NewScript(emptying + lib + returnLua)

@@ -1,5 +1,5 @@
--- What all scripts share. Their keys are always the same first eight, and lie in
--- one slot:
+-- What the scripts share that change where messages are; common.lua stands before it. The
+-- keys of all scripts are always the same first eight, and lie in one slot:
 --
 --   KEYS  1 ready    list of references to blocks, or parts of them, in order
 --         2 blocks   hash of block key → payload
@@ -26,8 +26,7 @@
 -- References are hints: they say where to look for ranges that are ready, and may
 -- be stale or overlap. The record is what holds.
 local READY, HELD, DELAYED = 1, 2, 3
-local t = redis.call('TIME')
-local nowus = t[1] * 1000000 + t[2]
+local nowus = clock()
 local now = math.floor(nowus / 1000)
 local zsets = {[HELD] = KEYS[4], [DELAYED] = KEYS[5]}
 
@@ -37,8 +36,6 @@ local records, dirty = {}, {}
 local total, moved, leave, gone = 0, {0, 0, 0}, {[HELD] = {}, [DELAYED] = {}}, {}
 
 local function number(s, at) return string.byte(s, at) * 256 + string.byte(s, at + 1) end
-local function pack(n) return string.char(math.floor(n / 256), n % 256) end
-local function reference(base, first, count) return base .. pack(first) .. pack(count) end
 
 local function unpackRecord(s)
   local list = {}
@@ -64,13 +61,6 @@ end
 local function whole(base, count)
   records[base] = {{f = 0, n = count, d = 0, l = 0, w = READY, o = 0}}
   return records[base]
-end
-
--- each calls a command with a list's values, some thousand at a time.
-local function each(command, key, values)
-  for i = 1, #values, 4000 do
-    redis.call(command, key, unpack(values, i, math.min(i + 3999, #values)))
-  end
 end
 
 -- cut takes the messages first … first+count-1 out of a record, those that are
@@ -156,13 +146,4 @@ local function save()
   end
   if moved[HELD] ~= 0 then redis.call('HINCRBY', KEYS[6], 'h', moved[HELD]) end
   if moved[DELAYED] ~= 0 then redis.call('HINCRBY', KEYS[6], 'd', moved[DELAYED]) end
-end
-
--- enter adds to an hour's counts; key is which of KEYS, 0: do not count.
-local function enter(key, field, n, keep)
-  if key == 0 or n == 0 then return end
-  -- The hour's first count sets when it is forgotten.
-  if redis.call('HINCRBY', KEYS[key], field, n) == n and keep > 0 then
-    redis.call('PEXPIRE', KEYS[key], keep, 'NX')
-  end
 end

@@ -24,7 +24,7 @@ if n > 0 then
 end
 if tonumber(letters) > 0 then
   local last = redis.call('ZRANGE', KEYS[7], -1, -1, 'WITHSCORES')
-  local score = math.max(nowus, (tonumber(last[2]) or 0) + 1)
+  local score = math.max(clock(), (tonumber(last[2]) or 0) + 1)
   for i = 1, tonumber(letters) do
     if redis.call('HSETNX', KEYS[8], ARGV[at], ARGV[at + 1]) == 0 then return 0 end
     redis.call('ZADD', KEYS[7], string.format('%.0f', score), ARGV[at])
