@@ -101,8 +101,8 @@ func (c *PathCount) Converted(steps []string, currency string, value int64) {
 	}
 }
 
-// Null counts a path that did not.
-func (c *PathCount) Null(steps []string) { c.path(steps).row.Nulls++ }
+// Nulls counts so many that did not.
+func (c *PathCount) Nulls(steps []string, n int64) { c.path(steps).row.Nulls += n }
 
 // Rows are the paths with most conversions, then those with most visitors, then by
 // their steps.

@@ -86,7 +86,7 @@ func (s *Store) Paths(ctx context.Context, q analytics.PathQuery) ([]analytics.P
 		if err := r.Scan(&steps); err != nil {
 			return err
 		}
-		count.Null(steps)
+		count.Nulls(steps, 1)
 		return nil
 	})
 	if err != nil {

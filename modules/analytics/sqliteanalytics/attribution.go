@@ -2,8 +2,9 @@ package sqliteanalytics
 
 import (
 	"context"
-	"database/sql"
+	"slices"
 	"strings"
+	"unique"
 
 	"github.com/miq/pixel/modules/analytics"
 )
@@ -14,42 +15,75 @@ func (s *Store) Attribution(ctx context.Context, q analytics.AttributionQuery) (
 	if err != nil {
 		return nil, err
 	}
-	models := make([]any, len(q.Models))
-	for i, m := range q.Models {
-		models[i] = m
+	wanted := make(map[unique.Handle[string]]bool, len(q.Models))
+	for _, m := range q.Models {
+		wanted[unique.Make(m)] = true
 	}
-	w := where{}
-	w.add("model IN (?"+strings.Repeat(", ?", len(models)-1)+")", models...)
-	w.equal("pixel_id", q.PixelID)
-	w.among("pixel_id", q.Pixels)
-	w.equal("name", q.Name)
-	w.between("received_at", q.Since, q.Until)
-	sums := analytics.CreditSums{Models: q.Models}
-	err = s.snapshot(ctx, "add credits up", func(tx *sql.Tx) error {
-		// Sums of weights are whole numbers, and those of money are compensated: a
-		// year's millionths may be more than a whole number holds.
-		rows, err := tx.QueryContext(ctx, `SELECT `+q.Dimension+`, model, currency, sum(weight), total(value), total(refunded) FROM credits`+
-			w.String()+` GROUP BY 1, 2, 3`, w.args...)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var group, model, currency string
-			var weight int64
-			var value, refunded float64
-			if err := rows.Scan(&group, &model, &currency, &weight, &value, &refunded); err != nil {
-				return err
+	type place struct{ group, model, currency string }
+	places := map[place]int{}
+	type sum struct {
+		place
+		owedSum
+	}
+	var all []sum
+	from, to := within(q.Since, q.Until)
+	err = s.owed.with(ctx, s, from, to, func(_ int64, o *owed) {
+		for i := range o.sums {
+			v := &o.sums[i]
+			of := v.to.of.Value()
+			if !wanted[v.to.model] || q.Name != "" && of.name != q.Name || !selected(q.PixelID, q.Pixels, of.pixel) {
+				continue
 			}
-			sums.Add(group, model, currency, weight, value, refunded)
+			p := place{groupOf(q.Dimension, of, v.to.touch), v.to.model.Value(), of.currency}
+			at, known := places[p]
+			if !known {
+				at = len(all)
+				places[p], all = at, append(all, sum{place: p})
+			}
+			all[at].add(v)
 		}
-		return rows.Err()
 	})
 	if err != nil {
 		return nil, err
 	}
+	sums := analytics.CreditSums{Models: q.Models}
+	for i := range all {
+		v := &all[i]
+		sums.Add(v.group, v.model, v.currency, v.weight, v.value, v.refunded)
+	}
 	return sums.Rows(q.Limit), nil
 }
+
+// groupOf is what a share has in one of the CreditDimensions.
+func groupOf(dimension string, of owedOf, touch unique.Handle[owedTouch]) string {
+	switch dimension {
+	case "name":
+		return of.name
+	case "pixel_id":
+		return of.pixel
+	}
+	t := touch.Value()
+	switch dimension {
+	case "channel":
+		return t.channel
+	case "kind":
+		return t.kind
+	case "source":
+		return t.source
+	case "campaign":
+		return t.campaign
+	}
+	return t.partner
+}
+
+// selected reports whether a pixel is the one, or one of some, if either is asked for.
+func selected(one string, some []string, pixel string) bool {
+	return (one == "" || one == pixel) && (some == nil || slices.Contains(some, pixel))
+}
+
+// lateness is how much earlier than the touchpoint that it is owed to a conversion may have
+// been received, as clocks go.
+const lateness = 24 * hour
 
 // Paths counts paths.
 func (s *Store) Paths(ctx context.Context, q analytics.PathQuery) (out []analytics.PathRow, err error) {
@@ -58,58 +92,84 @@ func (s *Store) Paths(ctx context.Context, q analytics.PathQuery) (out []analyti
 		return nil, err
 	}
 	var count analytics.PathCount
-	err = s.snapshot(ctx, "count paths", func(tx *sql.Tx) error {
-		w := where{}
-		w.add("model = ?", analytics.PathModel)
-		w.equal("pixel_id", q.PixelID)
-		w.among("pixel_id", q.Pixels)
-		w.equal("name", q.Name)
-		w.between("received_at", q.Since, q.Until)
-		if err := steps(ctx, tx, `SELECT event_id, pixel_id, channel, currency, value FROM credits`+w.String()+` ORDER BY event_id, pixel_id, place`, w.args, count.Converted); err != nil {
-			return err
+	from, to := within(q.Since, q.Until)
+	err = s.owed.with(ctx, s, from, to, func(_ int64, o *owed) {
+		for i := range o.paths {
+			p := &o.paths[i]
+			of := p.of.Value()
+			if (q.Name == "" || of.name == q.Name) && selected(q.PixelID, q.Pixels, of.pixel) {
+				count.Converted(strings.Split(p.steps.Value(), pathBreak), of.currency, p.value)
+			}
 		}
-		w = where{}
-		w.equal("pixel_id", q.PixelID)
-		w.among("pixel_id", q.Pixels)
-		w.between("at", q.Since, q.Until)
-		w.add(`NOT EXISTS (SELECT 1 FROM credits c WHERE c.model = 'linear' AND c.touch_id = touches.id AND c.pixel_id = touches.pixel_id)`)
-		return steps(ctx, tx, `SELECT visitor_id, pixel_id, channel, '', 0 FROM touches`+w.String()+` ORDER BY visitor_id, pixel_id, at, id`, w.args,
-			func(path []string, _ string, _ int64) { count.Null(path) })
 	})
 	if err != nil {
 		return nil, err
 	}
+	// What a visitor's touchpoints are that led to nothing until now. Of one that several
+	// events tell of the earliest counts, which comes first.
+	gone := map[uint64]struct{}{}
+	err = s.owed.with(ctx, s, max(from-lateness, -far), far, func(_ int64, o *owed) {
+		for _, id := range o.led {
+			gone[id] = struct{}{}
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	tree := pathTree{next: map[pathStep]int{}, steps: []pathStep{{}}}
+	visitors := map[uint64]int{}
+	err = s.touched.with(ctx, s, from, to, func(_ int64, list *[]touched) {
+		for i := range *list {
+			t := &(*list)[i]
+			if _, led := gone[t.id]; led || !selected(q.PixelID, q.Pixels, t.pixel.Value()) {
+				continue
+			}
+			gone[t.id] = struct{}{}
+			visitors[t.visitor] = tree.step(visitors[t.visitor], t.channel)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	nulls := make([]int64, len(tree.steps))
+	for _, at := range visitors {
+		nulls[at]++
+	}
+	for at, n := range nulls {
+		if n > 0 {
+			count.Nulls(tree.path(at), n)
+		}
+	}
 	return count.Rows(q.Limit), nil
 }
 
-// steps gathers rows of one key to a path.
-func steps(ctx context.Context, tx *sql.Tx, query string, args []any, path func(steps []string, currency string, value int64)) error {
-	rows, err := tx.QueryContext(ctx, query, args...)
-	if err != nil {
-		return err
+// pathTree holds paths by their beginnings; the empty one is 0.
+type pathTree struct {
+	next  map[pathStep]int
+	steps []pathStep // of each path its last step, and what it goes on from
+}
+
+type pathStep struct {
+	from    int
+	channel unique.Handle[string]
+}
+
+// step is where a path leads by a channel.
+func (t *pathTree) step(from int, channel unique.Handle[string]) int {
+	s := pathStep{from, channel}
+	to, known := t.next[s]
+	if !known {
+		to = len(t.steps)
+		t.next[s], t.steps = to, append(t.steps, s)
 	}
-	defer rows.Close()
-	type key struct{ id, pixel string }
-	var last key
-	var list []string
-	var money string
-	var sum int64
-	for rows.Next() {
-		var k key
-		var channel, currency string
-		var value int64
-		if err := rows.Scan(&k.id, &k.pixel, &channel, &currency, &value); err != nil {
-			return err
-		}
-		if k != last && list != nil {
-			path(list, money, sum)
-			list, sum = nil, 0
-		}
-		last, money = k, currency
-		list, sum = append(list, channel), sum+value
+	return to
+}
+
+// path are its channels.
+func (t *pathTree) path(at int) (steps []string) {
+	for ; at > 0; at = t.steps[at].from {
+		steps = append(steps, t.steps[at].channel.Value())
 	}
-	if list != nil {
-		path(list, money, sum)
-	}
-	return rows.Err()
+	slices.Reverse(steps)
+	return steps
 }

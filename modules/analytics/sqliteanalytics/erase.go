@@ -42,7 +42,9 @@ func (s *Store) Erase(ctx context.Context, e analytics.Erasure) (done analytics.
 			if !e.Until.IsZero() {
 				w.add("at < ?", e.Until.UnixMicro())
 			}
-			n, err = remove(ctx, tx, "touches", w)
+			if n, err = remove(ctx, tx, "touches", w); n > 0 && err == nil {
+				err = s.cut(ctx, tx, nil)
+			}
 			done.Credits += n
 			return err
 		})
@@ -63,9 +65,9 @@ func (s *Store) Kept(ctx context.Context, e analytics.Erasure) (n analytics.Eras
 				into *int
 				from string
 			}{
-				{&n.Events, `events` + w.String()}, {&n.Syncs, `syncs` + events}, {&n.Matches, `matches` + events}, {&n.Credits, `credit_sets` + events},
+				{&n.Events, counting + `events` + w.String()}, {&n.Syncs, counting + `syncs` + events}, {&n.Matches, counting + `matches` + events}, {&n.Credits, countingSets + events},
 			} {
-				if err := countOf(ctx, tx, c.into, c.from, w.args); err != nil {
+				if err := ask(ctx, tx, c.into, c.from, w.args); err != nil {
 					return err
 				}
 			}
@@ -206,16 +208,14 @@ func (s *Store) deleteSome(ctx context.Context, pixelID string, w where, forget 
 		of.equal("pixel_id", pixelID)
 		of.add("event_id IN (?"+strings.Repeat(", ?", len(ids)-1)+")", ids...)
 		// A trigger deletes these with their event.
-		for into, table := range map[*int]string{&n.Matches: "matches", &n.Credits: "credit_sets"} {
-			if err := countOf(ctx, tx, into, table+of.String(), of.args); err != nil {
+		for _, c := range []struct {
+			into *int
+			from string
+		}{{&n.Matches, counting + "matches" + of.String()}, {&n.Credits, countingSets + of.String()}, {&n.Credits, counting + "touches" + of.String()}} {
+			if err := ask(ctx, tx, c.into, c.from, of.args); err != nil {
 				return err
 			}
 		}
-		var touches int
-		if err := countOf(ctx, tx, &touches, "touches"+of.String(), of.args); err != nil {
-			return err
-		}
-		n.Credits += touches
 		if forget {
 			if n.Syncs, err = remove(ctx, tx, "syncs", of); err != nil {
 				return err
@@ -268,8 +268,18 @@ func remove(ctx context.Context, tx *sql.Tx, table string, w where) (int, error)
 }
 
 func countOf(ctx context.Context, tx *sql.Tx, into *int, from string, args []any) error {
+	return ask(ctx, tx, into, counting+from, args)
+}
+
+const (
+	counting     = `SELECT count(*) FROM `
+	countingSets = `SELECT coalesce(sum(sets), 0) FROM conversions`
+)
+
+// ask adds the answer to a number.
+func ask(ctx context.Context, tx *sql.Tx, into *int, query string, args []any) error {
 	var n int
-	err := tx.QueryRowContext(ctx, `SELECT count(*) FROM `+from, args...).Scan(&n)
+	err := tx.QueryRowContext(ctx, query, args...).Scan(&n)
 	*into += n
 	return err
 }

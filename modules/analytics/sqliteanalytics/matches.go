@@ -22,7 +22,7 @@ const (
 func (s *Store) WriteMatches(ctx context.Context, matches ...event.Match) error {
 	err := s.write(ctx, "write matches", len(matches), s.matchesIn(ctx, matches))
 	if err == nil {
-		s.matched.wrote(matches)
+		s.matchesWritten(matches)
 	}
 	return err
 }
@@ -75,9 +75,12 @@ func (s *Store) Readiness(ctx context.Context, q analytics.ReadinessQuery) ([]an
 	var c analytics.ReadinessCount
 	equal := func(want, got string) bool { return want == "" || want == got }
 	from, to := within(q.Since, q.Until)
-	err := s.matched.with(ctx, s, from, to, func(_ int64, m *matchCount) {
-		if equal(q.PixelID, m.pixel) && equal(q.Partner, m.partner) && equal(q.Name, m.name) && (q.Pixels == nil || slices.Contains(q.Pixels, m.pixel)) {
-			c.Add(event.Match{Partner: m.partner, Grade: m.grade, Keys: names(m.keys), Missing: names(m.missing)}, m.n)
+	err := s.matched.with(ctx, s, from, to, func(_ int64, list *[]matchCount) {
+		for i := range *list {
+			m := &(*list)[i]
+			if equal(q.PixelID, m.pixel) && equal(q.Partner, m.partner) && equal(q.Name, m.name) && (q.Pixels == nil || slices.Contains(q.Pixels, m.pixel)) {
+				c.Add(event.Match{Partner: m.partner, Grade: m.grade, Keys: names(m.keys), Missing: names(m.missing)}, m.n)
+			}
 		}
 	})
 	if err != nil {

@@ -28,10 +28,10 @@ type Store struct {
 	bodies                             *codec
 	putEvent, putEvents                *sql.Stmt
 	putBodies, putSyncs, putMatches    rowsOf
-	putTouches, putCredits             rowsOf
+	putTouches                         rowsOf
 	putReceipt                         *sql.Stmt
 	putIdentity                        *sql.Stmt
-	putSet, renewSet, dropCredits      *sql.Stmt
+	putConversion                      *sql.Stmt
 	dimension                          []string
 	rolled                             []string // dimensions with roll-ups of their own
 	rollEvery                          int64
@@ -43,6 +43,8 @@ type Store struct {
 	tail                               tail
 	lines                              lines
 	matched                            matchHours
+	owed                               owedHours
+	touched                            touchHours
 	putChunk, putColumn                *sql.Stmt
 	putRollup, visitorSet, putVisitors *sql.Stmt
 	getPart, putPart                   *sql.Stmt
@@ -69,8 +71,10 @@ func New(db *sqlitedb.DB) (*Store, error) {
 		return nil, fmt.Errorf("make the codec for events: %w", err)
 	}
 	s := &Store{db: db, bodies: bodies, dimension: columns(), rollEvery: rollEvery, mostLooked: mostLooked}
-	s.lines.changed.most, s.matched.changed.most = mostChanged, longestMatched
-	s.lines.awaited = mostAwaited
+	s.lines.changed.most, s.lines.awaited = mostChanged, mostAwaited
+	s.keepMatches()
+	s.keepOwed()
+	s.keepTouches()
 	s.tasks.ctx, s.tasks.end = context.WithCancel(ctx)
 	if s.columns, err = newColumns(); err != nil {
 		return nil, fmt.Errorf("make room for columns: %w", err)
@@ -91,9 +95,7 @@ func New(db *sqlitedb.DB) (*Store, error) {
 		{&s.putVisitors, `INSERT INTO visitor_sets (level, bucket, pixel_id, visitors) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET visitors = excluded.visitors`},
 		{&s.putReceipt, insertReceipt},
 		{&s.putIdentity, insertIdentity},
-		{&s.putSet, insertSet},
-		{&s.renewSet, renewSet},
-		{&s.dropCredits, deleteCredits},
+		{&s.putConversion, insertConversion},
 	} {
 		if *p.stmt, err = db.Durable.PrepareContext(ctx, p.text); err != nil {
 			return nil, fmt.Errorf("prepare to write to the analytics store: %w", err)
@@ -108,7 +110,6 @@ func New(db *sqlitedb.DB) (*Store, error) {
 		{&s.putSyncs, syncWidth, insertSyncs, ofSyncs},
 		{&s.putMatches, matchWidth, insertMatches, ofMatches},
 		{&s.putTouches, touchWidth, insertTouches, ofTouches},
-		{&s.putCredits, creditWidth, insertCredits, ""},
 	} {
 		if *p.rows, err = prepareRows(ctx, db.Durable, p.width, p.before, p.after); err != nil {
 			return nil, fmt.Errorf("prepare to write to the analytics store: %w", err)

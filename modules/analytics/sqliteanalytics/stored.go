@@ -42,7 +42,13 @@ func (s *Store) Stored(ctx context.Context, since, until time.Time) ([]analytics
 	if err != nil {
 		return nil, err
 	}
-	if err := s.matched.with(ctx, s, first*hour, end*hour, func(h int64, c *matchCount) { all.of(c.pixel, h, c.partner).Routed += int64(c.n) }); err != nil {
+	err = s.matched.with(ctx, s, first*hour, end*hour, func(h int64, list *[]matchCount) {
+		for i := range *list {
+			c := &(*list)[i]
+			all.of(c.pixel, h, c.partner).Routed += int64(c.n)
+		}
+	})
+	if err != nil {
 		return nil, err
 	}
 	for k, v := range sent {

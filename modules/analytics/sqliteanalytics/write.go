@@ -79,15 +79,11 @@ func (s *Store) WriteBatch(ctx context.Context, b analytics.Batch) error {
 	if err != nil {
 		return err
 	}
-	credits, err := s.creditsIn(ctx, b.Credits)
-	if err != nil {
-		return err
-	}
 	syncs, err := s.syncsIn(ctx, b.Syncs)
 	if err != nil {
 		return err
 	}
-	parts := []inTx{receipts, s.touchesIn(ctx, b.Touches), credits, syncs, s.matchesIn(ctx, b.Matches)}
+	parts := []inTx{receipts, s.touchesIn(ctx, b.Touches), s.creditsIn(ctx, b.Credits), syncs, s.matchesIn(ctx, b.Matches)}
 	if len(b.Events) > 0 {
 		parts = append(parts, s.eventsIn(ctx, b.Events))
 	}
@@ -101,7 +97,9 @@ func (s *Store) WriteBatch(ctx context.Context, b analytics.Batch) error {
 	})
 	if err == nil {
 		s.lines.wrote(b.Syncs)
-		s.matched.wrote(b.Matches)
+		s.matchesWritten(b.Matches)
+		s.creditsWritten(b.Credits)
+		s.touchesWritten(b.Touches)
 	}
 	return err
 }
