@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/miq/pixel/modules/analytics"
+	"github.com/miq/pixel/modules/attribution"
 	"github.com/miq/pixel/modules/event"
 )
 
@@ -46,6 +47,8 @@ func TestThePagesWithAFullStore(t *testing.T) {
 	seen := len(visits)
 	for done := 0; done < n; {
 		events, syncs, matches := make([]event.Event, 0, 2000), []event.Sync{}, []event.Match{}
+		var touches []event.Touchpoint
+		var credits []event.Credits
 		for range min(2000, n-done) {
 			i := done + len(events)
 			at := now.Add(-time.Duration(float64(30*24*time.Hour) * (1 - float64(i)/float64(n)))).UTC()
@@ -63,6 +66,20 @@ func TestThePagesWithAFullStore(t *testing.T) {
 			e.Enrichment.Campaign.Name = []string{"autumn-shoes", "", "", "socks", "brand"}[*visit%5]
 			e.Context.Page.URL = fmt.Sprintf("https://shop.example.com/p/%d", r.IntN(400))
 			e.Context.Tab, e.Seq = fmt.Sprint("t-", i/9), 1+i%9
+			if i%6 == 0 {
+				channel := []string{"paid_search", "organic_search", "direct", "email"}[r.IntN(4)]
+				touches = append(touches, event.Touchpoint{ID: fmt.Sprintf("%020x", i), PixelID: e.PixelID, VisitorID: e.Subject.VisitorID, EventID: e.ID, At: at, Kind: event.CampaignVisit, Channel: channel, Source: channel, Campaign: fmt.Sprint("campaign-", r.IntN(40))})
+				for _, model := range attribution.Immediate {
+					if i%66 > 0 {
+						break // as many as a shop sells
+					}
+					c := event.Credits{PixelID: e.PixelID, EventID: e.ID, Model: model, Version: 1, Name: "purchase", VisitorID: e.Subject.VisitorID, At: at, ReceivedAt: at, Currency: "GBP", Value: 30 * event.Whole}
+					for _, t := range touches[max(0, len(touches)-1-r.IntN(3)):] {
+						c.Shares = append(c.Shares, event.Share{Touchpoint: t, Weight: event.Whole / 3, Value: 10 * event.Whole})
+					}
+					credits = append(credits, c)
+				}
+			}
 			if e.Name != "purchase" {
 				e.Order = event.Order{}
 			} else {
@@ -77,6 +94,8 @@ func TestThePagesWithAFullStore(t *testing.T) {
 		must(t, b.store.WriteEvents(t.Context(), events...))
 		must(t, b.store.WriteSyncs(t.Context(), syncs...))
 		must(t, b.store.WriteMatches(t.Context(), matches...))
+		must(t, b.store.WriteTouches(t.Context(), touches...))
+		must(t, b.store.WriteCredits(t.Context(), credits...))
 		done += len(events)
 	}
 	total, err := b.o.Events.Top(t.Context(), analytics.TopQuery{Metric: analytics.MetricEvents, Dimension: "pixel_id", Since: now.Add(-40 * 24 * time.Hour), Until: now.Add(time.Minute), Limit: 100})

@@ -214,7 +214,7 @@ func paths(t *testing.T, s analytics.Store) {
 	write()
 	later, moved := touches[0], touches[1]
 	later.At, later.Channel = later.At.Add(time.Second), "a later one does not count"
-	moved.At, moved.Channel = moved.At.Add(-time.Hour), "video"
+	moved.At, moved.Channel = moved.At.Add(-30*time.Second), "video" // in the half hour that its id is of
 	write(append([]event.Touchpoint{later}, touches[:150]...)...)
 	write(append([]event.Touchpoint{later, moved}, touches[100:]...)...)
 	touches[1] = moved

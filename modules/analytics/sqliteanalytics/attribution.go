@@ -105,31 +105,36 @@ func (s *Store) Paths(ctx context.Context, q analytics.PathQuery) (out []analyti
 	if err != nil {
 		return nil, err
 	}
-	// What a visitor's touchpoints are that led to nothing until now. Of one that several
-	// events tell of the earliest counts, which comes first.
-	gone := map[uint64]struct{}{}
-	err = s.owed.with(ctx, s, max(from-lateness, -far), far, func(_ int64, o *owed) {
-		for _, id := range o.led {
-			gone[id] = struct{}{}
+	// What a visitor's touchpoints are that led to nothing until now.
+	var ids [][]uint64
+	n := 0
+	err = s.owed.with(ctx, s, max(from-lateness, -far), far, func(_ int64, o *owed) { ids, n = append(ids, o.led), n+len(o.led) })
+	if err != nil {
+		return nil, err
+	}
+	led := make(map[uint64]struct{}, n)
+	for _, list := range ids {
+		for _, id := range list {
+			led[id] = struct{}{}
 		}
-	})
+	}
+	var lists [][]touched
+	n = 0
+	err = s.touched.with(ctx, s, from, to, func(_ int64, list *[]touched) { lists, n = append(lists, *list), n+len(*list) })
 	if err != nil {
 		return nil, err
 	}
 	tree := pathTree{next: map[pathStep]int{}, steps: []pathStep{{}}}
-	visitors := map[uint64]int{}
-	err = s.touched.with(ctx, s, from, to, func(_ int64, list *[]touched) {
-		for i := range *list {
-			t := &(*list)[i]
-			if _, led := gone[t.id]; led || !selected(q.PixelID, q.Pixels, t.pixel.Value()) {
+	visitors := make(map[uint64]int, n/2)
+	all := q.PixelID == "" && q.Pixels == nil
+	for _, list := range lists {
+		for i := range list {
+			t := &list[i]
+			if _, led := led[t.id]; led || !all && !selected(q.PixelID, q.Pixels, t.pixel.Value()) {
 				continue
 			}
-			gone[t.id] = struct{}{}
 			visitors[t.visitor] = tree.step(visitors[t.visitor], t.channel)
 		}
-	})
-	if err != nil {
-		return nil, err
 	}
 	nulls := make([]int64, len(tree.steps))
 	for _, at := range visitors {

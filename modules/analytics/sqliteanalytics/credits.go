@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/miq/pixel/modules/analytics"
 	"github.com/miq/pixel/modules/event"
@@ -175,4 +176,31 @@ func (s *Store) Credits(ctx context.Context, f analytics.CreditFilter) (page ana
 		return analytics.CreditPage{}, err
 	}
 	return page, nil
+}
+
+// warmed is of how long a time the credits are read before anybody asks.
+const warmed = 31 * 24 * time.Hour
+
+// warmCredits reads them, where they are few enough to be kept.
+func (s *Store) warmCredits(ctx context.Context) error {
+	from := time.Now().Add(-warmed).UnixMicro()
+	for _, w := range []struct {
+		times string
+		read  func() error
+	}{
+		{`conversions WHERE received_at >= ?`, func() error { return s.owed.with(ctx, s, from, far, func(int64, *owed) {}) }},
+		{`touches WHERE at >= ?`, func() error { return s.touched.with(ctx, s, from, far, func(int64, *[]touched) {}) }},
+	} {
+		n := 0
+		err := s.snapshot(ctx, "count credits", func(tx *sql.Tx) error {
+			return countOf(ctx, tx, &n, `(SELECT 1 FROM `+w.times+` LIMIT ?)`, []any{from, mostKept})
+		})
+		if err == nil && n < mostKept {
+			err = w.read()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

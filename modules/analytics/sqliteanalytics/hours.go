@@ -15,7 +15,8 @@ type hours[T any] struct {
 	// read tells of the rows from a time to before another, in the order of time: of gives
 	// what is told of an hour.
 	read func(ctx context.Context, tx *sql.Tx, from, to int64, of func(hour int64) *T) error
-	// weigh is how much of an hour there is to be kept, and most how much is kept.
+	// weigh is how much of an hour there is to be kept, and most about how much is kept:
+	// what is asked for beyond is read each time.
 	weigh func(*T) int
 	most  int
 
@@ -66,15 +67,25 @@ func (m *hours[T]) with(ctx context.Context, s *Store, from, to int64, f func(ho
 		if err != nil {
 			return err
 		}
-		if m.known == nil || m.cuts != p.cuts || m.weight > m.most {
+		if m.known == nil || m.cuts != p.cuts {
 			m.known, m.cuts, m.weight = map[int64]*T{}, p.cuts, 0
+		}
+		if m.weight > m.most {
+			m.keepOnly(first, end)
 		}
 		if err := m.apart(ctx, tx, from, first*hour, f); err != nil {
 			return err
 		}
 		for h := first; h < end; h++ {
-			if _, known := m.known[h]; !known {
-				if err := m.load(ctx, tx, h, end); err != nil {
+			_, known := m.known[h]
+			if !known && m.weight > m.most {
+				if err := m.apart(ctx, tx, h*hour, (h+1)*hour, f); err != nil {
+					return err
+				}
+				continue
+			}
+			if !known {
+				if err := m.load(ctx, tx, h, min(h+24, end)); err != nil {
 					return err
 				}
 			}
@@ -84,6 +95,19 @@ func (m *hours[T]) with(ctx context.Context, s *Store, from, to int64, f func(ho
 		}
 		return m.apart(ctx, tx, end*hour, to, f)
 	})
+}
+
+// keepOnly lets the hours go that are not asked for.
+func (m *hours[T]) keepOnly(first, end int64) {
+	for h, of := range m.known {
+		if h >= first && h < end {
+			continue
+		}
+		if of != nil {
+			m.weight -= m.weigh(of)
+		}
+		delete(m.known, h)
+	}
 }
 
 // apart reads what is not kept.

@@ -60,6 +60,9 @@ func provide(p Params) (Result, error) {
 			if err := s.CatchUp(ctx); err != nil && ctx.Err() == nil {
 				p.Log.Warn("stored events could not all be rolled up; reports count them one by one", "error", err)
 			}
+			if err := s.warmCredits(ctx); err != nil && ctx.Err() == nil {
+				p.Log.Warn("credits could not be read into memory; the first report waits for them", "error", err)
+			}
 			for tick := time.NewTicker(mendEvery); ctx.Err() == nil; {
 				if err := s.Mend(ctx); err != nil && ctx.Err() == nil {
 					p.Log.Warn("the columns of stored events could not be made anew; reports count those one by one", "error", err)

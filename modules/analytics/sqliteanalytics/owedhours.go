@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"strings"
 	"unique"
 
@@ -83,6 +84,8 @@ func (s *Store) keepOwed() {
 // add takes a conversion; places are those of the sums.
 func (o *owed) add(sets []event.Credits, places map[owedTo]int) {
 	var steps []string
+	var ids []string // of the touchpoints, which the models have in common
+	var touches []unique.Handle[owedTouch]
 	for i := range sets {
 		c := &sets[i]
 		of, model := unique.Make(owedOf{c.PixelID, c.Name, c.Currency}), unique.Make(c.Model)
@@ -90,7 +93,12 @@ func (o *owed) add(sets []event.Credits, places map[owedTo]int) {
 		var value int64
 		for j := range c.Shares {
 			h := &c.Shares[j]
-			to := owedTo{of, unique.Make(owedTouch{string(h.Kind), h.Channel, h.Source, h.Campaign, h.Partner}), model}
+			n := slices.Index(ids, h.ID)
+			if t := (owedTouch{string(h.Kind), h.Channel, h.Source, h.Campaign, h.Partner}); n < 0 || touches[n].Value() != t {
+				n = len(ids)
+				ids, touches = append(ids, h.ID), append(touches, unique.Make(t))
+			}
+			to := owedTo{of, touches[n], model}
 			at, known := places[to]
 			if !known {
 				at = len(o.sums)

@@ -55,10 +55,22 @@ func (s *Store) keepTouches() {
 	s.touched.read = func(ctx context.Context, tx *sql.Tx, from, to int64, of func(int64) *[]touched) error {
 		var at int64
 		var pixel, id, visitor, channel string
+		// Several events may tell of one, the earliest comes first. A touchpoint's id is of
+		// the half hour that it was in.
+		told, inHour := map[uint64]bool{}, int64(0)
 		return each(ctx, tx, `SELECT at, pixel_id, id, visitor_id, channel FROM touches WHERE at >= ? AND at < ? ORDER BY at, pixel_id, id`, []any{from, to},
 			[]any{&at, &pixel, &id, &visitor, &channel}, func() {
-				l := of(floor(at, hour))
-				*l = append(*l, touched{digestIn(pixel, id), digestIn(pixel, visitor), unique.Make(pixel), unique.Make(channel)})
+				h, digest := floor(at, hour), digestIn(pixel, id)
+				if h != inHour {
+					clear(told)
+					inHour = h
+				}
+				if told[digest] {
+					return
+				}
+				told[digest] = true
+				l := of(h)
+				*l = append(*l, touched{digest, digestIn(pixel, visitor), unique.Make(pixel), unique.Make(channel)})
 			})
 	}
 }
