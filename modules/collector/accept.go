@@ -1,7 +1,6 @@
 package collector
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"net/http"
@@ -43,6 +42,9 @@ type batch struct {
 	items   []queue.Item
 	ends    []int // of each item's body in bytes; -1: it has its own
 
+	// read is whether somebody may read bytes still.
+	read bool
+
 	// Of all messages of a request that holds several envelopes:
 	before int                               // bytes of those done
 	held   int64                             // bytes of room that are reserved
@@ -54,18 +56,19 @@ const keptBatch = 256 << 10
 
 func (c *Collector) reuse(b *batch) {
 	c.room.give(b.held)
-	b.next()
-	b.before, b.held, b.told = 0, 0, nil
-	if cap(b.bytes) <= keptBatch {
-		c.batches.Put(b)
+	if b.read || cap(b.bytes) > keptBatch {
+		return
 	}
+	clear(b.items)
+	*b = batch{encoder: b.encoder, bytes: b.bytes[:0], items: b.items[:0], ends: b.ends[:0]}
+	c.batches.Put(b)
 }
 
-// next makes room for the next envelope of the same request.
+// next makes room for the next envelope of the same request, beside what the items point to.
 func (b *batch) next() {
 	b.before += len(b.bytes)
 	clear(b.items)
-	b.made, b.bytes, b.items, b.ends = event.Event{}, b.bytes[:0], b.items[:0], b.ends[:0]
+	b.made, b.bytes, b.items, b.ends = event.Event{}, make([]byte, 0, firstRead/4), b.items[:0], b.ends[:0]
 }
 
 // hold reserves room for what a request becomes, which may be many times its body. A
@@ -78,7 +81,7 @@ func (c *Collector) hold(b *batch) error {
 	case n <= keptBatch || 2*n <= b.held:
 		return nil
 	}
-	// Twice, since finish copies; and in steps of a piece.
+	// Twice, since it grows by being copied; and in steps of a piece.
 	more := 2*(n+keptBatch) - b.held
 	if !c.room.take(more) {
 		return busy()
@@ -97,6 +100,7 @@ func (c *Collector) accept(ec *echo.Context, p *settings.Pixel, env *event.Envel
 	a, err := c.prepare(ec, b, p, env, events, source)
 	if err == nil {
 		err = c.push(ec.Request().Context(), b.items, a.accepted > 0)
+		b.read = err != nil // a push that was given up may go on
 	}
 	if err != nil {
 		return a, err
@@ -215,14 +219,12 @@ func (b *batch) add(made *event.Event, state event.State, salt []byte, sensitive
 	b.ends = append(b.ends, len(b.bytes))
 }
 
-// finish gives the events' items their bodies, which share one piece of memory
-// that is theirs alone: a push that is given up may read it still.
+// finish gives the events' items their bodies, which are parts of bytes.
 func (b *batch) finish(account queue.Account) {
-	all := bytes.Clone(b.bytes)
 	from := 0
 	for i, end := range b.ends {
 		if end >= 0 {
-			b.items[i].Body, b.items[i].Account = all[from:end:end], account
+			b.items[i].Body, b.items[i].Account = b.bytes[from:end:end], account
 			b.items[i].Stage, b.items[i].N = ledger.Received, 1
 			from = end
 		}

@@ -23,7 +23,10 @@ import (
 type recording struct{ items []queue.Item }
 
 func (r *recording) Push(_ context.Context, items ...queue.Item) error {
-	r.items = append(r.items, items...)
+	for _, item := range items {
+		item.Body = bytes.Clone(item.Body) // whose memory is used again
+		r.items = append(r.items, item)
+	}
 	return nil
 }
 

@@ -22,7 +22,7 @@ func newIDs(n int) ids {
 	// 48 bits of milliseconds, and 12 of the rest, in 1/4096 ms.
 	ms, rest := now.UnixMilli(), now.Nanosecond()%1e6
 	when := uint64(ms)<<16 | 0x7000 | uint64(rest)<<12/1e6
-	var few [4 * idLength]byte // on the stack
+	var few [16 * idLength]byte // on the stack
 	b := slices.Grow(few[:0], n*idLength)
 	for range n {
 		var id uuid.UUID

@@ -125,6 +125,7 @@ type Incoming struct {
 	orderRead bool
 	compact   bool // Properties are as short as can be
 	named     bool // one of their names is a personal one, which is known if orderRead
+	unmarked  bool // nothing in the body looks as if it were of a person, nor could be unescaped to it
 }
 
 // Order is the commercial part of the event's properties: see ParseOrder.

@@ -221,8 +221,7 @@ func (in *Incoming) Clean(keys []string) (Cleaned, Fault) {
 		return 0, f
 	}
 	in.Properties, in.compact = compact, true
-	if in.orderRead && !in.named && len(keys) == 0 &&
-		bytes.IndexByte(compact, '@') < 0 && bytes.IndexByte(compact, '%') < 0 && !bytes.Contains(compact, []byte(`"+`)) {
+	if in.orderRead && !in.named && len(keys) == 0 && (in.unmarked || !marked(compact)) {
 		return 0, Fault{}
 	}
 	cleaned, found, err := cleanProperties(compact, keys)
@@ -233,6 +232,13 @@ func (in *Incoming) Clean(keys []string) (Cleaned, Fault) {
 		in.Properties, in.orderRead = cleaned, false
 	}
 	return found, Fault{}
+}
+
+// marked reports whether a text in JSON may hold an e-mail address or a telephone number,
+// as it is or encoded as in an address. A body is looked at once, and an event of it only
+// where there is any.
+func marked(b []byte) bool {
+	return bytes.IndexByte(b, '@') >= 0 || bytes.IndexByte(b, '%') >= 0 || bytes.Contains(b, []byte(`"+`))
 }
 
 // cleanProperties copies an object without the personal data in it.

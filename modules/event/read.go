@@ -16,6 +16,7 @@ type Reader struct {
 	scanner
 
 	body   []byte
+	marked bool // anything in it may be of a person
 	events []Incoming
 	items  []Item
 }
@@ -61,7 +62,7 @@ func (r *Reader) quick(body []byte, maxEvents int, env *Envelope) error {
 		return errUnusual
 	}
 	r.scanner = scanner{s: text, names: r.names[:0]}
-	r.body, r.events, r.items = body, r.events[:0], r.items[:0]
+	r.body, r.marked, r.events, r.items = body, marked(body), r.events[:0], r.items[:0]
 	*env = Envelope{}
 	sent := r.envelope(env, maxEvents)
 	if r.peek(); r.bad || r.i != len(r.s) {
@@ -399,7 +400,7 @@ func (r *Reader) event() {
 			begin := r.i
 			r.plain, r.personal = true, false
 			r.properties(in)
-			in.compact, in.named = r.plain, r.personal
+			in.compact, in.named, in.unmarked = r.plain, r.personal, r.plain && !r.marked
 			in.Properties = jsontext.Value(r.body[begin:r.i:r.i])
 		default:
 			r.fail()

@@ -76,8 +76,8 @@ func NewGroup(q Pusher, maxItems int) *Group {
 
 // Push returns once the items are committed, or with the error of their commit.
 // If ctx ends first it returns that error, though the items may be stored
-// nevertheless; then they must not be changed any more, else they may be once it
-// has returned. The bodies must never be.
+// nevertheless; then neither they nor their bodies must be changed any more, which they
+// may be once it has returned nil. Of any other error nobody knows what is read still.
 func (g *Group) Push(ctx context.Context, items ...Item) error {
 	if err := ctx.Err(); err != nil || len(items) == 0 {
 		return err

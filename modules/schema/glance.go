@@ -293,9 +293,11 @@ func (g *glance) list(v jsontext.Value, i int) (end int, ok bool) {
 		if v[i] == ',' {
 			i = space(v, i+1)
 		}
-		end, ok := past(v, i), true
+		end, ok := i, true
 		if g.items != nil {
 			end, ok = g.items.value(v, i)
+		} else {
+			end = past(v, i)
 		}
 		if !ok || end == i {
 			return i, false
