@@ -1,10 +1,11 @@
 package sqliteanalytics
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
-	"sync"
+	"slices"
 
 	"github.com/maypok86/otter/v2"
 )
@@ -42,7 +43,7 @@ func (s *Store) putChunks(ctx context.Context, tx *sql.Tx, after, last int64, li
 		if err := chunk.QueryRowContext(ctx, after+1, end, b.n, b.since, b.until).Scan(&id); err != nil {
 			return err
 		}
-		for name, c := range b.columns() {
+		for name, c := range b.columns(b.n) {
 			if _, err := col.ExecContext(ctx, id, name, c.encode()); err != nil {
 				return err
 			}
@@ -110,48 +111,86 @@ func gaps(ctx context.Context, tx *sql.Tx, list []chunk, rolled int64) (out []se
 	return out, nil
 }
 
-// parts are the events that were received at a time, and some more: those that are rolled
-// up from chunks, the others as they are kept in memory. Both in the order of seq.
-func (s *Store) parts(ctx context.Context, tx *sql.Tx, from, to int64, f func(*part) error) error {
-	p, err := place(ctx, tx)
-	if err != nil {
-		return err
+// cover is where the columns of all events are, in the order of seq.
+type cover struct {
+	position
+	chunks []*part
+	gaps   []seqs  // rolled up, and in no chunk
+	tail   []*part // not rolled up yet
+	waits  []seqs  // or these, which are more than is kept in memory: an older version's store is being caught up with
+}
+
+// cover finds the columns of the events behind a seq, and of some before it.
+func (s *Store) cover(ctx context.Context, tx *sql.Tx, after int64) (c cover, err error) {
+	if c.position, err = place(ctx, tx); err != nil {
+		return c, err
 	}
 	list, err := chunks(ctx, tx)
 	if err != nil {
-		return err
+		return c, err
 	}
-	open, err := gaps(ctx, tx, list, p.rolled)
+	if c.gaps, err = gaps(ctx, tx, list, c.rolled); err != nil {
+		return c, err
+	}
+	c.gaps = slices.DeleteFunc(c.gaps, func(g seqs) bool { return g.last <= after })
+	for _, one := range list {
+		if one.last > after {
+			c.chunks = append(c.chunks, &part{first: one.first, last: one.last, n: one.n, since: one.since, until: one.until,
+				column: func(name string) (*column, error) { return s.column(ctx, tx, one.id, name) }})
+		}
+	}
+	if c.newest-c.rolled > 4*s.rollEvery {
+		c.waits = []seqs{{max(c.rolled, after) + 1, c.newest}}
+		return c, nil
+	}
+	if c.tail, err = s.tail.parts(ctx, tx, s, c.position); err != nil {
+		return c, err
+	}
+	c.tail = slices.DeleteFunc(c.tail, func(p *part) bool { return p.last <= after })
+	return c, nil
+}
+
+// during is where the events of a time are, and more.
+func (c *cover) during(from, to int64) []seqs {
+	out := slices.Concat(c.gaps, c.waits)
+	for _, p := range slices.Concat(c.chunks, c.tail) {
+		if p.until >= from && p.since < to {
+			out = append(out, seqs{p.first, p.last})
+		}
+	}
+	slices.SortFunc(out, func(x, y seqs) int { return cmp.Compare(x.first, y.first) })
+	return out
+}
+
+// parts are the events that were received at a time, and some more: those that are rolled
+// up from chunks, the others as they are kept in memory. Both in the order of seq.
+func (s *Store) parts(ctx context.Context, tx *sql.Tx, from, to int64, f func(*part) error) error {
+	return s.partsAfter(ctx, tx, 0, from, to, f)
+}
+
+// partsAfter are those of the events behind a seq, and of some before it.
+func (s *Store) partsAfter(ctx context.Context, tx *sql.Tx, after, from, to int64, f func(*part) error) error {
+	c, err := s.cover(ctx, tx, after)
 	if err != nil {
 		return err
 	}
-	for _, c := range list {
-		if c.until < from || c.since >= to {
-			continue
+	for _, of := range []struct {
+		parts []*part
+		bare  []seqs
+		late  bool
+	}{{c.chunks, c.gaps, false}, {c.tail, c.waits, true}} {
+		for _, p := range of.parts {
+			if p.until < from || p.since >= to {
+				continue
+			}
+			if err := f(p); err != nil {
+				return err
+			}
 		}
-		err := f(&part{first: c.first, last: c.last, n: c.n, since: c.since, until: c.until, column: func(name string) (*column, error) { return s.column(ctx, tx, c.id, name) }})
-		if err != nil {
-			return err
-		}
-	}
-	for _, g := range open {
-		if err := s.unchunked(ctx, tx, g, from, to, false, f); err != nil {
-			return err
-		}
-	}
-	if p.newest-p.rolled > 4*s.rollEvery { // more than is kept: an older version's store is being caught up with
-		return s.unchunked(ctx, tx, seqs{p.rolled + 1, p.newest}, from, to, true, f)
-	}
-	batches, err := s.tail.read(ctx, tx, s, p)
-	if err != nil {
-		return err
-	}
-	for _, b := range batches {
-		if b.until < from || b.since >= to {
-			continue
-		}
-		if err := f(b); err != nil {
-			return err
+		for _, g := range of.bare {
+			if err := s.unchunked(ctx, tx, g, from, to, of.late, f); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -191,10 +230,17 @@ func newColumns() (*otter.Cache[columnKey, *column], error) {
 	})
 }
 
-// partOf is a batch as it is now.
-func partOf(b *batch, first int64, late bool) *part {
-	all := b.columns()
-	return &part{first: first, last: b.last, n: b.n, since: b.since, until: b.until, late: late, column: func(name string) (*column, error) {
+// partOf is a batch up to a seq, as it is now; none where it begins later.
+func partOf(b *batch, first, upto int64, late bool) *part {
+	n := b.n
+	if b.last > upto {
+		n, _ = slices.BinarySearch(b.seq, upto+1)
+	}
+	if n == 0 {
+		return nil
+	}
+	all := b.columns(n)
+	return &part{first: first, last: b.seq[n-1], n: n, since: b.since, until: b.until, late: late, column: func(name string) (*column, error) {
 		if c := all[name]; c != nil {
 			return c, nil
 		}
@@ -211,47 +257,12 @@ func (s *Store) unchunked(ctx context.Context, tx *sql.Tx, of seqs, from, to int
 		if err != nil || b.n == 0 {
 			return err
 		}
-		if err := f(partOf(b, of.first, late)); err != nil {
+		if err := f(partOf(b, of.first, of.last, late)); err != nil {
 			return err
 		}
 		of.first = b.last + 1
 	}
 	return nil
-}
-
-// tail keeps in memory the columns of the events that are not rolled up yet: each is read
-// once, by the first question that comes after it. It costs writers nothing.
-type tail struct {
-	mu          sync.Mutex
-	cuts, after int64 // the state that it is of
-	upto        int64
-	batches     []*batch
-}
-
-func (t *tail) read(ctx context.Context, tx *sql.Tx, s *Store, p position) ([]*part, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.cuts != p.cuts || t.after != p.rolled {
-		t.cuts, t.after, t.upto, t.batches = p.cuts, p.rolled, p.rolled, nil
-	}
-	if t.upto < p.newest {
-		err := s.count(ctx, tx, func(c *counted) {
-			if len(t.batches) == 0 || t.batches[len(t.batches)-1].full() {
-				t.batches = append(t.batches, newBatch(s.rolled))
-			}
-			t.batches[len(t.batches)-1].add(c, c.visitorDigest())
-			t.upto = c.seq
-		}, `seq > ? ORDER BY seq`, t.upto)
-		if err != nil {
-			return nil, err
-		}
-	}
-	out, first := make([]*part, len(t.batches)), t.after+1
-	for i, b := range t.batches {
-		out[i] = partOf(b, first, true)
-		first = b.last + 1
-	}
-	return out, nil
 }
 
 // Mend makes chunks of events that are rolled up and have none: of what is left where

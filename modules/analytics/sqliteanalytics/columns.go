@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/klauspost/compress/s2"
 )
@@ -28,6 +29,7 @@ const (
 	colOrder   = ":order"   // a digest; of purchases
 	colRevenue = ":revenue"
 	colBase    = ":base"
+	colValue   = ":value" // of whatever has one, as it stands there; chunks of before have none
 	colWords   = ":words"
 )
 
@@ -65,6 +67,14 @@ type amounts struct {
 	list []float64
 }
 
+func (a *amounts) add(row uint16, v float64) { a.rows, a.list = append(a.rows, row), append(a.list, v) }
+
+// of are those of the first events.
+func (a *amounts) of(n int) *column {
+	n, _ = slices.BinarySearchFunc(a.rows, n, func(row uint16, n int) int { return int(row) - n })
+	return &column{rows: a.rows[:n], amounts: a.list[:n]}
+}
+
 // batch gathers the columns of events that follow one another.
 type batch struct {
 	n             int
@@ -76,6 +86,7 @@ type batch struct {
 	visitor       interned[uint64]
 	order         interned[uint64]
 	revenue, base amounts
+	value         amounts
 	words         *words
 }
 
@@ -109,27 +120,30 @@ func (b *batch) add(c *counted, visitor uint64) {
 	b.order.add(order)
 	money := one(c.name, c.revenue, c.base)
 	if money.revenue != 0 {
-		b.revenue = amounts{append(b.revenue.rows, row), append(b.revenue.list, money.revenue)}
+		b.revenue.add(row, money.revenue)
 	}
 	if money.base != 0 {
-		b.base = amounts{append(b.base.rows, row), append(b.base.list, money.base)}
+		b.base.add(row, money.base)
+	}
+	if c.revenue.Valid {
+		b.value.add(row, c.revenue.Float64)
 	}
 	b.words.add(c.search)
 	b.n++
 }
 
-// columns are all of them by name, as they are now: what is added later does not change
-// what was handed out.
-func (b *batch) columns() map[string]*column {
+// columns are all of them by name, of the first n events: what is added later does not
+// change what was handed out.
+func (b *batch) columns(n int) map[string]*column {
 	words := *b.words
 	out := map[string]*column{
-		colSeq: {ints: b.seq}, colAt: {ints: b.at}, colTime: {ints: b.time},
-		colVisitor: {codes: b.visitor.codes, digests: b.visitor.list}, colOrder: {codes: b.order.codes, digests: b.order.list},
-		colRevenue: {rows: b.revenue.rows, amounts: b.revenue.list}, colBase: {rows: b.base.rows, amounts: b.base.list},
+		colSeq: {ints: b.seq[:n]}, colAt: {ints: b.at[:n]}, colTime: {ints: b.time[:n]},
+		colVisitor: {codes: b.visitor.codes[:n], digests: b.visitor.list}, colOrder: {codes: b.order.codes[:n], digests: b.order.list},
+		colRevenue: b.revenue.of(n), colBase: b.base.of(n), colValue: b.value.of(n),
 		colWords: {words: &words},
 	}
 	for i, name := range b.names {
-		out[name] = &column{codes: b.texts[i].codes, texts: b.texts[i].list}
+		out[name] = &column{codes: b.texts[i].codes[:n], texts: b.texts[i].list}
 	}
 	return out
 }
@@ -234,7 +248,7 @@ func decodeColumn(name string, body []byte) (*column, error) {
 			r.b, was = r.b[n:], was+d
 			c.ints[i] = was
 		}
-	case colRevenue, colBase:
+	case colRevenue, colBase, colValue:
 		n := r.count(10)
 		c.rows, c.amounts = make([]uint16, n), make([]float64, n)
 		for i := range n {

@@ -1,32 +1,39 @@
 package sqliteanalytics
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
-	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/miq/pixel/modules/analytics"
+	"github.com/miq/pixel/modules/event"
 )
 
 // eraseChunk is how many events are deleted in one transaction, which holds up
 // writers.
 const eraseChunk = 500
 
-// Erase deletes events with all that is said of them.
+// Erase deletes events with all that is said of them. Where they are is looked for once;
+// and at the end the columns of what is left are made anew, so that no question has to
+// read it one by one.
 func (s *Store) Erase(ctx context.Context, e analytics.Erasure) (done analytics.Erased, err error) {
-	for _, w := range chosen(e) {
-		for {
-			n, err := s.deleteSome(ctx, e.PixelID, w, true)
-			done.Add(n)
-			if err != nil {
-				return done, err
-			}
-			if n.Events < eraseChunk {
-				break
-			}
+	if err := s.erasing.take(ctx); err != nil {
+		return done, told(ctx, "erase events", err)
+	}
+	defer s.erasing.give()
+	h, err := s.hunt(ctx, e)
+	if err != nil {
+		return done, err
+	}
+	for some := range slices.Chunk(h.found, eraseChunk) {
+		n, err := s.deleteSome(ctx, e.PixelID, some, h)
+		done.Add(n)
+		if err != nil {
+			return done, err
 		}
 	}
 	for visitors := range slices.Chunk(e.Visitors, eraseChunk) {
@@ -53,21 +60,30 @@ func (s *Store) Erase(ctx context.Context, e analytics.Erasure) (done analytics.
 		}
 		s.people.forget()
 	}
-	return done, nil
+	if done.Events > 0 {
+		err = s.Mend(ctx)
+	}
+	return done, err
 }
 
 // Kept counts what Erase would delete.
 func (s *Store) Kept(ctx context.Context, e analytics.Erasure) (n analytics.Erased, err error) {
+	h, err := s.hunt(ctx, e)
+	if err != nil {
+		return n, err
+	}
 	err = s.snapshot(ctx, "count what is kept of people", func(tx *sql.Tx) error {
-		for _, w := range chosen(e) {
-			events := ` WHERE (event_id, pixel_id) IN (SELECT id, pixel_id FROM events` + w.String() + `)`
+		for some := range slices.Chunk(h.found, eraseChunk) {
+			by := where{}
+			by.seqs(some)
+			events := ` WHERE (event_id, pixel_id) IN (SELECT id, pixel_id FROM events` + by.String() + `)`
 			for _, c := range []struct {
 				into *int
 				from string
 			}{
-				{&n.Events, counting + `events` + w.String()}, {&n.Syncs, counting + `syncs` + events}, {&n.Matches, counting + `matches` + events}, {&n.Credits, countingSets + events},
+				{&n.Events, counting + `events` + by.String()}, {&n.Syncs, counting + `syncs` + events}, {&n.Matches, counting + `matches` + events}, {&n.Credits, countingSets + events},
 			} {
-				if err := ask(ctx, tx, c.into, c.from, w.args); err != nil {
+				if err := ask(ctx, tx, c.into, c.from, nil); err != nil {
 					return err
 				}
 			}
@@ -93,18 +109,20 @@ func (s *Store) Kept(ctx context.Context, e analytics.Erasure) (n analytics.Eras
 
 // Expire deletes what was kept long enough.
 func (s *Store) Expire(ctx context.Context, pixelID string, events, syncs time.Time) (done analytics.Erased, err error) {
-	for !events.IsZero() {
-		w := where{}
-		w.equal("pixel_id", pixelID)
-		w.add("received_at < ?", events.UnixMicro())
-		n, err := s.deleteSome(ctx, pixelID, w, false)
+	for after := int64(0); !events.IsZero(); {
+		some, err := s.expired(ctx, pixelID, events.UnixMicro(), after)
+		if err != nil {
+			return done, err
+		}
+		if len(some) == 0 {
+			break
+		}
+		n, err := s.deleteSome(ctx, pixelID, some, nil)
 		done.Add(n)
 		if err != nil {
 			return done, err
 		}
-		if n.Events < eraseChunk {
-			break
-		}
+		after = some[len(some)-1]
 	}
 	if !events.IsZero() {
 		if err := s.expireSums(ctx, pixelID, events); err != nil {
@@ -149,26 +167,50 @@ func (s *Store) expireSums(ctx context.Context, pixelID string, before time.Time
 	})
 }
 
-// chosen are the conditions on events, each with few enough arguments.
-func chosen(e analytics.Erasure) (list []where) {
-	for _, by := range []struct {
-		column string
-		values []string
-	}{{"visitor_id", e.Visitors}, {"id", e.Events}} {
-		for values := range slices.Chunk(by.values, eraseChunk) {
-			w := where{}
-			w.equal("pixel_id", e.PixelID)
-			w.in(by.column, values)
-			if by.column == "id" && len(e.Visitors) > 0 { // so that none is counted twice
-				w.add("visitor_id NOT IN (?"+strings.Repeat(", ?", len(e.Visitors)-1)+")", anys(e.Visitors)...)
-			}
-			if !e.Until.IsZero() {
-				w.add("received_at < ?", e.Until.UnixMicro())
-			}
-			list = append(list, w)
+// expired are the next of a pixel's events behind a seq that were received before a time.
+func (s *Store) expired(ctx context.Context, pixelID string, before, after int64) (out []int64, err error) {
+	err = s.snapshot(ctx, "find what was kept long enough", func(tx *sql.Tx) error {
+		c, err := s.cover(ctx, tx, after)
+		if err != nil {
+			return err
 		}
+		where := slices.Concat(c.gaps, c.waits)
+		for _, p := range slices.Concat(c.chunks, c.tail) {
+			if p.since >= before {
+				continue
+			}
+			if _, some, err := picks(p, []analytics.Condition{analytics.Is("pixel_id", pixelID)}); err != nil {
+				return err
+			} else if some {
+				where = append(where, seqs{p.first, p.last})
+			}
+		}
+		slices.SortFunc(where, func(x, y seqs) int { return cmp.Compare(x.first, y.first) })
+		var seq int64
+		for _, r := range where {
+			if len(out) == eraseChunk {
+				break
+			}
+			if err := each(ctx, tx, `SELECT seq FROM events WHERE seq >= ? AND seq <= ? AND pixel_id = ? AND received_at < ? ORDER BY seq LIMIT ?`,
+				[]any{max(r.first, after+1), r.last, pixelID, before, eraseChunk - len(out)}, []any{&seq}, func() { out = append(out, seq) }); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+// seqs are events by their seq.
+func (w *where) seqs(list []int64) {
+	b := []byte("seq IN (")
+	for i, seq := range list {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = strconv.AppendInt(b, seq, 10)
 	}
-	return list
+	w.add(string(append(b, ')')))
 }
 
 func (w *where) in(column string, values []string) {
@@ -183,26 +225,42 @@ func anys(values []string) []any {
 	return out
 }
 
-// deleteSome deletes up to eraseChunk of the events that match, in one transaction; to
-// forget takes their lines of the sync log along, and their part of the roll-ups.
-func (s *Store) deleteSome(ctx context.Context, pixelID string, w where, forget bool) (n analytics.Erased, err error) {
+// deleteSome deletes events, in one transaction; those of a hunt with their lines of the
+// sync log, and their part of the roll-ups.
+func (s *Store) deleteSome(ctx context.Context, pixelID string, list []int64, h *hunt) (n analytics.Erased, err error) {
 	err = s.alone(ctx, "delete events", 1, func(tx *sql.Tx) error {
-		rows, err := tx.QueryContext(ctx, `SELECT seq, id FROM events`+w.String()+fmt.Sprintf(` LIMIT %d`, eraseChunk), w.args...)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		var seqs, ids []any
-		for rows.Next() {
+		by := where{}
+		by.seqs(list)
+		var ids []any
+		var there []int64
+		var gone []counted
+		if h == nil {
 			var seq int64
 			var id string
-			if err := rows.Scan(&seq, &id); err != nil {
+			if err := each(ctx, tx, `SELECT seq, id FROM events`+by.String()+` ORDER BY seq`, nil, []any{&seq, &id}, func() {
+				ids, there = append(ids, id), append(there, seq)
+			}); err != nil {
 				return err
 			}
-			seqs, ids = append(seqs, seq), append(ids, id)
+		} else {
+			if err := h.goOn(ctx, tx, s); err != nil {
+				return err
+			}
+			if err := s.events(ctx, tx, func(seq int64, e *event.Event) bool {
+				if h.wants(e) { // and is not somebody with the same digest
+					c := counted{seq: seq, values: make([]string, len(s.rolled))}
+					s.countEvent(e, &c)
+					ids, there, gone = append(ids, e.ID), append(there, seq), append(gone, c)
+				}
+				return true
+			}, by.clause()+` ORDER BY seq`); err != nil {
+				return err
+			}
+			by = where{}
+			by.seqs(there)
 		}
-		if err := rows.Err(); err != nil || len(seqs) == 0 {
-			return err
+		if len(there) == 0 {
+			return nil
 		}
 		of := where{}
 		of.equal("pixel_id", pixelID)
@@ -216,38 +274,32 @@ func (s *Store) deleteSome(ctx context.Context, pixelID string, w where, forget 
 				return err
 			}
 		}
-		if forget {
+		if h != nil {
 			if n.Syncs, err = remove(ctx, tx, "syncs", of); err != nil {
 				return err
 			}
 		}
-		by := where{}
-		by.add("seq IN (?"+strings.Repeat(", ?", len(seqs)-1)+")", seqs...)
-		ordered := make([]int64, len(seqs))
-		for i, seq := range seqs {
-			ordered[i] = seq.(int64)
-		}
-		slices.Sort(ordered)
-		if err := s.cut(ctx, tx, ordered); err != nil {
+		p, err := place(ctx, tx)
+		if err != nil {
 			return err
 		}
-		var were map[seen]bool
-		if forget {
-			if err := s.unroll(ctx, tx, by); err != nil {
+		if err := s.cut(ctx, tx, there); err != nil {
+			return err
+		}
+		if h != nil {
+			if err := s.unroll(ctx, tx, gone, p.rolled); err != nil {
 				return err
 			}
-			if were, err = visits(ctx, tx, by); err != nil {
+			if err := s.forgetVisits(ctx, tx, pixelID, h.leave(gone)); err != nil {
 				return err
 			}
 		}
-		if _, err := remove(ctx, tx, "event_bodies", by); err != nil {
-			return err
+		if there[len(there)-1] > p.rolled {
+			s.ahead = ahead{} // it has counted them
+			s.tail.lose()
 		}
-		if n.Events, err = remove(ctx, tx, "events", by); err != nil {
-			return err
-		}
-		s.ahead = ahead{} // it may have counted them
-		return s.forgetVisitors(ctx, tx, were)
+		n.Events, err = remove(ctx, tx, "events", by)
+		return err
 	})
 	if err != nil {
 		n = analytics.Erased{}

@@ -12,9 +12,6 @@ const insertIdentity = `INSERT INTO identities (visitor_id, pixel_id, profile_id
 ON CONFLICT (visitor_id, pixel_id) DO UPDATE SET profile_id = excluded.profile_id, version = excluded.version
 WHERE excluded.version > identities.version RETURNING 1`
 
-// ofProfile selects the events of a profile's visitors.
-const ofProfile = `(e.visitor_id, e.pixel_id) IN (SELECT i.visitor_id, i.pixel_id FROM identities i WHERE i.profile_id = ? AND i.profile_id <> '')`
-
 // WriteIdentities stores whose visitors are, in one transaction.
 func (s *Store) WriteIdentities(ctx context.Context, identities ...analytics.Identity) error {
 	var changed []analytics.Identity

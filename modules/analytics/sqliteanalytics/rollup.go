@@ -10,7 +10,8 @@ import (
 	"maps"
 	"math"
 	"slices"
-	"strings"
+
+	"github.com/miq/pixel/modules/event"
 )
 
 // The lengths of roll-ups, in minutes. Only the sums of names alone are kept by the
@@ -57,27 +58,17 @@ func (s *sum) add(o sum) {
 // roll is what a number of events come to.
 type roll struct {
 	dimensions []string
-	chunked    bool
-	batches    []*batch                   // the events' columns, if they are kept
 	sums       map[slot]*sum              // of minutes, hours and days
 	values     map[slot][]map[string]*sum // of hours, by dimension and value
 	visitors   map[slot]map[uint64]bool   // of hours and days; those slots have no name
 }
 
-// newRoll counts by dimensions; chunked keeps the columns too.
-func newRoll(dimensions []string, chunked bool) *roll {
-	return &roll{dimensions: dimensions, chunked: chunked, sums: map[slot]*sum{}, values: map[slot][]map[string]*sum{}, visitors: map[slot]map[uint64]bool{}}
+func newRoll(dimensions []string) *roll {
+	return &roll{dimensions: dimensions, sums: map[slot]*sum{}, values: map[slot][]map[string]*sum{}, visitors: map[slot]map[uint64]bool{}}
 }
 
-// add counts an event.
-func (r *roll) add(c *counted) {
-	visitor := c.visitorDigest()
-	if r.chunked {
-		if n := len(r.batches); n == 0 || r.batches[n-1].full() {
-			r.batches = append(r.batches, newBatch(r.dimensions))
-		}
-		r.batches[len(r.batches)-1].add(c, visitor)
-	}
+// add counts an event, whose visitor is this one by his digest.
+func (r *roll) add(c *counted, visitor uint64) {
 	one := one(c.name, c.revenue, c.base)
 	addTo(r.sums, slot{minute, floor(c.at, minute*micros), c.pixel, c.name}, one)
 	hour := slot{anHour, floor(c.at, anHour*micros), c.pixel, c.name}
@@ -253,6 +244,7 @@ func place(ctx context.Context, tx *sql.Tx) (p position, err error) {
 type ahead struct {
 	from, to int64
 	roll     *roll
+	columns  *waiting // readers have them too
 }
 
 // fits reports whether it holds all that waits.
@@ -263,15 +255,23 @@ func (a *ahead) add(s *Store, p position, r *rows, fresh []int, last int64) {
 	if !a.fits(p) {
 		*a = ahead{}
 		if p.rolled != p.newest {
+			s.tail.lose()
 			return
 		}
-		*a = ahead{from: p.rolled, to: p.newest, roll: newRoll(s.rolled, true)}
+		*a = ahead{from: p.rolled, to: p.newest, roll: newRoll(s.rolled), columns: &waiting{after: p.rolled}}
+		s.tail.begin(a.columns)
 	}
-	for _, i := range fresh {
+	visitors := make([]uint64, len(fresh))
+	for j, i := range fresh {
 		c := &r.counts[i]
-		c.seq = last - int64(fresh[len(fresh)-1]-i)
-		a.roll.add(c)
+		c.seq, visitors[j] = last-int64(fresh[len(fresh)-1]-i), c.visitorDigest()
+		a.roll.add(c, visitors[j])
 		a.to = last
+	}
+	s.tail.mu.Lock()
+	defer s.tail.mu.Unlock()
+	for j, i := range fresh {
+		a.columns.add(s, &r.counts[i], visitors[j])
 	}
 }
 
@@ -287,11 +287,13 @@ func (s *Store) rollUpOf(ctx context.Context, tx *sql.Tx, least int64) error {
 	if err != nil || p.newest-p.rolled < least {
 		return err
 	}
-	r, last := s.ahead.roll, p.newest
+	r, columns, last := s.ahead.roll, s.ahead.columns, p.newest
 	if !s.ahead.fits(p) {
-		r = newRoll(s.rolled, true)
+		r, columns = newRoll(s.rolled), &waiting{after: p.rolled}
 		err := s.count(ctx, tx, func(c *counted) {
-			r.add(c)
+			visitor := c.visitorDigest()
+			r.add(c, visitor)
+			columns.add(s, c, visitor)
 			last = c.seq
 		}, `seq > ? ORDER BY seq LIMIT ?`, p.rolled, 4*s.rollEvery)
 		if err != nil {
@@ -302,7 +304,7 @@ func (s *Store) rollUpOf(ctx context.Context, tx *sql.Tx, least int64) error {
 	if err := r.write(ctx, tx, s); err != nil {
 		return err
 	}
-	if err := s.putChunks(ctx, tx, p.rolled, last, r.batches); err != nil {
+	if err := s.putChunks(ctx, tx, p.rolled, last, columns.batches); err != nil {
 		return err
 	}
 	_, err = tx.ExecContext(ctx, `UPDATE rolled SET seq = ?`, last)
@@ -312,15 +314,12 @@ func (s *Store) rollUpOf(ctx context.Context, tx *sql.Tx, least int64) error {
 // count reads stored events one by one, which is dear.
 func (s *Store) count(ctx context.Context, tx *sql.Tx, f func(*counted), where string, args ...any) error {
 	c := counted{values: make([]string, len(s.rolled))}
-	var search sql.RawBytes
-	into := []any{&c.seq, &c.at, &c.time, &c.pixel, &c.name, &c.visitor, &c.order, &c.revenue, &c.base, &search}
-	for i := range c.values {
-		into = append(into, &c.values[i])
-	}
-	return each(ctx, tx, `SELECT seq, received_at, time, pixel_id, name, visitor_id, order_id, value, base_value, search, `+strings.Join(s.rolled, ", ")+` FROM events WHERE `+where, args, into, func() {
-		c.search = search
+	return s.events(ctx, tx, func(seq int64, e *event.Event) bool {
+		c.seq = seq
+		s.countEvent(e, &c)
 		f(&c)
-	})
+		return true
+	}, where, args...)
 }
 
 // CatchUp rolls up what was stored before there were roll-ups, until little waits

@@ -3,15 +3,15 @@
 //
 // It promises what the port does, exactly: no answer is sampled or rounded. A
 // call's events are written all or none, and on the disk when the call returns; calls
-// at the same time share a transaction. Callers should bring events by the hundred. The events' whole JSON is compressed
-// and lies apart from the columns that questions select and group by.
+// at the same time share a transaction. Callers should bring events by the hundred. A row
+// is a whole event, packed; what questions select and group by is kept beside them, as
+// columns and sums of many.
 package sqliteanalytics
 
 import (
 	"context"
 	"database/sql"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -26,13 +26,11 @@ import (
 type Store struct {
 	db                                 *sqlitedb.DB
 	bodies                             *codec
-	putEvent, putEvents                *sql.Stmt
-	putBodies, putSyncs, putMatches    rowsOf
+	putEvents, putSyncs, putMatches    rowsOf
 	putTouches                         rowsOf
 	putReceipt                         *sql.Stmt
 	putIdentity                        *sql.Stmt
 	putConversion                      *sql.Stmt
-	dimension                          []string
 	rolled                             []string // dimensions with roll-ups of their own
 	rollEvery                          int64
 	mostLooked                         int
@@ -41,6 +39,7 @@ type Store struct {
 	ahead                              ahead
 	columns                            *otter.Cache[columnKey, *column]
 	tail                               tail
+	erasing                            turns
 	lines                              lines
 	matched                            matchHours
 	owed                               owedHours
@@ -70,7 +69,7 @@ func New(db *sqlitedb.DB) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the codec for events: %w", err)
 	}
-	s := &Store{db: db, bodies: bodies, dimension: columns(), rollEvery: rollEvery, mostLooked: mostLooked}
+	s := &Store{db: db, bodies: bodies, rolled: dimensions(), rollEvery: rollEvery, mostLooked: mostLooked}
 	s.lines.changed.most, s.lines.awaited = mostChanged, mostAwaited
 	s.keepMatches()
 	s.keepOwed()
@@ -79,13 +78,10 @@ func New(db *sqlitedb.DB) (*Store, error) {
 	if s.columns, err = newColumns(); err != nil {
 		return nil, fmt.Errorf("make room for columns: %w", err)
 	}
-	s.rolled = slices.DeleteFunc(columns(), func(d string) bool { return d == "name" })
 	for _, p := range []struct {
 		stmt **sql.Stmt
 		text string
 	}{
-		{&s.putEvent, insertEvents(s.dimension, 1)},
-		{&s.putEvents, insertEvents(s.dimension, several)},
 		{&s.putRollup, putRollup},
 		{&s.putChunk, putChunk},
 		{&s.putColumn, putColumn},
@@ -106,7 +102,7 @@ func New(db *sqlitedb.DB) (*Store, error) {
 		width         int
 		before, after string
 	}{
-		{&s.putBodies, 3, insertBodies, ""},
+		{&s.putEvents, eventWidth, insertEvents, ofEvents},
 		{&s.putSyncs, syncWidth, insertSyncs, ofSyncs},
 		{&s.putMatches, matchWidth, insertMatches, ofMatches},
 		{&s.putTouches, touchWidth, insertTouches, ofTouches},

@@ -52,10 +52,16 @@ func (s *Store) Tally(ctx context.Context, since, until time.Time) ([]analytics.
 	err := s.snapshot(ctx, "tally", func(tx *sql.Tx) error {
 		var pixel, partner string
 		var at, n, sent int64
-		err := each(ctx, tx, `SELECT pixel_id, received_at / ?3, count(*) FROM events
-			WHERE received_at >= ?1 AND received_at < ?2 GROUP BY 1, 2`, args, []any{&pixel, &at, &n}, func() { all.of(pixel, at, "").N += n })
+		c, err := s.cover(ctx, tx, 0)
 		if err != nil {
 			return err
+		}
+		for _, r := range c.during(args[0].(int64), args[1].(int64)) {
+			err := each(ctx, tx, `SELECT pixel_id, received_at / ?3, count(*) FROM events
+				WHERE received_at >= ?1 AND received_at < ?2 AND seq >= ?4 AND seq <= ?5 GROUP BY 1, 2`, append(args, r.first, r.last), []any{&pixel, &at, &n}, func() { all.of(pixel, at, "").N += n })
+			if err != nil {
+				return err
+			}
 		}
 		err = each(ctx, tx, routedByHour, args, []any{&pixel, &at, &partner, &n}, func() { all.of(pixel, at, partner).Routed += n })
 		if err != nil {

@@ -8,13 +8,14 @@ import (
 	"slices"
 )
 
-// unroll takes events out of the roll-ups, which are about to be deleted in the same
-// transaction.
-func (s *Store) unroll(ctx context.Context, tx *sql.Tx, which where) error {
-	r := newRoll(s.rolled, false)
-	which.conds = append(slices.Clone(which.conds), `seq <= (SELECT seq FROM rolled)`)
-	if err := s.count(ctx, tx, r.add, which.clause(), which.args...); err != nil {
-		return err
+// unroll takes events that are being deleted out of the roll-ups, as far as they are in
+// them.
+func (s *Store) unroll(ctx context.Context, tx *sql.Tx, gone []counted, rolled int64) error {
+	r := newRoll(s.rolled)
+	for i := range gone {
+		if c := &gone[i]; c.seq <= rolled {
+			r.add(c, c.visitorDigest())
+		}
 	}
 	for c, v := range r.sums {
 		w := where{}
@@ -33,45 +34,17 @@ func (s *Store) unroll(ctx context.Context, tx *sql.Tx, which where) error {
 			return err
 		}
 	}
-	// The visitors' sets see to themselves: forgetVisitors.
+	// The visitors' sets see to themselves: forgetVisits.
 	return nil
 }
 
-// seen is a visitor in one hour or day of a pixel.
-type seen struct {
-	slot
-	visitor string
-}
-
-// visits are the hours and days in which the visitors of events were.
-func visits(ctx context.Context, tx *sql.Tx, which where) (map[seen]bool, error) {
-	out := map[seen]bool{}
-	which.conds = append(slices.Clone(which.conds), `visitor_id <> ''`)
-	var at int64
-	var pixel, visitor string
-	err := each(ctx, tx, `SELECT received_at, pixel_id, visitor_id FROM events`+which.String(), which.args, []any{&at, &pixel, &visitor}, func() {
-		for _, level := range [...]int64{anHour, aDay} {
-			out[seen{slot{level: level, bucket: floor(at, level*micros), pixel: pixel}, visitor}] = true
-		}
-	})
-	return out, err
-}
-
-// forgetVisitors takes visitors out of the sets of hours and days in which no event of
+// forgetVisits takes visitors out of the sets of hours and days in which no event of
 // theirs is left.
-func (s *Store) forgetVisitors(ctx context.Context, tx *sql.Tx, visits map[seen]bool) error {
-	for v := range visits {
-		from := v.bucket * v.level * micros
-		var n int
-		if err := countOf(ctx, tx, &n, `events WHERE visitor_id = ? AND received_at >= ? AND received_at < ? AND pixel_id = ?`,
-			[]any{v.visitor, from, from + v.level*micros, v.pixel}); err != nil {
-			return err
-		}
-		if n > 0 {
-			continue
-		}
+func (s *Store) forgetVisits(ctx context.Context, tx *sql.Tx, pixel string, over []visit) error {
+	for _, v := range over {
+		at := v.slot(pixel)
 		var blob []byte
-		err := tx.StmtContext(ctx, s.visitorSet).QueryRowContext(ctx, v.level, v.bucket, v.pixel).Scan(&blob)
+		err := tx.StmtContext(ctx, s.visitorSet).QueryRowContext(ctx, at.level, at.bucket, at.pixel).Scan(&blob)
 		if errors.Is(err, sql.ErrNoRows) {
 			continue
 		}
@@ -79,7 +52,7 @@ func (s *Store) forgetVisitors(ctx context.Context, tx *sql.Tx, visits map[seen]
 			return err
 		}
 		set := unpack(blob, make([]uint64, 0, len(blob)/8))
-		i, found := slices.BinarySearch(set, digest(v.visitor))
+		i, found := slices.BinarySearch(set, v.visitor)
 		if !found {
 			continue
 		}
@@ -88,7 +61,7 @@ func (s *Store) forgetVisitors(ctx context.Context, tx *sql.Tx, visits map[seen]
 		for _, d := range set {
 			blob = binary.BigEndian.AppendUint64(blob, d)
 		}
-		if _, err := tx.StmtContext(ctx, s.putVisitors).ExecContext(ctx, v.level, v.bucket, v.pixel, blob); err != nil {
+		if _, err := tx.StmtContext(ctx, s.putVisitors).ExecContext(ctx, at.level, at.bucket, at.pixel, blob); err != nil {
 			return err
 		}
 	}

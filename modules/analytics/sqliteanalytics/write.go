@@ -1,6 +1,7 @@
 package sqliteanalytics
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"fmt"
@@ -19,21 +20,21 @@ import (
 // than refused for ever.
 var lenient = json.JoinOptions(jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))
 
-// columns are the dimensions that have a column of their own; pixel_id is a key.
-func columns() []string {
-	return slices.DeleteFunc(slices.Clone(analytics.EventDimensions), func(d string) bool { return d == "pixel_id" })
+// dimensions are those that are rolled up and have a column each, beside the pixel and
+// the name, which are keys.
+func dimensions() []string {
+	return slices.DeleteFunc(slices.Clone(analytics.EventDimensions), func(d string) bool { return d == "pixel_id" || d == "name" })
 }
 
 // several is how many rows one statement takes where there are as many: what a
 // statement costs by itself is as much as a row.
 const several = 32
 
-func insertEvents(dimensions []string, rows int) string {
-	names := append([]string{"seq", "pixel_id", "id", "received_at", "time", "visitor_id", "order_id", "value", "base_value", "search"}, dimensions...)
-	return `INSERT INTO events (` + strings.Join(names, ", ") + `) VALUES ` + tuples(len(names), rows) + ` ON CONFLICT DO NOTHING`
-}
-
-const insertBodies = `INSERT INTO event_bodies (seq, codec, body) VALUES `
+const (
+	eventWidth   = 7
+	insertEvents = `INSERT INTO events (seq, pixel_id, id, received_at, order_id, codec, body) VALUES `
+	ofEvents     = ` ON CONFLICT DO NOTHING`
+)
 
 // tuples are so many rows of so many arguments.
 func tuples(width, rows int) string {
@@ -106,35 +107,31 @@ func (s *Store) WriteBatch(ctx context.Context, b analytics.Batch) error {
 
 // rows are events as they are written.
 type rows struct {
-	width  int
 	args   []any // of all rows, one after the other; the first of each is its seq
-	bodies [][]byte
 	counts []counted
 }
 
 func newRows(s *Store, events []event.Event) *rows {
-	r := &rows{width: 10 + len(s.dimension), bodies: make([][]byte, len(events)), counts: make([]counted, len(events))}
-	r.args = make([]any, 0, r.width*len(events))
-	values := make([]string, 0, len(s.rolled)*len(events))
+	r := &rows{args: make([]any, 0, eventWidth*len(events)), counts: make([]counted, len(events))}
+	values := make([]string, len(s.rolled)*len(events))
 	for i := range events {
 		e := &events[i]
-		r.bodies[i] = s.bodies.pack(e)
 		c := &r.counts[i]
-		c.at, c.time, c.pixel, c.name, c.visitor, c.order = e.ReceivedAt.UnixMicro(), e.Time.UnixMicro(), e.PixelID, e.Name, e.Subject.VisitorID, e.Order.ID
-		c.search = searchable(e)
-		c.revenue, c.base = number(e.Order.Value), number(e.Enrichment.Value.Amount)
-		r.args = append(r.args, nil, e.PixelID, e.ID, c.at, c.time, c.visitor, c.order, plain(c.revenue), plain(c.base), c.search)
-		from := len(values)
-		for _, d := range s.dimension {
-			v := analytics.Value(e, d)
-			r.args = append(r.args, v)
-			if d != "name" {
-				values = append(values, v)
-			}
-		}
-		c.values = values[from:len(values):len(values)]
+		c.values, values = values[:len(s.rolled):len(s.rolled)], values[len(s.rolled):]
+		s.countEvent(e, c)
+		r.args = append(r.args, nil, e.PixelID, e.ID, c.at, c.order, codecS2, s.bodies.pack(e))
 	}
 	return r
+}
+
+// countEvent says what a roll and columns need of an event; the values have their places.
+func (s *Store) countEvent(e *event.Event, c *counted) {
+	c.at, c.time, c.pixel, c.name, c.visitor, c.order = e.ReceivedAt.UnixMicro(), e.Time.UnixMicro(), e.PixelID, e.Name, e.Subject.VisitorID, e.Order.ID
+	c.search = searchable(c.search[:0], e)
+	c.revenue, c.base = number(e.Order.Value), number(e.Enrichment.Value.Amount)
+	for i, d := range s.rolled {
+		c.values[i] = analytics.Value(e, d)
+	}
 }
 
 // insert writes rows behind a seq, and returns those that were not there and the last
@@ -143,21 +140,21 @@ func (s *Store) insert(ctx context.Context, tx *sql.Tx, r *rows, after int64) (f
 	// The driver has a goroutine watch each statement that could be cancelled. These take
 	// microseconds; the transaction is rolled back when ctx ends, and then the next fails.
 	still := context.WithoutCancel(ctx)
-	n := len(r.bodies)
+	n := len(r.counts)
 	fresh = make([]int, 0, n)
-	put, putOne := tx.StmtContext(ctx, s.putEvents), tx.StmtContext(ctx, s.putEvent)
+	many, one := tx.StmtContext(ctx, s.putEvents.many), tx.StmtContext(ctx, s.putEvents.one)
 	for i := 0; i < n; {
 		if err := ctx.Err(); err != nil {
 			return nil, 0, err
 		}
-		stmt, rows := putOne, 1
+		put, rows := one, 1
 		if n-i >= several {
-			stmt, rows = put, several
+			put, rows = many, several
 		}
 		for j := range rows {
-			r.args[(i+j)*r.width] = after + int64(i+j) + 1
+			r.args[(i+j)*eventWidth] = after + int64(i+j) + 1
 		}
-		done, err := stmt.ExecContext(still, r.args[i*r.width:(i+rows)*r.width]...)
+		done, err := put.ExecContext(still, r.args[i*eventWidth:(i+rows)*eventWidth]...)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -180,12 +177,10 @@ func (s *Store) insert(ctx context.Context, tx *sql.Tx, r *rows, after int64) (f
 		}
 		i += rows
 	}
-	args := make([]any, 0, 3*len(fresh))
-	for _, i := range fresh {
-		last = after + int64(i) + 1
-		args = append(args, last, codecS2, r.bodies[i])
+	if len(fresh) > 0 {
+		last = after + int64(fresh[len(fresh)-1]) + 1
 	}
-	return fresh, last, s.putBodies.fill(ctx, tx, args)
+	return fresh, last, nil
 }
 
 // rowsOf is a statement that takes a row, or several.
@@ -263,24 +258,25 @@ func number(a event.Amount) (n sql.NullFloat64) {
 	return n
 }
 
-func plain(n sql.NullFloat64) any {
-	if n.Valid {
-		return n.Float64
-	}
-	return nil
-}
-
-// searchable is the column search; see the migration.
-func searchable(e *event.Event) []byte {
+// searchable is what a search looks at, in lower case: the name, the page's address and
+// its title, each behind 0xFF, then the event's, order's and visitor's ids, each behind
+// 0xFE; neither byte occurs in text.
+func searchable(b []byte, e *event.Event) []byte {
 	p := &e.Context.Page
-	b := make([]byte, 0, 8+len(e.Name)+len(p.URL)+len(p.Title)+len(e.ID)+len(e.Order.ID)+len(e.Subject.VisitorID))
-	for _, s := range []string{e.Name, p.URL, p.Title} {
+	b = slices.Grow(b, 8+len(e.Name)+len(p.URL)+len(p.Title)+len(e.ID)+len(e.Order.ID)+len(e.Subject.VisitorID))
+	for _, s := range [...]string{e.Name, p.URL, p.Title} {
 		b = append(append(b, 0xFF), fold(s)...)
 	}
-	for _, s := range []string{e.ID, e.Order.ID, e.Subject.VisitorID} {
+	for _, s := range [...]string{e.ID, e.Order.ID, e.Subject.VisitorID} {
 		b = append(append(b, 0xFE), fold(s)...)
 	}
 	return b
+}
+
+// mentions reports whether a folded text is in one of the texts, or begins an id.
+func mentions(search, text []byte) bool {
+	ids := bytes.IndexByte(search, 0xFE)
+	return bytes.Contains(search[:ids], text) || bytes.Contains(search[ids:], append([]byte{0xFE}, text...))
 }
 
 // fold ignores letter case, and leaves no byte that is not UTF-8.
