@@ -280,8 +280,13 @@ func (s *Store) Mend(ctx context.Context) error {
 				return err
 			}
 			open, err := gaps(ctx, tx, list, p.rolled)
-			if err != nil || len(open) == 0 {
+			if err != nil {
 				return err
+			}
+			if len(open) == 0 {
+				if open, err = outdated(ctx, tx); err != nil || len(open) == 0 {
+					return err
+				}
 			}
 			more = true
 			b := newBatch(s.rolled)
@@ -299,4 +304,12 @@ func (s *Store) Mend(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// outdated takes away a chunk of before there were all the columns of today.
+func outdated(ctx context.Context, tx *sql.Tx) (of []seqs, err error) {
+	var one seqs
+	err = each(ctx, tx, `DELETE FROM chunks WHERE id = (SELECT id FROM chunks WHERE id NOT IN (SELECT chunk FROM chunk_columns WHERE name = ?) LIMIT 1) RETURNING first, last`,
+		[]any{colValue}, []any{&one.first, &one.last}, func() { of = append(of, one) })
+	return of, err
 }

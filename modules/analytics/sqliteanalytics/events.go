@@ -43,13 +43,15 @@ func (s *Store) find(ctx context.Context, tx *sql.Tx, column, id, pixelID string
 	return found, err
 }
 
-// events calls f with stored events, until it has enough.
+// events calls f with stored events, until it has enough; they are its own only until it
+// returns.
 func (s *Store) events(ctx context.Context, tx *sql.Tx, f func(seq int64, e *event.Event) bool, where string, args ...any) error {
 	rows, err := tx.QueryContext(ctx, `SELECT e.seq, e.codec, e.body FROM events e WHERE `+where, args...)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
+	var e event.Event
 	var seq int64
 	var codec int
 	var body sql.RawBytes
@@ -57,11 +59,11 @@ func (s *Store) events(ctx context.Context, tx *sql.Tx, f func(seq int64, e *eve
 		if err := rows.Scan(&seq, &codec, &body); err != nil {
 			return err
 		}
-		e := &event.Event{}
-		if err := s.bodies.unpack(codec, body, e); err != nil {
+		e = event.Event{}
+		if err := s.bodies.unpack(codec, body, &e); err != nil {
 			return fmt.Errorf("read stored event %d: %w", seq, err)
 		}
-		if !f(seq, e) {
+		if !f(seq, &e) {
 			return nil
 		}
 	}

@@ -98,23 +98,19 @@ func (h *hunt) look(ctx context.Context, tx *sql.Tx, s *Store, f func(seq, at in
 			return err
 		}
 		last = max(last, p.last)
-		visitors, err := p.column(colVisitor)
-		if err != nil {
+		visitors, some, err := visitorsIn(p, h.digests)
+		if err != nil || !some {
 			return err
-		}
-		ok, some := make([]bool, len(visitors.digests)), false
-		for i, d := range visitors.digests {
-			ok[i] = d != 0 && h.digests[d]
-			some = some || ok[i]
-		}
-		if !some {
-			return nil
 		}
 		of, some, err := picks(p, conds)
 		if err != nil || !some {
 			return err
 		}
-		of = append(of, pick{visitors.codes, ok})
+		of = append(of, visitors)
+		digests, err := p.column(colVisitor)
+		if err != nil {
+			return err
+		}
 		at, err := p.column(colAt)
 		if err != nil {
 			return err
@@ -127,7 +123,7 @@ func (h *hunt) look(ctx context.Context, tx *sql.Tx, s *Store, f func(seq, at in
 			if seq.ints[row] <= h.upto || !holds(of, row) {
 				continue
 			}
-			visitor := visitors.digests[visitors.codes[row]]
+			visitor := digests.digests[digests.codes[row]]
 			for _, v := range visitsOf(at, visitor) {
 				h.visits[v]++
 			}

@@ -5,10 +5,8 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/miq/pixel/modules/analytics"
@@ -105,22 +103,21 @@ func (l *listing) people(ctx context.Context, tx *sql.Tx) error {
 
 // list fills a page.
 func (s *Store) list(ctx context.Context, tx *sql.Tx, l *listing, page *analytics.EventPage) error {
-	c, err := s.cover(ctx, tx, l.after)
+	p, err := place(ctx, tx)
 	if err != nil {
 		return err
 	}
-	newest := c.newest
 	var last entry
 	looked := 0
 	bounded := len(l.text) > 0 && l.After == ""
 	show := func(some []entry) (more bool, err error) {
-		return s.read(ctx, tx, some, l.sent, func(at entry, e *event.Event) bool {
+		return s.read(ctx, tx, some, l, func(at entry, e *event.Event) bool {
 			if looked == s.mostLooked && bounded {
 				page.Next, page.Searched = cursor(last.at, last.seq), time.UnixMicro(last.at).UTC()
 				return false
 			}
 			looked++
-			if e != nil && l.fits(e) {
+			if e != nil {
 				if len(page.Events) == l.Limit {
 					page.Next = cursor(last.at, last.seq)
 					return false
@@ -131,17 +128,20 @@ func (s *Store) list(ctx context.Context, tx *sql.Tx, l *listing, page *analytic
 			return true
 		})
 	}
-	switch {
-	case l.ID != "" || l.OrderID != "":
+	if l.ID != "" || l.OrderID != "" {
 		err = s.listIndexed(ctx, tx, l, show)
-	case l.After != "":
-		err = s.listAfter(ctx, tx, l, c, show)
-	default:
-		err = s.listNewest(ctx, tx, l, c, show)
+	} else {
+		var c cover
+		if c, err = s.cover(ctx, tx, l.after); err == nil && l.After != "" {
+			err = s.listAfter(ctx, tx, l, c, show)
+		} else if err == nil {
+			err = s.listNewest(ctx, tx, l, c, show)
+		}
 	}
 	if err != nil {
 		return err
 	}
+	newest := p.newest
 	if l.After != "" {
 		if page.Next != "" {
 			newest = last.seq
@@ -191,10 +191,10 @@ func (l *listing) in(e entry) bool {
 	return e.at >= l.from && e.at < l.to && e.seq > l.after && (l.before == entry{} || l.before.compare(e) < 0)
 }
 
-// listNewest goes through parts, the newest first, and shows of each what no other part
-// can come before.
+// listNewest goes back in time: by a second at first, and by more and more where little is
+// found.
 func (s *Store) listNewest(ctx context.Context, tx *sql.Tx, l *listing, c cover, f show) error {
-	var list []entry
+	var bare []entry
 	for _, g := range slices.Concat(c.gaps, c.waits) {
 		w := where{}
 		w.add("seq >= ? AND seq <= ?", g.first, g.last)
@@ -202,35 +202,60 @@ func (s *Store) listNewest(ctx context.Context, tx *sql.Tx, l *listing, c cover,
 		if err != nil {
 			return err
 		}
-		list = append(list, some...)
+		bare = append(bare, some...)
 	}
-	slices.SortFunc(list, entry.compare)
+	slices.SortFunc(bare, entry.compare)
 	parts := slices.Concat(c.chunks, c.tail)
-	slices.SortStableFunc(parts, func(x, y *part) int { return cmp.Compare(y.until, x.until) })
-	for _, p := range parts {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if p.until < l.from || p.since >= l.to || l.before != (entry{}) && p.since > l.before.at {
-			continue
-		}
-		n, _ := slices.BinarySearchFunc(list, p.until, func(e entry, until int64) int { return cmp.Compare(until, e.at) })
-		if more, err := f(list[:n]); err != nil || !more {
-			return err
-		}
-		some, err := l.of(p)
-		if err != nil {
-			return err
-		}
-		if len(some) == 0 {
-			list = list[n:]
-			continue
-		}
-		list = append(slices.Clone(list[n:]), some...)
-		slices.SortFunc(list, entry.compare)
+	sieves := make([]*sieve, len(parts))
+	until := l.to
+	if l.before != (entry{}) {
+		until = min(until, l.before.at+1)
 	}
-	_, err := f(list)
-	return err
+	for span := int64(time.Second / time.Microsecond); ; {
+		last := -far
+		for _, p := range parts {
+			if p.since < until {
+				last = max(last, min(p.until, until-1))
+			}
+		}
+		if len(bare) > 0 {
+			last = max(last, bare[0].at)
+		}
+		if last < l.from || last == -far {
+			return nil
+		}
+		until = last + 1
+		since := max(l.from, until-span)
+		n, _ := slices.BinarySearchFunc(bare, since, func(e entry, since int64) int { return cmp.Compare(since, e.at+1) })
+		list := slices.Clone(bare[:n])
+		bare = bare[n:]
+		for i, p := range parts {
+			if p.until < since || p.since >= until {
+				continue
+			}
+			if sieves[i] == nil {
+				if err := ctx.Err(); err != nil {
+					return err
+				}
+				var err error
+				if sieves[i], err = l.sieve(p); err != nil {
+					return err
+				}
+			}
+			list = sieves[i].pass(l, since, until, list)
+		}
+		slices.SortFunc(list, entry.compare)
+		if more, err := f(list); err != nil || !more {
+			return err
+		}
+		until = since
+		switch {
+		case len(list) < atOnce:
+			span = min(4*span, far)
+		case len(list) < mostLooked:
+			span = min(2*span, far)
+		}
+	}
 }
 
 // listAfter goes through what came behind a seq, in its order.
@@ -251,7 +276,10 @@ func (s *Store) listAfter(ctx context.Context, tx *sql.Tx, l *listing, c cover, 
 		var list []entry
 		var err error
 		if one.part != nil {
-			list, err = l.of(one.part)
+			var v *sieve
+			if v, err = l.sieve(one.part); err == nil {
+				list = v.pass(l, -far, far, nil)
+			}
 		} else {
 			w := where{}
 			w.add("seq >= ? AND seq <= ?", max(one.first, l.after+1), one.last)
@@ -268,32 +296,36 @@ func (s *Store) listAfter(ctx context.Context, tx *sql.Tx, l *listing, c cover, 
 	return nil
 }
 
-// of are those of a part's events that could be in the list.
-func (l *listing) of(p *part) (list []entry, err error) {
+// sieve lets those of a part's events pass that could be in a list.
+type sieve struct {
+	conds   []pick
+	valued  []bool
+	at, seq []int64 // none: no event can be
+}
+
+func (l *listing) sieve(p *part) (*sieve, error) {
 	if len(l.text) > 0 {
 		c, err := p.column(colWords)
-		if err != nil || !c.words.may(l.text) {
-			return nil, err
-		}
-	}
-	conds, some, err := picks(p, l.conds)
-	if err != nil || !some {
-		return nil, err
-	}
-	if l.visitors != nil {
-		c, err := p.column(colVisitor)
 		if err != nil {
 			return nil, err
 		}
-		ok, some := make([]bool, len(c.digests)), false
-		for i, d := range c.digests {
-			ok[i] = d != 0 && l.visitors[d]
-			some = some || ok[i]
+		if !c.words.may(l.text) {
+			return &sieve{}, nil
 		}
-		if !some {
-			return nil, nil
+	}
+	conds, some, err := picks(p, l.conds)
+	if err != nil {
+		return nil, err
+	}
+	if some && l.visitors != nil {
+		var ok pick
+		if ok, some, err = visitorsIn(p, l.visitors); err != nil {
+			return nil, err
 		}
-		conds = append(conds, pick{c.codes, ok})
+		conds = append(conds, ok)
+	}
+	if !some {
+		return &sieve{}, nil
 	}
 	valued, err := l.valued(p)
 	if err != nil {
@@ -307,13 +339,34 @@ func (l *listing) of(p *part) (list []entry, err error) {
 	if err != nil {
 		return nil, err
 	}
-	for row, at := range at.ints {
-		if one := (entry{at, seq.ints[row]}); l.in(one) && holds(conds, row) && (valued == nil || valued[row]) {
+	return &sieve{conds, valued, at.ints, seq.ints}, nil
+}
+
+// visitorsIn are the rows of some visitors.
+func visitorsIn(p *part, digests map[uint64]bool) (of pick, some bool, err error) {
+	c, err := p.column(colVisitor)
+	if err != nil {
+		return of, false, err
+	}
+	of = pick{c.codes, make([]bool, len(c.digests))}
+	for i, d := range c.digests {
+		of.ok[i] = d != 0 && digests[d]
+		some = some || of.ok[i]
+	}
+	return of, some, nil
+}
+
+// pass adds those that were received at a time.
+func (v *sieve) pass(l *listing, since, until int64, list []entry) []entry {
+	for row, at := range v.at {
+		if at < since || at >= until {
+			continue
+		}
+		if one := (entry{at, v.seq[row]}); l.in(one) && holds(v.conds, row) && (v.valued == nil || v.valued[row]) {
 			list = append(list, one)
 		}
 	}
-	slices.SortFunc(list, entry.compare)
-	return list, nil
+	return list
 }
 
 // valued are the rows with a value that is asked for; nil: all may be.
@@ -365,29 +418,32 @@ func (l *listing) fits(e *event.Event) bool {
 // atOnce is how many events one statement reads.
 const atOnce = 256
 
-// read calls f with each event of a list, or none in place of one that is not what sent
-// says, until it has enough.
-func (s *Store) read(ctx context.Context, tx *sql.Tx, list []entry, sent where, f func(entry, *event.Event) bool) (more bool, err error) {
+// read calls f with each event of a list, or none in place of one that the list does not
+// ask for, until it has enough.
+func (s *Store) read(ctx context.Context, tx *sql.Tx, list []entry, l *listing, f func(entry, *event.Event) bool) (more bool, err error) {
 	of := ""
-	if len(sent.conds) > 0 {
-		of = " AND EXISTS (SELECT 1 FROM syncs s" + sent.String() + ")"
+	if len(l.sent.conds) > 0 {
+		of = " AND EXISTS (SELECT 1 FROM syncs s" + l.sent.String() + ")"
 	}
 	found := map[int64]*event.Event{}
 	for size := 64; len(list) > 0; size = atOnce {
 		some := list[:min(size, len(list))]
 		list = list[len(some):]
-		var in strings.Builder
+		in := []byte("seq IN (")
 		for i, e := range some {
 			if i > 0 {
-				in.WriteByte(',')
+				in = append(in, ',')
 			}
-			fmt.Fprint(&in, e.seq)
+			in = strconv.AppendInt(in, e.seq, 10)
 		}
 		clear(found)
 		err := s.events(ctx, tx, func(seq int64, e *event.Event) bool {
-			found[seq] = e
+			if l.fits(e) {
+				kept := *e
+				found[seq] = &kept
+			}
 			return true
-		}, "seq IN ("+in.String()+")"+of, sent.args...)
+		}, string(in)+")"+of, l.sent.args...)
 		if err != nil {
 			return false, err
 		}
