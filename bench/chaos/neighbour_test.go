@@ -144,7 +144,13 @@ func TestWhatIsKeptGoesToTheNextVersionAndBack(t *testing.T) {
 			h.ok(becomes(ctx, newer, h.all()...))
 			h.finds(ctx, "the newer version")
 			h.leaves(ctx, 2)
-			h.ok(becomes(ctx, older, h.all()...))
+			h.ok(s.back.leave(ctx))
+			if said, err := exec.CommandContext(ctx, newer, "migrate", "--back", "--data_dir="+filepath.Join(s.dir, s.back.name)).CombinedOutput(); err != nil {
+				t.Fatalf("migrate --back: %v\n%s", err, said)
+			}
+			s.back.path = older
+			h.ok(s.back.start(ctx))
+			h.ok(becomes(ctx, older, s.front...))
 			h.finds(ctx, "the version before, after it")
 			h.leaves(ctx, 3)
 			h.finds(ctx, "the version before, by itself")

@@ -109,15 +109,24 @@ func lockDataDir(lc fx.Lifecycle, dir string) (dataDir, error) {
 
 // lockFile holds a folder's lock until the process stops.
 func lockFile(lc fx.Lifecycle, dir, otherwise string) error {
-	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := takeLock(dir)
 	if err != nil {
-		return fmt.Errorf("data_dir: %w", err)
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return errors.Join(fmt.Errorf("data_dir: another pixel process uses %s; give this one a folder of its own, %s", dir, otherwise), f.Close())
+		return fmt.Errorf("data_dir: %w; give this one a folder of its own, %s", err, otherwise)
 	}
 	lc.Append(fx.StopHook(f.Close))
 	return nil
+}
+
+// takeLock holds a folder's lock until it is closed.
+func takeLock(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return nil, errors.Join(fmt.Errorf("another pixel process uses %s", dir), f.Close())
+	}
+	return f, nil
 }
 
 // database provides one SQLite file. Each concern has its own, so that a report
@@ -150,16 +159,41 @@ func clickhouse(c config.ClickHouse) fx.Option {
 
 // Migrate brings the analytics store up to date, as a start on the embedded store does
 // too, and returns the names of the migrations that it applied.
-func Migrate(ctx context.Context, c config.Config) ([]string, error) {
+func Migrate(ctx context.Context, c config.Config) (applied []string, err error) {
 	if c.ClickHouse.DSN != "" {
 		return chanalytics.Migrate(ctx, c.ClickHouse)
 	}
+	err = alone(c, func(db *sqlitedb.DB) error {
+		applied, err = migrations.SQLite(ctx, db.Durable)
+		return err
+	})
+	return applied, err
+}
+
+// MigrateBack gives the embedded analytics store the form that the version before knows.
+func MigrateBack(ctx context.Context, c config.Config) error {
+	if c.ClickHouse.DSN != "" {
+		return errors.New("there is nothing to migrate back: the version before reads the analytics store in ClickHouse as it is")
+	}
+	return alone(c, func(db *sqlitedb.DB) error { return sqliteanalytics.Back(ctx, db) })
+}
+
+// alone opens the embedded analytics store while no other process may have it.
+func alone(c config.Config, f func(*sqlitedb.DB) error) error {
+	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
+		return fmt.Errorf("make the data folder: %w", err)
+	}
+	lock, err := takeLock(c.DataDir)
+	if err != nil {
+		return fmt.Errorf("%w: stop it first", err)
+	}
+	defer lock.Close()
 	db, err := openDB(c.DataDir, "analytics")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer db.Close()
-	return migrations.SQLite(ctx, db.Durable)
+	return f(db)
 }
 
 // secretBox takes the configured key, or the one in the data folder, which a

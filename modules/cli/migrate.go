@@ -9,14 +9,27 @@ import (
 )
 
 func migrateCommand() *cobra.Command {
-	return &cobra.Command{
+	back := false
+	cmd := &cobra.Command{
 		Use:   "migrate",
 		Short: "Apply the analytics migrations and stop",
-		Args:  cobra.NoArgs,
+		Long: `migrate brings the analytics store up to date, as a start does for the embedded one.
+
+With --back it gives the embedded analytics store the form that the version before
+reads, with all that is stored since; stop pixel first, and start that version next.
+A start of this one brings the store up to date again.`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := load(cmd, nil)
 			if err != nil {
 				return err
+			}
+			if back {
+				if err := app.MigrateBack(cmd.Context(), c); err != nil {
+					return err
+				}
+				fmt.Fprintln(cmd.OutOrStdout(), "the analytics store in", c.DataDir, "is as the version before knows it")
+				return nil
 			}
 			applied, err := app.Migrate(cmd.Context(), c)
 			for _, name := range applied {
@@ -32,4 +45,6 @@ func migrateCommand() *cobra.Command {
 			return err
 		},
 	}
+	cmd.Flags().BoolVar(&back, "back", false, "make the embedded store one that the version before reads")
+	return cmd
 }

@@ -107,4 +107,22 @@ func TestAStoreOfTheVersionBeforeKeepsAllItHas(t *testing.T) {
 	if must(t, err); left.Events == 0 || left.Syncs == 0 {
 		t.Errorf("erased %+v", left)
 	}
+
+	// And back: what the version before had, it has, with what came since; and again.
+	want = asked(t, old, since, until)
+	var count int
+	must(t, old.db.Read.QueryRow(`SELECT count(*) FROM events`).Scan(&n))
+	must(t, Back(t.Context(), old.db))
+	must(t, old.db.Read.QueryRow(`SELECT count(*) FROM events JOIN event_bodies USING (seq) WHERE pixel_id = ? AND name = ?`, more[0].PixelID, more[0].Name).Scan(&count))
+	if count == 0 {
+		t.Error("the version before does not find what came since by its name")
+	}
+	must(t, old.db.Read.QueryRow(`SELECT count(*) FROM events JOIN event_bodies USING (seq)`).Scan(&count))
+	must(t, old.db.Close())
+	if count != n {
+		t.Errorf("the version before has %d events, not %d", count, n)
+	}
+	if got := asked(t, openAt(t, path), since, until); got != want {
+		t.Error("after the way back and forth questions are answered otherwise")
+	}
 }
