@@ -16,7 +16,7 @@ import (
 	"github.com/miq/pixel/modules/sqlitedb"
 )
 
-// beforeNarrow makes of a store's file one as the version before migration 0011 left it.
+// beforeNarrow makes of a store's file one as the version before migration 0015_narrow_events left it.
 func beforeNarrow(t *testing.T, s *Store, from, path string) {
 	t.Helper()
 	db, err := sqlitedb.Open(path)
@@ -32,7 +32,7 @@ func beforeNarrow(t *testing.T, s *Store, from, path string) {
 	files, err := filepath.Glob("../../../migrations/sqlite/*.sql")
 	must(t, err)
 	for _, f := range files {
-		if name := filepath.Base(f); name < "0011" {
+		if name := filepath.Base(f); name < "0015_narrow" {
 			body, err := os.ReadFile(f)
 			must(t, err)
 			exec(string(body))
@@ -110,9 +110,28 @@ func TestAStoreOfTheVersionBeforeKeepsAllItHas(t *testing.T) {
 
 	// And back: what the version before had, it has, with what came since; and again.
 	want = asked(t, old, since, until)
+	credits := func(s *Store) string {
+		page, err := s.Credits(t.Context(), analytics.CreditFilter{})
+		must(t, err)
+		return fmt.Sprint(page.Credits)
+	}
+	touches := []event.Touchpoint{touch(&more[0], 1), touch(&more[0], 2)}
+	for _, model := range []string{"linear", "position"} {
+		c := event.Credits{PixelID: more[0].PixelID, EventID: more[0].ID, Model: model, Version: 1, Name: "purchase", ReceivedAt: more[0].ReceivedAt, Currency: "GBP"}
+		for _, touch := range touches {
+			c.Shares = append(c.Shares, event.Share{Touchpoint: touch, Weight: event.Whole / 2})
+		}
+		must(t, old.WriteCredits(t.Context(), c))
+	}
+	must(t, old.WriteTouches(t.Context(), touches...))
+	owed := credits(old)
 	var count int
 	must(t, old.db.Read.QueryRow(`SELECT count(*) FROM events`).Scan(&n))
 	must(t, Back(t.Context(), old.db))
+	must(t, old.db.Read.QueryRow(`SELECT count(*) FROM credit_sets JOIN credits USING (event_id, pixel_id, model)`).Scan(&count))
+	if count != 4 {
+		t.Errorf("the version before has %d credits, not 4", count)
+	}
 	must(t, old.db.Read.QueryRow(`SELECT count(*) FROM events JOIN event_bodies USING (seq) WHERE pixel_id = ? AND name = ?`, more[0].PixelID, more[0].Name).Scan(&count))
 	if count == 0 {
 		t.Error("the version before does not find what came since by its name")
@@ -122,7 +141,8 @@ func TestAStoreOfTheVersionBeforeKeepsAllItHas(t *testing.T) {
 	if count != n {
 		t.Errorf("the version before has %d events, not %d", count, n)
 	}
-	if got := asked(t, openAt(t, path), since, until); got != want {
+	old = openAt(t, path)
+	if got := asked(t, old, since, until); got != want || credits(old) != owed {
 		t.Error("after the way back and forth questions are answered otherwise")
 	}
 }

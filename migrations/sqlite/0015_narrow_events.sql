@@ -31,7 +31,6 @@ CREATE TRIGGER matches_go_with_events AFTER DELETE ON events BEGIN
   DELETE FROM matches WHERE event_id = old.id AND pixel_id = old.pixel_id;
 END;
 CREATE TRIGGER credits_go_with_events AFTER DELETE ON events BEGIN
-  DELETE FROM credit_sets WHERE event_id = old.id AND pixel_id = old.pixel_id;
-  DELETE FROM credits WHERE event_id = old.id AND pixel_id = old.pixel_id;
+  DELETE FROM conversions WHERE event_id = old.id AND pixel_id = old.pixel_id;
   DELETE FROM touches WHERE event_id = old.id AND pixel_id = old.pixel_id;
 END;
