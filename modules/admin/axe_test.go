@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"os"
+	"regexp"
 	"testing"
 	"time"
 
@@ -16,6 +17,9 @@ const axeRules = `{type: "tag", values: ["wcag2a", "wcag2aa", "wcag21a", "wcag21
 
 // axeColours are those of them that a theme decides on.
 const axeColours = `{type: "rule", values: ["color-contrast", "link-in-text-block"]}`
+
+// mostRows is how many of a table axe looks at.
+const mostRows = "12"
 
 // findings runs axe on the page that is open and says what it holds against it.
 func findings(t *testing.T, ctx context.Context, only string) []string {
@@ -51,6 +55,8 @@ func TestEveryPageIsAccessibleAndStandsStill(t *testing.T) {
 		}
 		healthy(t, ctx, p.path)
 		eval[bool](t, ctx, `document.querySelectorAll("main details").forEach((d) => d.open = true), true`)
+		// Rows that are made alike are looked at once each way, and not by the hundred.
+		eval[bool](t, ctx, `document.querySelectorAll("main tbody").forEach((b) => [...b.rows].slice(`+mostRows+`).forEach((r) => r.remove())), true`)
 		eval[bool](t, ctx, string(axe)+"; true")
 		eval[bool](t, ctx, `document.documentElement.dataset.theme = "light", true`)
 		for _, f := range findings(t, ctx, axeRules) {
@@ -65,7 +71,10 @@ func TestEveryPageIsAccessibleAndStandsStill(t *testing.T) {
 		look(p)
 	}
 	b.enter(ctx, Administrator)
+	pick := regexp.MustCompile(*only)
 	for _, p := range everyPage {
-		look(p)
+		if pick.MatchString(p.name) {
+			look(p)
+		}
 	}
 }

@@ -82,7 +82,7 @@ func (a *Admin) needs(ctx context.Context, d *overviewData, queues []queueView, 
 	}
 	for _, s := range risk.Sums {
 		if left := s.First.Sub(a.now()); s.State == "dead" && !s.First.IsZero() && left < expiring {
-			add("bad", s.Value+" "+s.Currency+" of dead conversions wait for "+a.partners.title(s.Partner)+"; the first of them expires in "+age(left.Seconds())+".", "/at-risk", "See the money at risk")
+			add("bad", money(s.Value, s.Currency)+" of dead conversions wait for "+a.partners.title(s.Partner)+"; the first of them expires in "+age(left.Seconds())+".", "/at-risk", "See the money at risk")
 		}
 	}
 	silent, err := a.silent(ctx, pixels)

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"sync"
 	"testing"
 	"time"
 
@@ -31,7 +32,7 @@ var (
 	only        = flag.String("only", "", "a regular expression of the names of the pages to take")
 )
 
-// chromium opens a browser of its own: fresh storage, nothing remembered. What
+// chromium opens a window of its own: fresh storage, nothing remembered. What
 // goes wrong on a page, scripts' errors and violations of the policy, is
 // gathered in window.wrong.
 func chromium(t *testing.T) context.Context {
@@ -40,14 +41,7 @@ func chromium(t *testing.T) context.Context {
 	if err != nil {
 		t.Skip("SKIPPED: no chromium on PATH, so the console is not tried in a browser")
 	}
-	opts := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()), chromedp.NoSandbox, chromedp.DisableGPU,
-		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true),
-		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-sync", true), chromedp.Flag("no-first-run", true),
-	)
-	ctx, cancel := chromedp.NewExecAllocator(t.Context(), opts...)
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewContext(ctx)
+	ctx, cancel := chromedp.NewContext(theBrowser.running(t, path), chromedp.WithNewBrowserContext())
 	t.Cleanup(cancel)
 	drive(t, ctx, func(ctx context.Context, tab *chromedp.Target) (chromedp.Void, error) {
 		_, err := cdp.Call(ctx, tab, cdppage.AddScriptToEvaluateOnNewDocument, cdppage.AddScriptToEvaluateOnNewDocumentParams{Source: `
@@ -59,6 +53,49 @@ func chromium(t *testing.T) context.Context {
 		return chromedp.Void{}, err
 	})
 	return ctx
+}
+
+// theBrowser is one for all tests: it takes a second of two processors to start.
+var theBrowser oneBrowser
+
+type oneBrowser struct {
+	mu   sync.Mutex
+	ctx  context.Context
+	stop func()
+}
+
+// running is the browser, which is started where none runs.
+func (o *oneBrowser) running(t *testing.T, path string) context.Context {
+	t.Helper()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.ctx != nil && o.ctx.Err() == nil {
+		return o.ctx
+	}
+	dir, err := os.MkdirTemp("", "console-browser")
+	must(t, err)
+	opts := append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath(path), chromedp.UserDataDir(dir), chromedp.NoSandbox, chromedp.DisableGPU,
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true),
+		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-sync", true), chromedp.Flag("no-first-run", true),
+	)
+	ctx, end := chromedp.NewExecAllocator(context.Background(), opts...)
+	ctx, cancel := chromedp.NewContext(ctx)
+	o.ctx, o.stop = ctx, func() {
+		cancel()
+		end()
+		os.RemoveAll(dir)
+	}
+	must(t, chromedp.Do(ctx)) // it starts
+	return ctx
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if theBrowser.stop != nil {
+		theBrowser.stop()
+	}
+	os.Exit(code)
 }
 
 func drive(t *testing.T, ctx context.Context, list ...chromedp.Action[chromedp.Void]) {

@@ -209,7 +209,7 @@ func soft(v any) template.HTML {
 		switch r {
 		case ' ':
 			letters = 0
-		case '_', '.', '/', ':', '-', '=', '&', '?':
+		case '_', '.', '/', ':', '-', '=', '&', '?', ']':
 			b.WriteString("<wbr>")
 			letters = 0
 		}

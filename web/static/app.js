@@ -7,9 +7,9 @@
   const one = (sel, root = document) => root.querySelector(sel);
 
   // Times: the server writes UTC; here they become local, and ages grow.
-  const short = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
-  const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
-  const full = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "long" });
+  const short = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+  const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+  const full = new Intl.DateTimeFormat("en-GB", { dateStyle: "full", timeStyle: "long" });
   const age = (s) => s < 1 ? "just now" : s < 60 ? `${Math.floor(s)} s ago` : s < 3600 ? `${Math.floor(s / 60)} min ago`
     : s < 36000 && Math.floor(s / 60) % 60 ? `${Math.floor(s / 3600)} h ${Math.floor(s / 60) % 60} min ago`
     : s < 172800 ? `${Math.floor(s / 3600)} h ago` : `${Math.floor(s / 86400)} days ago`;
@@ -171,8 +171,8 @@
     const key = (i, text) => { const k = one(`[data-k="${i}"]`, figure); if (k) k.textContent = text; };
     const days = data[0].at(-1) - data[0][0] > 100000;
     const timeZone = figure.dataset.zone || undefined;
-    const moment = timeZone ? new Intl.DateTimeFormat(undefined, { ...short.resolvedOptions(), timeZone }) : short;
-    const tick = new Intl.DateTimeFormat(undefined, days ? { day: "numeric", month: "short", timeZone } : { hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZone });
+    const moment = timeZone ? new Intl.DateTimeFormat("en-GB", { ...short.resolvedOptions(), timeZone }) : short;
+    const tick = new Intl.DateTimeFormat("en-GB", days ? { day: "numeric", month: "short", timeZone } : { hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZone });
     // The last step is not over yet: its line is dashed, lest it look like a fall.
     const shown = data.map((d) => d.slice()), last = data[0].length - 1;
     const open = last > 0 && data[0][last] + (data[0][last] - data[0][last - 1]) > new Date(figure.dataset.until) / 1000;
