@@ -27,6 +27,8 @@ const (
 	// lossAge is how long a reading is shown before it is taken anew, and lossOld before
 	// that is waited for.
 	lossAge, lossOld = time.Minute, 30 * time.Minute
+	// lossPatience is how long the overview waits for the first one. It asks again in seconds.
+	lossPatience = 100 * time.Millisecond
 )
 
 // lossReading is what the loss meter says.
@@ -135,44 +137,63 @@ type lossMemory struct {
 type lossKept struct {
 	at      time.Time
 	reading lossReading
-	taking  bool // a newer one is on its way
+	err     error
+	taking  chan struct{} // closed once a newer one is there; nil: none is on its way
 }
 
 // lossLately is the reading of a range that ends now. One that is older than lossAge is
 // taken anew behind the reader's back, who has the last meanwhile; one that is much older
-// is waited for.
-func (a *Admin) lossLately(ctx context.Context, pixel string, long time.Duration) (lossReading, error) {
+// is waited for, as long as the reader has patience. A reading without a time is none yet.
+func (a *Admin) lossLately(ctx context.Context, pixel string, long, patience time.Duration) (lossReading, error) {
 	// What others may see is not for all.
 	key := strings.Join(append([]string{pixel, long.String()}, whoOf(ctx).Advertisers...), "\x00")
 	m, now := &a.lossKept, a.now()
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	k := m.last[key]
-	if k != nil && now.Sub(k.at) < lossOld && now.Sub(k.at) >= 0 {
-		if now.Sub(k.at) >= lossAge && !k.taking {
-			k.taking = true
-			go func() {
-				ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
-				defer cancel()
-				r, err := a.loss(ctx, pixel, now.Add(-long), now)
-				m.mu.Lock()
-				defer m.mu.Unlock()
-				if k.taking = false; err == nil {
-					k.at, k.reading = now, r
-				}
-			}()
-		}
-		return k.reading, nil
-	}
-	r, err := a.loss(ctx, pixel, now.Add(-long), now)
-	if err != nil {
-		return r, err
-	}
 	if m.last == nil || len(m.last) > 1000 {
 		m.last = map[string]*lossKept{}
 	}
-	m.last[key] = &lossKept{at: now, reading: r}
-	return r, nil
+	k := m.last[key]
+	if k == nil {
+		k = &lossKept{}
+		m.last[key] = k
+	}
+	age := now.Sub(k.at)
+	good := !k.at.IsZero() && age >= 0 && age < lossOld
+	if (!good || age >= lossAge) && k.taking == nil {
+		k.taking = make(chan struct{})
+		go a.takeLoss(context.WithoutCancel(ctx), k, pixel, now, long)
+	}
+	reading, taking := k.reading, k.taking
+	m.mu.Unlock()
+	if good {
+		return reading, nil
+	}
+	enough := time.NewTimer(patience)
+	defer enough.Stop()
+	select {
+	case <-taking:
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		return k.reading, k.err
+	case <-enough.C:
+		return lossReading{Items: []lossRow{}}, nil
+	case <-ctx.Done():
+		return lossReading{}, ctx.Err()
+	}
+}
+
+// takeLoss takes a reading for those who want it next.
+func (a *Admin) takeLoss(ctx context.Context, k *lossKept, pixel string, now time.Time, long time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	r, err := a.loss(ctx, pixel, now.Add(-long), now)
+	a.lossKept.mu.Lock()
+	defer a.lossKept.mu.Unlock()
+	if k.err = err; err == nil {
+		k.at, k.reading = now, r
+	}
+	close(k.taking)
+	k.taking = nil
 }
 
 func (a *Admin) lossReport(c *echo.Context) error {
@@ -213,7 +234,7 @@ func (a *Admin) lossPage(c *echo.Context) error {
 	d := lossData{reportView: a.reportView(c)}
 	d.file("/reports/loss")
 	var err error
-	if d.lossReading, err = a.lossLately(ctx, d.Pixel, d.Range.Span); err != nil {
+	if d.lossReading, err = a.lossLately(ctx, d.Pixel, d.Range.Span, timeout); err != nil {
 		return err
 	}
 	return a.show(c, d.status(), "report_loss", view{Title: "Loss meter", Nav: "reports", Data: d})

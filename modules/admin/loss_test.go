@@ -1,11 +1,14 @@
 package admin
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/miq/pixel/modules/analytics"
 	"github.com/miq/pixel/modules/event"
 )
 
@@ -57,4 +60,37 @@ func TestTheLossMeterOverTheStore(t *testing.T) {
 	contains(t, b.as(Viewer).get("/reports/loss").body, "40%", "2 of 5 in 1 tab")
 	contains(t, b.as(Marketer).get("/").body, "40%<small> on the way")
 	contains(t, b.call(adminToken, get, base+"/reports/loss?format=csv", nil).body, "browser,tabs,sent,missing,share")
+}
+
+// gated is a store whose events take as long to list as a test likes.
+type gated struct {
+	analytics.Reader
+	gate chan struct{}
+}
+
+func (g gated) Events(ctx context.Context, f analytics.EventFilter) (analytics.EventPage, error) {
+	select {
+	case <-g.gate:
+		return g.Reader.Events(ctx, f)
+	case <-ctx.Done():
+		return analytics.EventPage{}, ctx.Err()
+	}
+}
+
+func TestTheOverviewDoesNotWaitForTheLossMeter(t *testing.T) {
+	gate := make(chan struct{})
+	b := open(t, allPartners, func(o *Options) { o.Events = gated{o.Events, gate} })
+	seed(t, b, time.Now())
+	w := b.as(Viewer)
+	contains(t, w.get("/").body, "being counted")
+	close(gate)
+	// Whoever has the patience sees the one that was begun.
+	r, err := b.lossLately(t.Context(), "", 24*time.Hour, timeout)
+	must(t, err)
+	if r.Total.Sent == 0 {
+		t.Errorf("%+v", r)
+	}
+	if body := w.get("/").body; strings.Contains(body, "being counted") || !strings.Contains(body, "on the way") {
+		t.Error("the overview does not show what was counted")
+	}
 }

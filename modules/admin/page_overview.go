@@ -132,7 +132,7 @@ func (a *Admin) overview(ctx context.Context, d *overviewData) error {
 		return a.compare(within, d, since.Add(-d.Range.Span), since)
 	})
 	all.Go(func() (err error) {
-		if d.Loss, err = a.lossLately(within, d.Pixel, 24*time.Hour); err != nil {
+		if d.Loss, err = a.lossLately(within, d.Pixel, 24*time.Hour, lossPatience); err != nil {
 			return err
 		}
 		if d.Partners, err = a.partnerViews(within); err != nil {
