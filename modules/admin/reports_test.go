@@ -190,3 +190,19 @@ func TestCellsThatASpreadsheetWouldRunAreMadeText(t *testing.T) {
 		}
 	}
 }
+
+func TestANameIsBrokenAtItsJoints(t *testing.T) {
+	for name, want := range map[string]string{
+		"begin_checkout":                "begin_<wbr>checkout",
+		"events[].customData[loyalty]":  "events[]<wbr>.<wbr>customData[loyalty]<wbr>",
+		"":                              "",
+		strings.Repeat("W", 21):         strings.Repeat("W", 20) + "<wbr>W",
+		"wonderfully extraordinary day": "wonderfully extraordinary day",
+		`<script>"&`:                    "&lt;script&gt;&#34;&amp;<wbr>",
+		"日本_語":                          "日本_<wbr>語",
+	} {
+		if got := string(soft(name)); got != want {
+			t.Errorf("%q: %s, not %s", name, got, want)
+		}
+	}
+}
