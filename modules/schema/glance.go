@@ -293,7 +293,8 @@ func (g *glance) list(v jsontext.Value, i int) (end int, ok bool) {
 		if v[i] == ',' {
 			i = space(v, i+1)
 		}
-		end, ok := i, true
+		var end int
+		ok := true
 		if g.items != nil {
 			end, ok = g.items.value(v, i)
 		} else {
