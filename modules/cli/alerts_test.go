@@ -237,7 +237,7 @@ func TestAlertsFireAndClear(t *testing.T) {
 	credentials("Atzr|example")
 	s.until(false, "PixelPartnerPaused", "PixelTokenRenewalFails")
 
-	t.Log("a queue vanishes from Redis")
+	t.Log("what waits vanishes from Redis")
 	s.api("PATCH", "/partners/ttd", map[string]any{"mode": "hold"}, nil)
 	for range 3 {
 		s.purchase("px_ttd")
@@ -259,11 +259,11 @@ func TestAlertsFireAndClear(t *testing.T) {
 		}
 		return fmt.Errorf("%v", queues.Items)
 	})
-	gone, err := s.client.Keys(t.Context(), "*s2s:ttd*:n").Result()
+	gone, err := s.client.Keys(t.Context(), "*s2s:ttd*:blocks").Result()
 	if err != nil || len(gone) == 0 {
 		t.Fatalf("nothing waits: %v (%v)", gone, err)
 	}
-	// The queue's counts of what waits go; the books stay.
+	// The deliveries themselves go; what the queue counts of them and the books stay.
 	for _, k := range gone {
 		if err := s.client.Rename(t.Context(), k, "kept:"+k).Err(); err != nil {
 			t.Fatal(err)
