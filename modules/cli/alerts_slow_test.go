@@ -157,14 +157,14 @@ func TestAlertsOfWhatComesSlowly(t *testing.T) {
 	s.during(func() {
 		s.collect("", s.views(50)...)
 		time.Sleep(100 * time.Millisecond)
-	}, "PixelWorkerStuck", "PixelIngestLate", "PixelEventsTurnedAway")
+	}, "PixelWorkerStuck", "PixelIngestLate", "PixelEventsTurnedAway", "PixelUnhealthy")
 	if err := os.Remove(archive); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Rename(archive+".away", archive); err != nil {
 		t.Fatal(err)
 	}
-	s.until(false, "PixelWorkerStuck", "PixelIngestLate", "PixelEventsTurnedAway")
+	s.until(false, "PixelWorkerStuck", "PixelIngestLate", "PixelEventsTurnedAway", "PixelUnhealthy")
 
 	t.Log("Redis is slow")
 	s.during(func() {
