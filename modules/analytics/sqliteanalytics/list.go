@@ -15,7 +15,7 @@ import (
 
 // mostLooked is how many events a page of a search looks at: as many as take some
 // hundredths of a second.
-const mostLooked = 4000
+const mostLooked = 2500
 
 // entry is an event's place in a list: newest first, and of those that were received at
 // one instant the one stored last.
