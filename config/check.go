@@ -101,6 +101,7 @@ func (c Config) check(bad *Invalid) {
 	c.Currency.check(bad)
 	checkFiles(bad, "geo.city_db", c.Geo.CityDB)
 	checkFiles(bad, "geo.asn_db", c.Geo.ASNDB)
+	checkFiles(bad, "geo.datacenters", c.Geo.Datacenters)
 	if c.Queue.MaxBytes < 0 {
 		bad.add("queue.max_bytes", "must not be negative; 0 is no bound")
 	}

@@ -180,10 +180,12 @@ type ArchiveS3 struct {
 	Attempts int           `koanf:"attempts"`
 }
 
-// Geo are the MMDB files, each a path or several with commas between.
+// Geo are the MMDB files and the lists of data centres' networks, each a path or several
+// with commas between.
 type Geo struct {
-	CityDB string `koanf:"city_db"`
-	ASNDB  string `koanf:"asn_db"`
+	CityDB      string `koanf:"city_db"`
+	ASNDB       string `koanf:"asn_db"`
+	Datacenters string `koanf:"datacenters"`
 }
 
 // Consent is who we are in the IAB's list.

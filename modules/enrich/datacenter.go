@@ -3,7 +3,7 @@ package enrich
 // datacenters are networks that rent out servers, by number: whoever comes from one
 // is a program, or a person behind one. Networks that people's traffic leaves by, as
 // those of VPN services, of Apple's Private Relay and of telephone companies, are left
-// out though they have servers too.
+// out though they have servers too. Lists that others keep (geo.datacenters) go before.
 var datacenters = map[int]string{
 	16509: "Amazon", 14618: "Amazon", 8987: "Amazon", 396982: "Google Cloud", 19527: "Google Cloud",
 	8075: "Microsoft", 8068: "Microsoft", 8069: "Microsoft", 31898: "Oracle", 36351: "IBM Cloud",

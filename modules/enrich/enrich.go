@@ -172,9 +172,14 @@ func (n *Enricher) where(e *event.Event, site Site, w *watch) {
 		w.done(ofNetwork)
 	}
 	if x := &e.Enrichment; x.Bot == "" && site.does(ofDatacenter) {
-		if who := datacenters[p.ASN]; who != "" {
+		who := n.geo.Datacenter(address)
+		if who == "" {
+			who = datacenters[p.ASN]
+		}
+		if who != "" {
 			x.Bot, x.Automated = byNetwork+" ("+who+")", true
 		}
+		w.done(ofDatacenter)
 	}
 	if !site.does(ofNetwork) {
 		p.ASN, p.Network = 0, ""

@@ -32,7 +32,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		}, []string{"by"}),
 	}
 	// There from the start, since which event is timed is chance.
-	for _, kind := range []string{ofCampaign, ofReferrer, ofClicks, ofCurrency, ofDevice, ofGeo, ofNetwork} {
+	for _, kind := range []string{ofCampaign, ofReferrer, ofClicks, ofCurrency, ofDevice, ofDatacenter, ofGeo, ofNetwork} {
 		m.seconds.WithLabelValues(kind)
 	}
 	if reg != nil {

@@ -2,6 +2,7 @@ package enrich
 
 import (
 	"log/slog"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -83,6 +84,44 @@ func TestWhoComesOutOfADataCentreIsMarked(t *testing.T) {
 			n.Enrich(&e, Site{Off: c.off})
 			if e.Enrichment.Bot != c.bot {
 				t.Errorf("%q, want %q", e.Enrichment.Bot, c.bot)
+			}
+		})
+	}
+}
+
+func TestAKeptListNamesWhoRunsADataCentre(t *testing.T) {
+	const chrome = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36"
+	path := filepath.Join(t.TempDir(), "hosts.csv")
+	if err := os.WriteFile(path, []byte("192.0.2.0,192.0.2.255,Rack & Sons,https://rack.example\n198.51.100.0/24\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	files, err := geo.Open(config.Geo{Datacenters: path}, slog.New(slog.DiscardHandler), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := New(Options{Geo: files})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		ip   string
+		edge event.Place
+		off  []string
+		bot  string
+	}{
+		"by the name that it gives":                    {"192.0.2.77", event.Place{}, nil, "network: data centre (Rack & Sons)"},
+		"by the list's where it gives none":            {"198.51.100.1", event.Place{}, nil, "network: data centre (hosts.csv)"},
+		"of an edge's visitors too":                    {"192.0.2.77", event.Place{Country: "CH", ASN: 3303}, nil, "network: data centre (Rack & Sons)"},
+		"before the network's number":                  {"192.0.2.77", event.Place{ASN: 14618}, nil, "network: data centre (Rack & Sons)"},
+		"by the network's number where no list does":   {"203.0.113.1", event.Place{ASN: 14618}, nil, "network: data centre (Amazon)"},
+		"nobody else":                                  {"203.0.113.1", event.Place{ASN: 3303}, nil, ""},
+		"nobody where it is switched off for the site": {"192.0.2.77", event.Place{}, []string{"datacenter"}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := event.Event{Source: "web", Context: event.Context{IP: c.ip, UserAgent: chrome, Place: c.edge}}
+			n.Enrich(&e, Site{Off: c.off})
+			if x := e.Enrichment; x.Bot != c.bot || x.Automated != (c.bot != "") {
+				t.Errorf("%q (automated %t), want %q", x.Bot, x.Automated, c.bot)
 			}
 		})
 	}

@@ -1,5 +1,6 @@
 // Package geo says where an address is and by whose network it comes, from MMDB
-// files of MaxMind's or DB-IP's shape.
+// files of MaxMind's or DB-IP's shape, and whether that is a data centre's, from kept
+// lists of networks.
 //
 // A file is read again once it changed, without a restart. A new one that cannot be
 // read changes nothing: the old one stays in force, and a log line and a metric say
@@ -30,7 +31,9 @@ const every = 10 * time.Second
 
 // Files looks addresses up. The zero value, and nil, know nothing.
 type Files struct {
-	cities, networks []*file
+	cities, networks []*file[database]
+	lists            []*file[list]
+	all              []refresher
 	log              *slog.Logger
 	reloads          *prometheus.CounterVec
 
@@ -38,11 +41,18 @@ type Files struct {
 	done chan struct{}
 }
 
-// file is one MMDB file, and what was read of it last.
-type file struct {
+// refresher is a file that is looked after.
+type refresher interface {
+	name() string
+	refresh() (changed bool, err error)
+}
+
+// file is one file, and what was read of it last.
+type file[T any] struct {
 	path  string
 	state stamp
-	db    atomic.Pointer[database]
+	open  func(path string) (*T, error)
+	read  atomic.Pointer[T]
 }
 
 // database is what was read.
@@ -63,27 +73,12 @@ type stamp struct {
 // may be nil.
 func Open(c config.Geo, log *slog.Logger, metrics prometheus.Registerer) (*Files, error) {
 	f := &Files{log: log, reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "pixel_geo_reloads_total", Help: "Times a geography file changed and was read again, by what came of it; failed: the old one stays in force.",
+		Name: "pixel_geo_reloads_total", Help: "Times a file of places or networks changed and was read again, by what came of it; failed: the old one stays in force.",
 	}, []string{"file", "outcome"})}
 	var bad []error
-	for _, s := range []struct {
-		key, paths string
-		to         *[]*file
-	}{{"city_db", c.CityDB, &f.cities}, {"asn_db", c.ASNDB, &f.networks}} {
-		for path := range strings.SplitSeq(s.paths, ",") {
-			if path = strings.TrimSpace(path); path == "" {
-				continue
-			}
-			one := &file{path: path}
-			if _, err := one.refresh(); err != nil {
-				bad = append(bad, fmt.Errorf("geo.%s: %w", s.key, err))
-			}
-			*s.to = append(*s.to, one)
-			for _, outcome := range [...]string{"ok", "failed"} {
-				f.reloads.WithLabelValues(path, outcome)
-			}
-		}
-	}
+	f.cities = opened(f, &bad, "geo.city_db", c.CityDB, open)
+	f.networks = opened(f, &bad, "geo.asn_db", c.ASNDB, open)
+	f.lists = opened(f, &bad, "geo.datacenters", c.Datacenters, readList)
 	if err := errors.Join(bad...); err != nil {
 		return nil, err
 	}
@@ -95,9 +90,27 @@ func Open(c config.Geo, log *slog.Logger, metrics prometheus.Registerer) (*Files
 	return f, nil
 }
 
+// opened reads the files of a setting for the first time.
+func opened[T any](f *Files, bad *[]error, key, paths string, open func(string) (*T, error)) (all []*file[T]) {
+	for path := range strings.SplitSeq(paths, ",") {
+		if path = strings.TrimSpace(path); path == "" {
+			continue
+		}
+		one := &file[T]{path: path, open: open}
+		if _, err := one.refresh(); err != nil {
+			*bad = append(*bad, fmt.Errorf("%s: %w", key, err))
+		}
+		all, f.all = append(all, one), append(f.all, one)
+		for _, outcome := range [...]string{"ok", "failed"} {
+			f.reloads.WithLabelValues(path, outcome)
+		}
+	}
+	return all
+}
+
 // Start looks after the files until Stop.
 func (f *Files) Start() {
-	if f == nil || len(f.cities)+len(f.networks) == 0 || f.stop != nil {
+	if f == nil || len(f.all) == 0 || f.stop != nil {
 		return
 	}
 	run, stop := context.WithCancel(context.Background())
@@ -128,27 +141,27 @@ func (f *Files) Stop() {
 
 // Refresh reads again what changed.
 func (f *Files) Refresh() {
-	for _, list := range [...][]*file{f.cities, f.networks} {
-		for _, one := range list {
-			changed, err := one.refresh()
-			switch {
-			case err != nil:
-				f.reloads.WithLabelValues(one.path, "failed").Inc()
-				f.log.Error("a geography file cannot be read; the old one stays in force", "file", one.path, "error", err)
-			case changed:
-				f.reloads.WithLabelValues(one.path, "ok").Inc()
-				f.log.Info("a geography file was read again", "file", one.path)
-			}
+	for _, one := range f.all {
+		changed, err := one.refresh()
+		switch {
+		case err != nil:
+			f.reloads.WithLabelValues(one.name(), "failed").Inc()
+			f.log.Error("a file of places or networks cannot be read; the old one stays in force", "file", one.name(), "error", err)
+		case changed:
+			f.reloads.WithLabelValues(one.name(), "ok").Inc()
+			f.log.Info("a file of places or networks was read again", "file", one.name())
 		}
 	}
 }
 
+func (f *file[T]) name() string { return f.path }
+
 // refresh reads the file if it is not the one that was looked at last. One that is
 // broken is looked at again only once it changed again.
-func (f *file) refresh() (changed bool, err error) {
+func (f *file[T]) refresh() (changed bool, err error) {
 	info, err := os.Stat(f.path)
 	if err != nil {
-		if f.state == (stamp{}) && f.db.Load() != nil {
+		if f.state == (stamp{}) && f.read.Load() != nil {
 			return false, nil // said before
 		}
 		f.state = stamp{}
@@ -159,15 +172,15 @@ func (f *file) refresh() (changed bool, err error) {
 		return false, nil
 	}
 	f.state = now
-	db, err := open(f.path)
+	read, err := f.open(f.path)
 	if err != nil {
 		return false, fmt.Errorf("%s: %w", f.path, err)
 	}
-	f.db.Store(db)
+	f.read.Store(read)
 	return true, nil
 }
 
-// open reads a file and tries it.
+// open reads an MMDB file and tries it.
 func open(path string) (*database, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -241,7 +254,7 @@ func (f *Files) Place(a netip.Addr) (p event.Place) {
 		return p
 	}
 	for _, one := range f.cities {
-		db := one.db.Load()
+		db := one.read.Load()
 		if db == nil || a.Is6() && db.Metadata.IPVersion == 4 {
 			continue
 		}
@@ -280,7 +293,7 @@ func (f *Files) Network(a netip.Addr) (asn int, organisation string) {
 		return 0, ""
 	}
 	for _, one := range f.networks {
-		db := one.db.Load()
+		db := one.read.Load()
 		if db == nil || a.Is6() && db.Metadata.IPVersion == 4 {
 			continue
 		}
