@@ -16,8 +16,15 @@ type crowd struct {
 // mostNoted is how many digests wait to be put into a crowd.
 const mostNoted = 1 << 14
 
+// smallTable is one that a processor has at hand: what is noted goes right into it.
+const smallTable = 1 << 15
+
 // note adds one, in time for size.
 func (c *crowd) note(v uint64) {
+	if len(c.noted) == 0 && len(c.table) < smallTable {
+		c.fresh(v)
+		return
+	}
 	if c.noted = append(c.noted, v); len(c.noted) == mostNoted {
 		c.settle()
 	}
@@ -57,6 +64,20 @@ func (c *crowd) add(list ...uint64) {
 	}
 	for _, v := range list {
 		c.put(v)
+	}
+}
+
+// join adds all of another.
+func (c *crowd) join(other *crowd) {
+	n := other.size()
+	if need := 2 * (c.n + n); need > len(c.table) && n > 0 {
+		c.grow(need)
+	}
+	c.zero = c.zero || other.zero
+	for _, v := range other.table {
+		if v != 0 {
+			c.put(v)
+		}
 	}
 }
 

@@ -8,8 +8,8 @@ import (
 
 func TestACrowdCountsEachOnce(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
-	for _, n := range []int{0, 1, 2, 3, 7, 8, 9, 100, 5000} {
-		var c crowd
+	for _, n := range []int{0, 1, 2, 3, 7, 8, 9, 100, 5000, 40000} {
+		var c, noted, joined crowd
 		known := map[uint64]bool{}
 		for range 6 {
 			list := make([]uint64, n)
@@ -23,9 +23,18 @@ func TestACrowdCountsEachOnce(t *testing.T) {
 			}
 			slices.Sort(list)
 			c.add(list...)
+			one := crowd{}
+			for _, v := range list {
+				noted.note(v)
+				one.note(v)
+			}
+			joined.join(&one)
 		}
 		if c.size() != len(known) {
 			t.Errorf("of %d at a time: %d, not %d", n, c.size(), len(known))
+		}
+		if noted.size() != len(known) || joined.size() != len(known) {
+			t.Errorf("of %d at a time: %d were noted and %d joined, not %d", n, noted.size(), joined.size(), len(known))
 		}
 	}
 }

@@ -48,7 +48,7 @@ func (s *Store) answer(ctx context.Context, tx *sql.Tx, q question) (map[figure]
 func (s *Store) walked(ctx context.Context, tx *sql.Tx, q question) (map[figure]float64, error) {
 	if q.metric == analytics.MetricVisitors {
 		all := map[figure]*crowd{}
-		err := s.addCrowds(ctx, tx, q.whole(), len(q.starts), crowds{all: all})
+		err := s.addCrowds(ctx, tx, q.whole(), len(q.starts), all)
 		return sizes(all), err
 	}
 	sums := map[figure]*sum{}
@@ -204,13 +204,13 @@ func (s *Store) Series(ctx context.Context, q analytics.SeriesQuery) (series []a
 		groups := []analytics.TopRow{{}}
 		var figures map[figure]float64
 		if q.GroupBy != "" && q.Metric == analytics.MetricVisitors && !ask.visited() {
-			// People cannot be added up: those of a group are counted on the same walk.
-			one, whole := map[figure]*crowd{}, map[figure]*crowd{}
+			// People cannot be added up, but their crowds can be put together.
+			all := map[figure]*crowd{}
 			ask.starts = starts
-			if err := s.addCrowds(ctx, tx, ask.whole(), len(starts), crowds{one, whole}); err != nil {
+			if err := s.addCrowds(ctx, tx, ask.whole(), len(starts), all); err != nil {
 				return err
 			}
-			figures, groups = sizes(one), greatest(sizes(whole), analytics.MaxGroups)
+			figures, groups = sizes(all), greatest(sizes(wholeGroups(all)), analytics.MaxGroups)
 		} else if q.GroupBy != "" {
 			figures, err := s.answer(ctx, tx, ask)
 			if err != nil {

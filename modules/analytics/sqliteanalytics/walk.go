@@ -3,6 +3,7 @@ package sqliteanalytics
 import (
 	"context"
 	"database/sql"
+	"math"
 	"slices"
 	"sort"
 
@@ -24,6 +25,8 @@ type taken struct {
 	*part
 	rows  []int32
 	steps []int32 // of the rows
+	// No row's step is before the first of them or behind the last.
+	first, last int32
 	// codes are of all rows of the part, and texts say which groups they stand for; nil
 	// without groups.
 	codes []uint16
@@ -106,6 +109,7 @@ func (s *Store) walk(ctx context.Context, tx *sql.Tx, w walk, f func(*taken) err
 		}
 	}
 	t := taken{}
+	var rows, steps []int32
 	return s.parts(ctx, tx, from, to, func(p *part) error {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -121,7 +125,7 @@ func (s *Store) walk(ctx context.Context, tx *sql.Tx, w walk, f func(*taken) err
 		if err != nil || !some {
 			return err
 		}
-		t.part, t.rows, t.steps, t.codes, t.texts = p, t.rows[:0], t.steps[:0], nil, nil
+		t.part, t.codes, t.texts = p, nil, nil
 		if w.group != "" {
 			c, err := p.column(w.group)
 			if err != nil {
@@ -129,10 +133,14 @@ func (s *Store) walk(ctx context.Context, tx *sql.Tx, w walk, f func(*taken) err
 			}
 			t.codes, t.texts = c.codes, c.texts
 		}
-		rows, steps := slices.Grow(t.rows, p.n), slices.Grow(t.steps, p.n)
+		rows, steps = slices.Grow(rows[:0], p.n), slices.Grow(steps[:0], p.n)
+		t.first, t.last = math.MaxInt32, -1
 		if now, ok := covers(list, p.since, p.until); ok && len(conds) == 0 {
-			for row := range p.n {
-				rows, steps = append(rows, int32(row)), append(steps, int32(now.step)) //nolint:gosec // both are few
+			rows, steps = rows[:p.n], steps[:p.n]
+			t.first = int32(now.step) //nolint:gosec // they are few
+			t.last = t.first
+			for row := range rows {
+				rows[row], steps[row] = int32(row), t.first //nolint:gosec // they are few
 			}
 			t.rows, t.steps = rows, steps
 			return f(&t)
@@ -141,17 +149,18 @@ func (s *Store) walk(ctx context.Context, tx *sql.Tx, w walk, f func(*taken) err
 		if err != nil {
 			return err
 		}
-		now := list[0]
+		now, step := piece{}, int32(0)
 		for row, at := range at.ints {
 			if at < now.from || at >= now.to {
 				i := sort.Search(len(list), func(i int) bool { return list[i].to > at })
 				if i == len(list) || list[i].from > at {
 					continue
 				}
-				now = list[i]
+				now, step = list[i], int32(list[i].step) //nolint:gosec // they are few
+				t.first, t.last = min(t.first, step), max(t.last, step)
 			}
 			if holds(conds, row) {
-				rows, steps = append(rows, int32(row)), append(steps, int32(now.step)) //nolint:gosec // both are few
+				rows, steps = append(rows, int32(row)), append(steps, step) //nolint:gosec // they are few
 			}
 		}
 		if t.rows, t.steps = rows, steps; len(rows) == 0 {
@@ -270,85 +279,3 @@ func (p *part) amounts(name string) ([]float64, error) {
 	}
 	return out, nil
 }
-
-// crowds are people by group and step, and by group alone where whole is there.
-type crowds struct{ all, whole map[figure]*crowd }
-
-// spot are the crowds that a row's person is in.
-type spot struct{ one, whole *crowd }
-
-func (c crowds) spot(f figure) *spot {
-	of := func(all map[figure]*crowd, f figure) *crowd {
-		if all[f] == nil {
-			all[f] = &crowd{}
-		}
-		return all[f]
-	}
-	s := &spot{one: of(c.all, f)}
-	if c.whole != nil {
-		s.whole = of(c.whole, figure{group: f.group})
-	}
-	return s
-}
-
-// addCrowds counts the people that a walk finds. Within a part they are told by their
-// codes: most rows are of somebody who was just counted.
-func (s *Store) addCrowds(ctx context.Context, tx *sql.Tx, w walk, steps int, into crowds) error {
-	var known []uint64
-	return s.walk(ctx, tx, w, func(t *taken) (err error) {
-		visitors, err := t.column(colVisitor)
-		if err != nil {
-			return err
-		}
-		pixels, err := t.column("pixel_id")
-		if err != nil {
-			return err
-		}
-		at := newSlots(t, steps, into.spot)
-		// The steps of a part are few, and follow one another.
-		first, last := t.steps[0], t.steps[0]
-		for _, step := range t.steps {
-			first, last = min(first, step), max(last, step)
-		}
-		width, n := uint(len(visitors.digests)), uint(last-first+1) //nolint:gosec // lengths
-		size := max(1, uint(len(t.texts))) * n * uint(len(pixels.texts)) * width
-		told := size <= mostTold
-		if told {
-			known = slices.Grow(known[:0], int(size/64)+1)[:size/64+1] //nolint:gosec // mostTold bounds it
-			clear(known)
-		}
-		s.people.of(pixels.texts, func(of []map[uint64]uint64) {
-			for i, row := range t.rows {
-				code, pixel := visitors.codes[row], pixels.codes[row]
-				if told {
-					k := uint(t.steps[i] - first) //nolint:gosec // it is not before the first
-					if t.codes != nil {
-						k += uint(t.codes[row]) * n
-					}
-					k = (k*uint(len(pixels.texts))+uint(pixel))*width + uint(code)
-					if known[k/64]&(1<<(k%64)) != 0 {
-						continue
-					}
-					known[k/64] |= 1 << (k % 64)
-				}
-				v := visitors.digests[code]
-				if v == 0 {
-					continue
-				}
-				if profiles := of[pixel]; len(profiles) > 0 {
-					if profile, ok := profiles[v]; ok {
-						v = profile
-					}
-				}
-				at := at.of(t, i)
-				if at.one.note(v); at.whole != nil {
-					at.whole.note(v)
-				}
-			}
-		})
-		return nil
-	})
-}
-
-// mostTold is how many bits tell who was counted already.
-const mostTold = 1 << 23
