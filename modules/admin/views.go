@@ -110,7 +110,10 @@ func (a *Admin) show(c *echo.Context, status int, name string, v view) error {
 // errorPage shows a problem to people.
 func (a *Admin) errorPage(c *echo.Context, p *httpserver.Problem) error {
 	title := cmp.Or(p.Title, http.StatusText(p.Status))
-	return a.show(c, p.Status, "error", view{Title: title, Data: p})
+	return a.show(c, p.Status, "error", view{Title: title, Data: struct {
+		*httpserver.Problem
+		WayOut wayOut
+	}{p, wayOutOf(p)}})
 }
 
 func themeOf(c *echo.Context) string {
