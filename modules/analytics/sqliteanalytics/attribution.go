@@ -26,21 +26,33 @@ func (s *Store) Attribution(ctx context.Context, q analytics.AttributionQuery) (
 		owedSum
 	}
 	var all []sum
+	placeOf := func(to owedTo) int {
+		of := to.of.Value()
+		if !wanted[to.model] || q.Name != "" && of.name != q.Name || !selected(q.PixelID, q.Pixels, of.pixel) {
+			return -1
+		}
+		p := place{groupOf(q.Dimension, of, to.touch), to.model.Value(), of.currency}
+		at, known := places[p]
+		if !known {
+			at = len(all)
+			places[p], all = at, append(all, sum{place: p})
+		}
+		return at
+	}
+	// Each hour owes to much the same, so that its place is looked for once.
+	met := map[owedTo]int{}
 	from, to := within(q.Since, q.Until)
 	err = s.owed.with(ctx, s, from, to, func(_ int64, o *owed) {
 		for i := range o.sums {
 			v := &o.sums[i]
-			of := v.to.of.Value()
-			if !wanted[v.to.model] || q.Name != "" && of.name != q.Name || !selected(q.PixelID, q.Pixels, of.pixel) {
-				continue
-			}
-			p := place{groupOf(q.Dimension, of, v.to.touch), v.to.model.Value(), of.currency}
-			at, known := places[p]
+			at, known := met[v.to]
 			if !known {
-				at = len(all)
-				places[p], all = at, append(all, sum{place: p})
+				at = placeOf(v.to)
+				met[v.to] = at
 			}
-			all[at].add(v)
+			if at >= 0 {
+				all[at].add(v)
+			}
 		}
 	})
 	if err != nil {
