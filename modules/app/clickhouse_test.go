@@ -101,12 +101,12 @@ func (l *load) stop() map[string]bool {
 // until waits for a condition.
 func (j *journey) until(what string, ok func() bool) {
 	j.t.Helper()
-	deadline := time.After(2 * time.Minute)
+	deadline := time.After(5 * time.Minute)
 	for tick := time.NewTicker(50 * time.Millisecond); !ok(); {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			j.t.Fatalf("not in two minutes: %s", what)
+			j.t.Fatalf("not in five minutes: %s", what)
 		}
 	}
 }
