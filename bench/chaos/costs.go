@@ -149,10 +149,68 @@ func (s *stand) archiveBytes(ctx context.Context) (float64, error) {
 	return float64(size) / float64(rows), nil
 }
 
+// stretch is a time under a steady load: what came each second, and how many cores each group
+// of processes was busy with.
+type stretch struct {
+	events, delivered float64 // a second
+	cores             map[string]float64
+
+	since   time.Time
+	before  map[string]time.Duration
+	already int
+}
+
+func (s *stand) begin(ctx context.Context, shops []simulate.Shop) (stretch, error) {
+	already, err := s.delivered(ctx, shops)
+	return stretch{since: time.Now(), before: s.spent(), already: already}, err
+}
+
+func (t *stretch) end(ctx context.Context, s *stand, shops []simulate.Shop, events int) error {
+	now, seconds := s.spent(), time.Since(t.since).Seconds()
+	delivered, err := s.delivered(ctx, shops)
+	if err != nil {
+		return err
+	}
+	t.events, t.delivered, t.cores = float64(events)/seconds, float64(delivered-t.already)/seconds, map[string]float64{}
+	for name, d := range now {
+		t.cores[name] = (d - t.before[name]).Seconds() / seconds
+	}
+	return nil
+}
+
+// stretch sends traffic, and waits until all of it came out.
+func (s *stand) stretch(ctx context.Context, console simulate.API, traffic simulate.Options) (stretch, error) {
+	t, err := s.begin(ctx, traffic.Shops)
+	if err != nil {
+		return t, err
+	}
+	run, err := simulate.Send(ctx, traffic)
+	if err != nil {
+		return t, err
+	}
+	got, err := run.Check(ctx, console, 10*time.Minute)
+	if err != nil {
+		return t, err
+	}
+	if !got.Good() {
+		return t, fmt.Errorf("what came out is not what went in: %+v", got)
+	}
+	return t, t.end(ctx, s, traffic.Shops, run.Events)
+}
+
+// apiece are the costs by two stretches: what one more costs (µs), and the cores that a process
+// is busy with whatever comes. What waits for data asks for it, ClickHouse merges its parts, and a
+// batch costs what it costs however few are in it: at a small rate that is most of what there is,
+// and multiplying it by a large one would be wrong.
+func apiece(cores, few, more, many float64, processes int) (us, base float64) {
+	each := max(0, (more-cores)/(many-few))
+	return each * 1e6, max(0, cores-each*few) / float64(max(1, processes))
+}
+
 // writeCosts writes what was measured in the place of what is built in, and says what is not.
-func (s *stand) writeCosts(ctx context.Context, out io.Writer, path string, spent map[string]float64, t *table, got *simulate.Outcome, delivered int, waiting float64) error {
+func (s *stand) writeCosts(ctx context.Context, out io.Writer, path string, quiet, loaded stretch, t *table, waiting float64) error {
 	c := simulate.Measured()
-	by := fmt.Sprintf("bench/chaos -soak -apart on %s, %s, %d cores: %.0f events/s", time.Now().UTC().Format(time.DateOnly), runtime.GOARCH, runtime.NumCPU(), got.Rate)
+	by := fmt.Sprintf("bench/chaos -soak -apart on %s, %s, %d cores: %.0f and %.0f events/s", time.Now().UTC().Format(time.DateOnly), runtime.GOARCH, runtime.NumCPU(), quiet.events, loaded.events)
 	set := func(name string, to *float64, v float64, err error) {
 		if err != nil {
 			fmt.Fprintf(out, "not measured: %s: %v\n", name, err)
@@ -161,12 +219,15 @@ func (s *stand) writeCosts(ctx context.Context, out io.Writer, path string, spen
 			c.Source[name] = by
 		}
 	}
-	set("collector_us", &c.CollectorUS, spent["collector"], nil)
-	set("worker_us", &c.WorkerUS, spent["worker"], nil)
-	set("redis_us", &c.RedisUS, spent["redis"], nil)
-	set("clickhouse_us", &c.ClickHouseUS, spent["clickhouse"], nil)
-	if delivered > 0 {
-		set("dispatcher_us", &c.DispatcherUS, spent["dispatcher"]*float64(got.Events)/float64(delivered), nil)
+	c.Base, c.Source["base_cores"] = map[string]float64{}, by
+	for name, to := range map[string]*float64{"collector": &c.CollectorUS, "worker": &c.WorkerUS, "dispatcher": &c.DispatcherUS, "redis": &c.RedisUS, "clickhouse": &c.ClickHouseUS} {
+		few, many := quiet.events, loaded.events
+		if name == "dispatcher" {
+			few, many = quiet.delivered, loaded.delivered
+		}
+		us, base := apiece(quiet.cores[name], few, loaded.cores[name], many, len(s.groups()[name]))
+		set(name+"_us", to, us, nil)
+		c.Base[name] = float64(int(base*1e4+0.5)) / 1e4
 	}
 	for i, p := range t.list {
 		for name, to := range map[string]*float64{"collector1": &c.CollectorMB, "worker": &c.WorkerMB, "dispatcher": &c.DispatcherMB} {

@@ -87,7 +87,16 @@ func soak(ctx context.Context, out io.Writer, o soaking) error {
 	traffic.Rate, traffic.Length = most*o.share, o.length
 	fmt.Fprintf(out, "It bears %.0f events/s. %s at %.0f (%.0f %%):\n\n", most, o.length, traffic.Rate, 100*o.share)
 
-	already, err := s.delivered(ctx, shops)
+	var quiet stretch
+	if o.costs != "" {
+		some := traffic
+		some.Seed, some.Rate, some.Length = 50, traffic.Rate/4, o.length/2
+		fmt.Fprintf(out, "First %s at %.0f, to tell what an event costs from what a process costs by itself.\n\n", some.Length, some.Rate)
+		if quiet, err = s.stretch(ctx, console, some); err != nil {
+			return err
+		}
+	}
+	loaded, err := s.begin(ctx, shops)
 	if err != nil {
 		return err
 	}
@@ -95,7 +104,6 @@ func soak(ctx context.Context, out io.Writer, o soaking) error {
 	traffic.Every = max(o.length/lines, time.Second)
 	t.head(out)
 	traffic.Tell = func(m simulate.Moment) { t.add(out, m, s.waits(ctx)) }
-	before := s.spent()
 	watched, stop := context.WithCancel(ctx)
 	var watching sync.WaitGroup
 	watching.Go(func() { t.watch(watched) })
@@ -108,9 +116,12 @@ func soak(ctx context.Context, out io.Writer, o soaking) error {
 	if got, err = run.Check(ctx, console, 10*time.Minute); err != nil {
 		return err
 	}
+	if err := loaded.end(ctx, s, shops, run.Events); err != nil {
+		return err
+	}
 	spent := map[string]float64{} // µs of processor an event
-	for name, now := range s.spent() {
-		spent[name] = round2(float64((now - before[name]).Microseconds()) / float64(max(1, run.Events)))
+	for name, cores := range loaded.cores {
+		spent[name] = round2(cores / loaded.events * 1e6)
 	}
 	wrong, growth, err := t.judge(out, traffic.Rate)
 	if err != nil {
@@ -132,11 +143,7 @@ func soak(ctx context.Context, out io.Writer, o soaking) error {
 		return err
 	}
 	if o.costs != "" {
-		now, err := s.delivered(ctx, shops)
-		if err != nil {
-			return err
-		}
-		if err := s.writeCosts(ctx, out, o.costs, spent, t, got, now-already, waiting); err != nil {
+		if err := s.writeCosts(ctx, out, o.costs, quiet, loaded, t, waiting); err != nil {
 			return err
 		}
 	}

@@ -28,6 +28,18 @@ func TestTheHighestRateThatHoldsIsFoundInFewTries(t *testing.T) {
 	}
 }
 
+func TestWhatOneMoreCostsIsToldFromWhatAProcessCosts(t *testing.T) {
+	// Two processes that take a tenth of a core each, and 200 µs an event.
+	each, base := apiece(0.2+200*200e-6, 200, 0.2+800*200e-6, 800, 2)
+	if math.Abs(each-200) > 1e-6 || math.Abs(base-0.1) > 1e-9 {
+		t.Errorf("got %.3f µs and %.4f cores", each, base)
+	}
+	// One that got cheaper by itself is not said to give something back.
+	if each, base = apiece(0.3, 200, 0.2, 800, 1); each != 0 || base != 0.3 {
+		t.Errorf("got %.3f µs and %.4f cores", each, base)
+	}
+}
+
 func TestABacklogThatGrowsIsSeenThroughItsSteps(t *testing.T) {
 	var x, steady, grows []float64
 	for i := range 20 {

@@ -17,6 +17,11 @@ type Costs struct {
 	// Source says of each by what it was measured; what was not begins with "an estimate".
 	Source map[string]string `json:"source"`
 
+	// Base are the cores that one process of a stage is busy with, however little comes: with
+	// asking for work, with parts and their merges. By the stage's name: collector, worker,
+	// dispatcher, redis, clickhouse. What an event costs below is without it.
+	Base map[string]float64 `json:"base_cores"`
+
 	CollectorUS  float64 `json:"collector_us"`  // processor time an event
 	WorkerUS     float64 `json:"worker_us"`     // the analytics store's and Redis's are not in it
 	DispatcherUS float64 `json:"dispatcher_us"` // of a delivery
@@ -54,6 +59,12 @@ func ReadCosts(b []byte) (c Costs, err error) {
 	for name, v := range map[string]float64{"collector_us": c.CollectorUS, "worker_us": c.WorkerUS, "dispatcher_us": c.DispatcherUS, "redis_us": c.RedisUS, "clickhouse_us": c.ClickHouseUS} {
 		if !(v > 0) || math.IsInf(v, 0) {
 			return c, fmt.Errorf("costs: %s must be what an event costs in microseconds, above 0", name)
+		}
+	}
+	for name, v := range c.Base {
+		has := map[string]float64{"collector": 1, "worker": 1, "dispatcher": 1, "redis": 1, "clickhouse": perShard}[name]
+		if !(v >= 0 && v < has) {
+			return c, fmt.Errorf("costs: base_cores.%s must be the cores that one process is busy with by itself, at least 0 and below %g", name, has)
 		}
 	}
 	return c, nil
@@ -118,7 +129,13 @@ func (c Costs) estimates() []string {
 	return out
 }
 
-const gb = 1e9
+const (
+	gb       = 1e9
+	perShard = 16.0 // cores of a ClickHouse server
+)
+
+// left are the cores of a process that events may take, of those that it has.
+func left(use, base, has float64) float64 { return max(use*has-base, 0.05*has) }
 
 // Make answers what a need takes.
 func Make(n Need, c Costs) (Plan, error) {
@@ -131,9 +148,10 @@ func Make(n Need, c Costs) (Plan, error) {
 	p.AtPeak = p.Average * n.Peak
 	// role is a stage of processes with a core each; two at least, so that one may be away.
 	role := func(name string, us, mb, share float64) {
-		cores := p.AtPeak * share * us / 1e6
-		units := max(2, int(math.Ceil(cores/n.Use)))
-		s := Stage{Name: name, Units: units, Cores: cores, Memory: float64(units) * max(mb*1.5, 256) / 1000, One: n.Use * 1e6 / us / share, Bound: fmt.Sprintf("%.0f µs of processor an event", us)}
+		cores, free := p.AtPeak*share*us/1e6, left(n.Use, c.Base[name], 1)
+		units := max(2, int(math.Ceil(cores/free)))
+		cores += float64(units) * c.Base[name]
+		s := Stage{Name: name, Units: units, Cores: cores, Memory: float64(units) * max(mb*1.5, 256) / 1000, One: free * 1e6 / us / share, Bound: fmt.Sprintf("%.0f µs of processor an event", us)}
 		if units == 2 {
 			s.Bound = "two, so that one may be away"
 		}
@@ -151,9 +169,10 @@ func Make(n Need, c Costs) (Plan, error) {
 	ids, visitors, waiting := n.PerDay*n.Remember*c.RedisEvent, n.Visitors*c.RedisVisitor, p.AtPeak*3600*n.Outage*c.RedisWaiting
 	memory := ids + visitors + waiting
 	byMemory := math.Ceil(memory / gb / (n.ServerMemory * 0.75))
-	cores := p.AtPeak * c.RedisUS / 1e6
-	byCPU := math.Ceil(cores / n.Use)
-	r := Stage{Name: "Redis masters", Units: int(max(1, byMemory, byCPU)), Cores: cores, Memory: memory / gb, One: n.Use * 1e6 / c.RedisUS}
+	cores, free := p.AtPeak*c.RedisUS/1e6, left(n.Use, c.Base["redis"], 1)
+	byCPU := math.Ceil(cores / free)
+	r := Stage{Name: "Redis masters", Units: int(max(1, byMemory, byCPU)), Memory: memory / gb, One: free * 1e6 / c.RedisUS}
+	r.Cores = cores + float64(r.Units)*c.Base["redis"]
 	r.Bound = fmt.Sprintf("its one core a server: %.0f µs an event", c.RedisUS)
 	if byMemory > byCPU {
 		name := map[float64]string{ids: fmt.Sprintf("the ids of %.0f days", n.Remember), visitors: "what is remembered of visitors", waiting: fmt.Sprintf("the events of %.0f h that wait", n.Outage)}[max(ids, visitors, waiting)]
@@ -165,11 +184,13 @@ func Make(n Need, c Costs) (Plan, error) {
 	p.Stages = append(p.Stages, r)
 
 	// ClickHouse: what the peak takes; questions have what is left of a server.
-	cores = p.AtPeak * c.ClickHouseUS / 1e6
+	cores, free = p.AtPeak*c.ClickHouseUS/1e6, left(n.Use, c.Base["clickhouse"], perShard)
 	disk := n.PerDay * n.Keep * c.ClickHouseRow / gb
-	const perServer, diskOfServer = 16.0, 4000.0
-	byCPU, byDisk := math.Ceil(cores/n.Use/perServer), math.Ceil(disk/0.7/diskOfServer)
-	h := Stage{Name: "ClickHouse shards", Units: int(max(1, byCPU, byDisk)), Cores: cores, Disk: disk / 0.7 * n.Copies, One: n.Use * perServer * 1e6 / c.ClickHouseUS}
+	const diskOfServer = 4000.0
+	byCPU, byDisk := math.Ceil(cores/free), math.Ceil(disk/0.7/diskOfServer)
+	h := Stage{Name: "ClickHouse shards", Units: int(max(1, byCPU, byDisk)), Disk: disk / 0.7 * n.Copies, One: free * 1e6 / c.ClickHouseUS}
+	cores += float64(h.Units) * c.Base["clickhouse"]
+	h.Cores = cores
 	h.Memory = float64(h.Units) * 64 * n.Copies
 	h.Bound = fmt.Sprintf("%.0f cores to insert and merge", cores)
 	if byDisk >= byCPU {

@@ -219,7 +219,8 @@ func TestAPlanGrowsWithWhatIsAskedAndSaysWhatBoundsIt(t *testing.T) {
 	// A collector's count is its cost times the peak, no more and no less.
 	collectors := large.Stages[0]
 	need := Usual(1e9)
-	require.Equal(t, int(math.Ceil(1e9/86400*need.Peak*costs.CollectorUS/1e6/need.Use)), collectors.Units)
+	free := need.Use - costs.Base["collector"]
+	require.Equal(t, int(math.Ceil(1e9/86400*need.Peak*costs.CollectorUS/1e6/free)), collectors.Units)
 	require.NotEmpty(t, large.Bound)
 	// Who remembers ids for longer needs more memory of Redis.
 	need.Remember = 30
@@ -229,12 +230,33 @@ func TestAPlanGrowsWithWhatIsAskedAndSaysWhatBoundsIt(t *testing.T) {
 }
 
 func TestCostsThatAreNoneAreRefused(t *testing.T) {
-	for _, text := range []string{`{}`, `{"collector_us":-1}`, `{"colector_us":1}`, `[]`, ``} {
+	all := `"collector_us":1,"worker_us":1,"dispatcher_us":1,"redis_us":1,"clickhouse_us":1`
+	_, err := ReadCosts([]byte(`{` + all + `,"base_cores":{"redis":0.1,"clickhouse":1.5}}`))
+	require.NoError(t, err)
+	for _, text := range []string{`{}`, `{` + all + `,"base_cores":{"redis":1}}`, `{` + all + `,"base_cores":{"worker":-0.1}}`, `{` + all + `,"base_cores":{"wroker":0.1}}`, `{"collector_us":-1}`, `{"colector_us":1}`, `[]`, ``} {
 		_, err := ReadCosts([]byte(text))
 		require.Error(t, err, text)
 	}
-	_, err := Make(Need{}, Measured())
+	_, err = Make(Need{}, Measured())
 	require.Error(t, err)
+}
+
+func TestWhatAProcessCostsByItselfIsNotMultipliedByTheEvents(t *testing.T) {
+	costs := Measured()
+	costs.Base = nil
+	without, err := Make(Usual(1e9), costs)
+	require.NoError(t, err)
+	costs.Base = map[string]float64{"worker": 0.2, "clickhouse": 2}
+	with, err := Make(Usual(1e9), costs)
+	require.NoError(t, err)
+	for i, s := range with.Stages {
+		each := map[string]float64{"worker": 0.2, "ClickHouse shards": 2}[s.Name]
+		require.InDelta(t, without.Stages[i].Cores+float64(s.Units)*each, s.Cores, 1e-6, s.Name)
+		if each == 0 {
+			require.Equal(t, without.Stages[i].Units, s.Units, s.Name)
+		}
+	}
+	require.Greater(t, with.Stages[1].Units, without.Stages[1].Units, "a worker that is busy with itself has less to give")
 }
 
 func TestEveryCostThatIsBuiltInSaysWhereItIsFrom(t *testing.T) {
