@@ -63,12 +63,13 @@ var networks = map[string]network{
 	"irclickid": {"impact", "affiliate", ""},
 }
 
-// clicked finds the first click id of a query.
-func clicked(query string) (network, bool) {
+// clicked finds the first click id of a query, or else Google's word that there was a
+// click of which it may tell no id.
+func clicked(query string) (found network, ok bool) {
 	for query != "" {
 		var part string
 		part, query, _ = strings.Cut(query, "&")
-		key, value, _ := strings.Cut(part, "=")
+		key, value, _ := strings.Cut(strings.TrimPrefix(part, "amp;"), "=")
 		if value == "" || len(key) < 4 || len(key) > 10 {
 			continue
 		}
@@ -78,8 +79,11 @@ func clicked(query string) (network, bool) {
 		if n, ok := networks[strings.ToLower(key)]; ok {
 			return n, true
 		}
+		if key == "gad_source" {
+			found, ok = networks["gclid"], true
+		}
 	}
-	return network{}, false
+	return found, ok
 }
 
 // Read returns the touchpoints that an event tells of: the visit or the contact that

@@ -24,6 +24,10 @@ const (
 	byNetwork = "network: data centre"
 )
 
+// OfDatacenter reports whether a reason to take a client for a machine is that it comes
+// out of a data centre, and not what it says of itself.
+func OfDatacenter(reason string) bool { return strings.HasPrefix(reason, byNetwork) }
+
 // automated reports whether the reason names a program that a person or a server
 // may stand behind, rather than a machine that visits by itself.
 func automated(reason string) bool {
@@ -31,7 +35,7 @@ func automated(reason string) bool {
 	case byLibrary, byCommand, byHeadless, byDriver, byHints:
 		return true
 	}
-	return strings.HasPrefix(reason, byNetwork)
+	return OfDatacenter(reason)
 }
 
 // tools are programs, by a piece of their user agent in lower case, and what we

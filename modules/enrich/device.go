@@ -17,17 +17,19 @@ const (
 	other   = "other"
 )
 
-// device reads a user agent. Bot is the reason to take it for a machine, empty
-// for people.
-func (c *crawlers) device(ua string) (d event.Device, bot string) {
-	if len(ua) > 1024 {
-		ua = ua[:1024]
-	}
+// maxAgent is how much of a user agent is read.
+const maxAgent = 1024
+
+func cutAgent(ua string) string { return ua[:min(len(ua), maxAgent)] }
+
+// readDevice reads a user agent, as a person's.
+func readDevice(ua string) (event.Device, useragent.UserAgent) {
+	ua = cutAgent(ua)
 	if ua == "" {
-		return event.Device{Class: other}, ""
+		return event.Device{Class: other}, useragent.UserAgent{}
 	}
 	p := useragent.Parse(ua)
-	d = event.Device{
+	d := event.Device{
 		Browser:        browser(p.Name, ua),
 		BrowserVersion: version(p.Version),
 		OS:             p.OS,
@@ -38,12 +40,8 @@ func (c *crawlers) device(ua string) (d event.Device, bot string) {
 		d.Browser = ""
 	}
 	correct(&d, ua)
-	if bot = c.botReason(ua, p); bot != "" {
-		d.Class = machine
-		return d, bot
-	}
 	d.Class = class(ua, p)
-	return d, ""
+	return d, p
 }
 
 // correct mends what the library reads wrongly.

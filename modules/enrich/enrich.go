@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/maypok86/otter/v2"
+	"github.com/mileusna/useragent"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/miq/pixel/config"
@@ -37,6 +38,10 @@ const (
 	ofClicks     = "click_ids"
 	ofCurrency   = "currency"
 )
+
+// enrichments are those that are made here; clocks are set right by the collector, and the
+// worker has a step for sessions.
+var enrichments = [...]string{ofDevice, ofBot, ofDatacenter, ofGeo, ofNetwork, ofReferrer, ofCampaign, ofClicks, ofCurrency}
 
 // Enricher fills in the Enrichment of events. It is safe for concurrent use.
 type Enricher struct {
@@ -105,7 +110,7 @@ func (n *Enricher) Enrich(e *event.Event, site Site) {
 
 	page := parse(e.Context.Page.URL)
 	if site.does(ofCampaign) {
-		x.Campaign = Campaign(page.query)
+		x.Campaign = campaign(page.query)
 		w.done(ofCampaign)
 	}
 	if site.does(ofReferrer) {
@@ -127,11 +132,15 @@ func (n *Enricher) Enrich(e *event.Event, site Site) {
 		by, _, _ := strings.Cut(x.Bot, ":")
 		n.metrics.bots.WithLabelValues(by).Inc()
 	}
+	w.end()
 }
 
 // client reads what the visitor's browser says of itself.
 func (n *Enricher) client(e *event.Event, site Site, w *watch) {
-	a := n.agent(e.Context.UserAgent)
+	if !site.does(ofDevice) && !site.does(ofBot) {
+		return
+	}
+	a := n.agent(e.Context.UserAgent, w)
 	device, bot := hinted(a.device, a.bot, e.Context.ClientHints)
 	// A server that reports for its visitor speaks with a program's user agent.
 	if e.Source == "server" && (bot == byLibrary || bot == byCommand) {
@@ -139,11 +148,12 @@ func (n *Enricher) client(e *event.Event, site Site, w *watch) {
 	}
 	if site.does(ofDevice) {
 		e.Enrichment.Device = device
+		w.done(ofDevice)
 	}
 	if site.does(ofBot) {
 		e.Enrichment.Bot, e.Enrichment.Automated = bot, automated(bot)
+		w.done(ofBot)
 	}
-	w.done(ofDevice)
 }
 
 // where finds out where the visitor is and by whose network: by the edge's word, or
@@ -191,12 +201,21 @@ func (n *Enricher) where(e *event.Event, site Site, w *watch) {
 }
 
 // agent reads a user agent, or remembers having done so.
-func (n *Enricher) agent(ua string) agent {
+func (n *Enricher) agent(ua string, w *watch) agent {
 	if a, ok := n.agents.GetIfPresent(ua); ok {
 		return a
 	}
 	var a agent
-	a.device, a.bot = n.crawlers.device(ua)
+	var parsed useragent.UserAgent
+	a.device, parsed = readDevice(ua)
+	w.done(ofDevice)
+	if ua != "" {
+		a.bot = n.crawlers.botReason(cutAgent(ua), parsed)
+	}
+	if a.bot != "" {
+		a.device.Class = machine
+	}
+	w.done(ofBot)
 	// A hostile header must not weigh as much in the cache as many honest ones.
 	if len(ua) <= 512 {
 		n.agents.Set(strings.Clone(ua), a)

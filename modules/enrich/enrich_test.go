@@ -170,7 +170,7 @@ func TestValuesThatNobodyCouldHaveMeantAreLeftOut(t *testing.T) {
 		"control characters": {"utm_source": {"a\x00b"}},
 		"only white space":   {"utm_source": {"  "}},
 	} {
-		if c := Campaign(q); c != (event.Campaign{}) {
+		if c := campaign(q); c != (event.Campaign{}) {
 			t.Errorf("%s: %+v", name, c)
 		}
 	}

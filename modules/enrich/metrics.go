@@ -32,7 +32,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		}, []string{"by"}),
 	}
 	// There from the start, since which event is timed is chance.
-	for _, kind := range []string{ofCampaign, ofReferrer, ofClicks, ofCurrency, ofDevice, ofDatacenter, ofGeo, ofNetwork} {
+	for _, kind := range enrichments {
 		m.seconds.WithLabelValues(kind)
 	}
 	if reg != nil {
@@ -47,23 +47,43 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 
 // watch times the parts of one event's enrichment, if it is its turn.
 type watch struct {
-	m    *metrics
-	last time.Time
+	m     *metrics
+	last  time.Time
+	spent []spent
+}
+
+type spent struct {
+	kind string
+	time time.Duration
 }
 
 func (m *metrics) watch() watch {
 	if m.turn.Add(1)%sample != 0 {
 		return watch{}
 	}
-	return watch{m, time.Now()}
+	return watch{m: m, last: time.Now(), spent: make([]spent, 0, len(enrichments))}
 }
 
-// done notes that an enrichment is made.
+// done notes that what was done since was for an enrichment; one may have several parts.
 func (w *watch) done(kind string) {
 	if w.m == nil {
 		return
 	}
 	now := time.Now()
-	w.m.seconds.WithLabelValues(kind).Observe(now.Sub(w.last).Seconds())
+	took := now.Sub(w.last)
 	w.last = now
+	for i := range w.spent {
+		if w.spent[i].kind == kind {
+			w.spent[i].time += took
+			return
+		}
+	}
+	w.spent = append(w.spent, spent{kind, took})
+}
+
+// end counts what each enrichment took.
+func (w *watch) end() {
+	for _, s := range w.spent {
+		w.m.seconds.WithLabelValues(s.kind).Observe(s.time.Seconds())
+	}
 }

@@ -3,10 +3,10 @@ package enrich
 import (
 	_ "embed"
 	"fmt"
-	"net/url"
 	"strings"
 
 	"github.com/go-json-experiment/json"
+	"golang.org/x/net/publicsuffix"
 
 	"github.com/miq/pixel/modules/event"
 )
@@ -28,7 +28,7 @@ const (
 // with partial consent the page's host is not known.
 func (s *sources) referrer(referrer, host string, domains []string, c event.Campaign, paidClick bool) event.Referrer {
 	r := event.Referrer{Kind: direct}
-	if u, err := url.Parse(referrer); err == nil && len(referrer) <= 16<<10 {
+	if u := location(referrer); u != nil {
 		r.Host = hostname(u)
 		// An app refers as android-app://com.google.android.gm/.
 		if u.Scheme == "android-app" || u.Scheme == "ios-app" {
@@ -75,132 +75,42 @@ func is(s string, any ...string) bool {
 	return false
 }
 
-// sameSite reports whether two hosts are of one site, such as pay.example.com
-// and shop.example.com.
+// sameSite reports whether two hosts are of one site, such as pay.example.com and
+// shop.example.com, but not the shops of two people below myshopify.com: by the public
+// suffix list.
 func sameSite(a, b string) bool {
-	return a != "" && b != "" && site(a) == site(b)
+	if a == "" || b == "" || a == b {
+		return a != "" && a == b
+	}
+	// What two hosts of one site share is two labels at least, and addresses of machines
+	// end in digits and share nothing.
+	if end := a[len(a)-1]; lastLabels(a) != lastLabels(b) || end >= '0' && end <= '9' {
+		return false
+	}
+	x, err := publicsuffix.EffectiveTLDPlusOne(a)
+	if err != nil {
+		return false
+	}
+	y, err := publicsuffix.EffectiveTLDPlusOne(b)
+	return err == nil && x == y
+}
+
+func lastLabels(host string) string {
+	if i := strings.LastIndexByte(host, '.'); i > 0 {
+		return host[strings.LastIndexByte(host[:i], '.')+1:]
+	}
+	return host
 }
 
 func within(host string, domains []string) bool {
 	for _, d := range domains {
-		if host == strings.TrimPrefix(d, "www.") || strings.HasSuffix(host, "."+d) {
+		d = plainHost(d)
+		if host == d || strings.HasSuffix(host, "."+d) {
 			return true
 		}
 	}
 	return false
 }
-
-// site is a host's registrable part: its last two labels, or three below a
-// country's second level such as co.uk.
-func site(host string) string {
-	labels := strings.Split(host, ".")
-	n := len(labels)
-	if n < 3 {
-		return host
-	}
-	if len(labels[n-1]) == 2 && is(labels[n-2], "co", "com", "org", "net", "gov", "ac", "edu", "or", "ne", "go") {
-		return strings.Join(labels[n-3:], ".")
-	}
-	return strings.Join(labels[n-2:], ".")
-}
-
-// known are sites by the end of their host name, which go before the kept list: it
-// lacks apps and what is new. A name that ends in a dot stands for any country:
-// "google." is google.com and google.co.uk.
-var known = [...]struct{ host, kind, name string }{
-	{"mail.google.com", mail, "Gmail"},
-	{"com.google.android.gm", mail, "Gmail"},
-	{"mail.yahoo.com", mail, "Yahoo Mail"},
-	{"outlook.live.com", mail, "Outlook"},
-	{"outlook.office.com", mail, "Outlook"},
-	{"outlook.office365.com", mail, "Outlook"},
-	{"mail.proton.me", mail, "Proton Mail"},
-	{"mail.aol.com", mail, "AOL Mail"},
-	{"navigator.gmx.net", mail, "GMX"},
-	{"deref-gmx.net", mail, "GMX"},
-	{"deref-web.de", mail, "WEB.DE"},
-	{"mail.ru", mail, "Mail.ru"},
-	{"com.microsoft.office.outlook", mail, "Outlook"},
-
-	// Advertising servers.
-	{"googleads.g.doubleclick.net", paid, "Google Ads"},
-	{"ad.doubleclick.net", paid, "Google Ads"},
-	{"googlesyndication.com", paid, "Google Ads"},
-	{"googleadservices.com", paid, "Google Ads"},
-	{"adsrvr.org", paid, "The Trade Desk"},
-	{"amazon-adsystem.com", paid, "Amazon Ads"},
-	{"criteo.com", paid, "Criteo"},
-	{"taboola.com", paid, "Taboola"},
-	{"outbrain.com", paid, "Outbrain"},
-
-	{"facebook.com", social, "Facebook"},
-	{"fb.com", social, "Facebook"},
-	{"com.facebook.katana", social, "Facebook"},
-	{"instagram.com", social, "Instagram"},
-	{"com.instagram.android", social, "Instagram"},
-	{"threads.net", social, "Threads"},
-	{"threads.com", social, "Threads"},
-	{"t.co", social, "X"},
-	{"twitter.com", social, "X"},
-	{"x.com", social, "X"},
-	{"com.twitter.android", social, "X"},
-	{"linkedin.com", social, "LinkedIn"},
-	{"lnkd.in", social, "LinkedIn"},
-	{"com.linkedin.android", social, "LinkedIn"},
-	{"pinterest.", social, "Pinterest"},
-	{"pin.it", social, "Pinterest"},
-	{"reddit.com", social, "Reddit"},
-	{"com.reddit.frontpage", social, "Reddit"},
-	{"tiktok.com", social, "TikTok"},
-	{"snapchat.com", social, "Snapchat"},
-	{"youtube.com", social, "YouTube"},
-	{"youtu.be", social, "YouTube"},
-	{"whatsapp.com", social, "WhatsApp"},
-	{"com.whatsapp", social, "WhatsApp"},
-	{"telegram.org", social, "Telegram"},
-	{"t.me", social, "Telegram"},
-	{"org.telegram.messenger", social, "Telegram"},
-	{"messenger.com", social, "Messenger"},
-	{"discord.com", social, "Discord"},
-	{"tumblr.com", social, "Tumblr"},
-	{"vk.com", social, "VK"},
-	{"xing.com", social, "XING"},
-	{"weibo.com", social, "Weibo"},
-	{"quora.com", social, "Quora"},
-	{"bsky.app", social, "Bluesky"},
-	{"mastodon.social", social, "Mastodon"},
-	{"news.ycombinator.com", social, "Hacker News"},
-
-	{"com.google.android.googlequicksearchbox", search, "Google"},
-	{"gemini.google.com", search, "Gemini"},
-	{"google.", search, "Google"},
-	{"bing.com", search, "Bing"},
-	{"duckduckgo.com", search, "DuckDuckGo"},
-	{"search.yahoo.com", search, "Yahoo"},
-	{"yahoo.co.jp", search, "Yahoo Japan"},
-	{"yandex.", search, "Yandex"},
-	{"ya.ru", search, "Yandex"},
-	{"baidu.com", search, "Baidu"},
-	{"ecosia.org", search, "Ecosia"},
-	{"qwant.com", search, "Qwant"},
-	{"search.brave.com", search, "Brave Search"},
-	{"startpage.com", search, "Startpage"},
-	{"kagi.com", search, "Kagi"},
-	{"naver.com", search, "Naver"},
-	{"seznam.cz", search, "Seznam"},
-	{"sogou.com", search, "Sogou"},
-	{"so.com", search, "360 Search"},
-	{"search.aol.com", search, "AOL"},
-	{"ask.com", search, "Ask"},
-	{"chatgpt.com", search, "ChatGPT"},
-	{"chat.openai.com", search, "ChatGPT"},
-	{"perplexity.ai", search, "Perplexity"},
-	{"copilot.microsoft.com", search, "Copilot"},
-	{"claude.ai", search, "Claude"},
-}
-
-// notSearch are Google's and Yandex' hosts that are no search.
-var notSearch = [...]string{"docs.", "drive.", "sites.", "calendar.", "accounts.", "classroom.", "meet.", "groups.", "play.", "support.", "tagassistant.", "pay."}
 
 // source is what is known of a host.
 type source struct{ kind, name string }
@@ -233,50 +143,74 @@ func readSources() (*sources, error) {
 		}
 	}
 	for _, k := range known {
-		if country, ok := strings.CutSuffix(k.host, "."); ok {
-			s.countries = append(s.countries, national{country, source{k.kind, k.name}})
-			continue
+		for host := range strings.FieldsSeq(k.hosts) {
+			if country, ok := strings.CutSuffix(host, "."); ok {
+				s.countries = append(s.countries, national{country, source{k.kind, k.name}})
+				continue
+			}
+			s.own[host] = source{k.kind, k.name}
 		}
-		s.own[k.host] = source{k.kind, k.name}
 	}
 	return s, nil
 }
 
-// lookup finds a host, or what it is below; the longest name counts.
+// lookup finds a host, or what it is below; the longest name counts, and of the same
+// one ours. A host of a site that is in many countries is its search, unless the kept
+// list knows what else it is.
 func (s *sources) lookup(host string) (kind, name string) {
-	if k, ok := find(s.own, host); ok {
-		return k.kind, k.shown()
-	}
-	for _, c := range s.countries {
-		if !strings.Contains(host, c.name) || !inAnyCountry(host, c.name) {
-			continue
-		}
-		// The kept list knows what such a site has beside its search.
-		if k, ok := s.kept[host]; ok && k.kind != search {
+	in := s.national(host)
+	for below := host; ; {
+		if k, ok := s.own[below]; ok {
 			return k.kind, k.shown()
 		}
+		if k, ok := s.kept[below]; ok && (in == nil || k.kind != search) {
+			// What we call the whole of it, for what it is called by others.
+			if whole, ok := find(s.own, below); ok && whole.kind == k.kind {
+				k = whole
+			}
+			return k.kind, k.shown()
+		}
+		_, parent, ok := strings.Cut(below, ".")
+		if !ok || !strings.Contains(parent, ".") {
+			break
+		}
+		below = parent
+	}
+	if kind, name := byLabel(host); kind != "" || in == nil {
+		return kind, name
+	}
+	if in.kind == search {
 		for _, n := range notSearch {
 			if strings.HasPrefix(host, n) {
 				return "", ""
 			}
 		}
-		return c.kind, c.source.name
 	}
-	k, _ := find(s.kept, host)
-	return k.kind, k.shown()
+	return in.kind, in.source.name
 }
 
+// find is the closest of hosts that one is below.
 func find(hosts map[string]source, host string) (source, bool) {
 	for {
-		if k, ok := hosts[host]; ok {
-			return k, true
-		}
 		_, parent, ok := strings.Cut(host, ".")
 		if !ok || !strings.Contains(parent, ".") {
 			return source{}, false
 		}
+		if k, ok := hosts[parent]; ok {
+			return k, true
+		}
 		host = parent
 	}
+}
+
+// national is the site in many countries that a host is of, or nil.
+func (s *sources) national(host string) *national {
+	for i := range s.countries {
+		if c := &s.countries[i]; strings.Contains(host, c.name) && inAnyCountry(host, c.name) {
+			return c
+		}
+	}
+	return nil
 }
 
 // shown is a site's name, but none for what is only a referral: the host says it.

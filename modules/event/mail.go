@@ -10,8 +10,16 @@ import (
 const removedMail = "(removed)"
 
 // mail is what looks like an e-mail address, plain or escaped once or more, as
-// a newsletter's link or a form sent by GET leaves it in a page's address.
-var mail = regexp.MustCompile(`(?i)[\pL\pN._%+-]+(?:@|%(?:25)*40)(?:[\pL\pN-]+\.)+\pL{2,}`)
+// a newsletter's link or a form sent by GET leaves it in a page's address. Its domain may
+// be of other letters than Latin ones, and those escaped.
+var mail = regexp.MustCompile(`(?i)[\pL\pN._%+-]+(?:@|%(?:25)*40)(?:(?:[\pL\pN-]|%[89a-f][0-9a-f])+\.)+\pL{2,}`)
+
+// files are ends of names that are no domain's: an image for sharp screens is called
+// shoe@2x.png, and a library's file vue@3.4.js.
+var files = map[string]bool{
+	"png": true, "jpg": true, "jpeg": true, "gif": true, "svg": true, "webp": true, "avif": true, "ico": true,
+	"js": true, "mjs": true, "css": true, "json": true, "html": true, "htm": true, "php": true, "aspx": true, "pdf": true,
+}
 
 // WithoutMail is a text without the e-mail addresses in it.
 func WithoutMail(s string) string { return withoutMail(s) }
@@ -22,5 +30,10 @@ func withoutMail(s string) string {
 	if !strings.ContainsRune(s, '@') && !strings.Contains(s, "40") {
 		return s // nearly all, without the expression
 	}
-	return mail.ReplaceAllLiteralString(s, removedMail)
+	return mail.ReplaceAllStringFunc(s, func(m string) string {
+		if files[strings.ToLower(m[strings.LastIndexByte(m, '.')+1:])] {
+			return m
+		}
+		return removedMail
+	})
 }

@@ -32,6 +32,9 @@ func (c Cleaned) String() string { return cleanedNames[c&7] }
 // data stands behind it, such as customer_email, firstName or tel. It looks at the last
 // four letters before anything else, so that most names cost next to nothing.
 func PersonalName(name string) bool {
+	if n := len(name); n > 0 && (!letter(name[n-1]) || n > 3 && name[n-3] == '%') {
+		name = bare(name)
+	}
 	if len(name) < 4 {
 		return len(name) == 3 && oneOfFold(name, "tel", "ssn", "dob", "cvv", "cvc", "pwd")
 	}
@@ -42,7 +45,8 @@ func PersonalName(name string) bool {
 	case 'h'<<24 | 'o'<<16 | 'n'<<8 | 'e':
 		return endsIn(name, "phone") && !endsIn(name, "iphone")
 	case 'n'<<24 | 'a'<<16 | 'm'<<8 | 'e':
-		return endsIn(name, "firstname", "lastname", "surname", "fullname", "givenname", "familyname", "middlename", "maidenname")
+		return endsIn(name, "firstname", "lastname", "surname", "fullname", "givenname", "familyname", "middlename", "maidenname", "vorname", "nachname") ||
+			oneOfFold(name, "fname", "lname", "f_name", "l_name")
 	case 'm'<<24 | 'b'<<16 | 'e'<<8 | 'r':
 		return endsIn(name, "phonenumber", "mobilenumber", "telephonenumber", "cardnumber", "passportnumber", "socialsecuritynumber")
 	case 'r'<<24 | 'e'<<16 | 's'<<8 | 's':
@@ -57,8 +61,38 @@ func PersonalName(name string) bool {
 		return endsIn(name, "dateofbirth", "birthday", "birthdate")
 	case 'i'<<24 | 'b'<<16 | 'a'<<8 | 'n':
 		return len(name) == 4
+	case 'e'<<24 | 'f'<<16 | 'o'<<8 | 'n', 'f'<<24 | 'o'<<16 | 'n'<<8 | 'o', 'f'<<24 | 'o'<<16 | 'n'<<8 | 'e':
+		return endsIn(name, "telefon", "telefono", "telefone")
+	case 'e'<<24 | 's'<<16 | 's'<<8 | 'e', 'a'<<24 | 's'<<16 | 's'<<8 | 'e':
+		return endsIn(name, "adresse", "strasse")
+	case 'e'<<24 | 'n'<<16 | 'o'<<8 | 'm':
+		return endsIn(name, "prenom")
+	case 'n'<<24 | 'a'<<16 | 'a'<<8 | 'm':
+		return endsIn(name, "voornaam", "achternaam")
+	case 'l'<<24 | 'i'<<16 | 'd'<<8 | 'o', 'i'<<24 | 'd'<<16 | 'o'<<8 | 's':
+		return endsIn(name, "apellido", "apellidos")
+	case 'n'<<24 | 'o'<<16 | 'm'<<8 | 'e':
+		return endsIn(name, "cognome")
+	case 'r'<<24 | 'i'<<16 | 'e'<<8 | 'l', 'r'<<24 | 'r'<<16 | 'e'<<8 | 'o':
+		return oneOfFold(name, "courriel", "correo")
 	}
 	return false
+}
+
+func letter(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' }
+
+// bare is a name without what forms put behind it: user[email], email%5B%5D, phone2.
+func bare(name string) string {
+	for {
+		switch n := len(name); {
+		case n >= 3 && name[n-3] == '%' && name[n-2] == '5' && (name[n-1]|0x20 == 'b' || name[n-1]|0x20 == 'd'):
+			name = name[:n-3]
+		case n > 0 && name[n-1] < 0x80 && !letter(name[n-1]):
+			name = name[:n-1]
+		default:
+			return name
+		}
+	}
 }
 
 func oneOfFold(s string, any ...string) bool {
@@ -101,12 +135,22 @@ func personal(name string, keys []string) bool {
 // else: a plus, then 8 to 15 digits, with what people put between them. Numbers without
 // a plus may be anything.
 func phonelike(s string) bool {
+	if len(s) > 4 && s[3] == ':' && strings.EqualFold(s[:3], "tel") {
+		s = s[4:]
+	}
 	rest, ok := strings.CutPrefix(s, "+")
 	if !ok {
-		if len(s) < 3 || s[0] != '%' || s[1] != '2' || s[2]|0x20 != 'b' {
+		if len(s) < 3 || s[0] != '%' || s[1] != '2' {
 			return false
 		}
-		rest = s[3:]
+		rest = s[2:]
+		for strings.HasPrefix(rest, "52") {
+			rest = rest[2:] // escaped once more
+		}
+		if rest == "" || rest[0]|0x20 != 'b' {
+			return false
+		}
+		rest = rest[1:]
 	}
 	digits := 0
 	for i := 0; i < len(rest); i++ {
@@ -114,13 +158,30 @@ func phonelike(s string) bool {
 		case c >= '0' && c <= '9':
 			digits++
 		case c == ' ', c == '-', c == '.', c == '(', c == ')', c == '+':
-		case c == '%' && strings.HasPrefix(rest[i:], "%20"):
-			i += 2
+		case c == '%' && blank(rest[i:]) > 0:
+			i += blank(rest[i:]) - 1
 		default:
 			return false
 		}
 	}
 	return digits >= 8 && digits <= 15
+}
+
+// blank is how long an escaped space, hyphen or bracket is that a text begins with, 0 if
+// it begins with none.
+func blank(s string) int {
+	i := 1
+	for strings.HasPrefix(s[i:], "25") {
+		i += 2
+	}
+	if len(s) < i+2 {
+		return 0
+	}
+	switch strings.ToLower(s[i : i+2]) {
+	case "20", "28", "29", "2d", "2b":
+		return i + 2
+	}
+	return 0
 }
 
 // hidden is what stands for an id that is personal data: it tells people apart and
@@ -138,76 +199,6 @@ func HideID(id string) string {
 	}
 	return id
 }
-
-// CleanURL takes e-mail addresses, telephone numbers and what stands behind personal
-// names out of an address: its path, query and fragment.
-func CleanURL(address string, keys []string) (string, Cleaned) {
-	var found Cleaned
-	if s := withoutMail(address); s != address {
-		address, found = s, cleanedMail
-	}
-	// What changes nothing costs nothing: b is made with the first change.
-	var b []byte
-	from, at := 0, 0
-	replace := func(begin, end int, kind Cleaned) {
-		b = append(append(b, address[from:begin]...), removedMail...)
-		from = end
-		found |= kind
-	}
-	part := func(begin, end int) {
-		value := begin
-		if i := strings.IndexByte(address[begin:end], '='); i >= 0 {
-			value = begin + i + 1
-		}
-		switch {
-		case value > begin && value < end && personal(address[begin:value-1], keys) && address[value:end] != removedMail:
-			replace(value, end, cleanedKey)
-		case phonelike(address[value:end]):
-			replace(value, end, cleanedPhone)
-		}
-	}
-	at = until(address)
-	path := address
-	if at >= 0 {
-		path = address[:at]
-	}
-	if strings.IndexByte(path, '+') >= 0 || strings.Contains(path, "%2") {
-		for i := 0; i < len(path); {
-			end := len(path)
-			if j := strings.IndexByte(path[i:], '/'); j >= 0 {
-				end = i + j
-			}
-			if phonelike(path[i:end]) {
-				replace(i, end, cleanedPhone)
-			}
-			i = end + 1
-		}
-	}
-	for at >= 0 && at < len(address) {
-		begin, end := at+1, at+1
-		for end < len(address) && !separates(address[end]) {
-			end++
-		}
-		part(begin, end)
-		at = end
-	}
-	if b == nil {
-		return address, found
-	}
-	return string(append(b, address[from:]...)), found
-}
-
-// until is where an address's path ends, -1 if there is nothing after it.
-func until(address string) int {
-	for i := 0; i < len(address); i++ {
-		if c := address[i]; c == '?' || c == '#' {
-			return i
-		}
-	}
-	return -1
-}
-
-func separates(c byte) bool { return c == '&' || c == ';' || c == '?' || c == '#' }
 
 // Clean takes personal data out of the event's properties, and out of the order that
 // is made of them. Names of the site's own are keys. Where nothing looks like any it
