@@ -263,8 +263,10 @@ func (c *Collector) share(ec *echo.Context, e *event.Event, p *settings.Pixel, e
 func (c *Collector) event(made *event.Event, in *event.Incoming, p *settings.Pixel, env *event.Envelope, came time.Time) event.Fault {
 	var f event.Fault
 	var skew time.Duration
+	w := c.metrics.stopwatch()
 	if p.Processing.Does("clock") {
 		made.Time, skew, f = in.Corrected(env.SentAt, came)
+		w.done(ofClock)
 	} else {
 		made.Time, f = in.When(env.SentAt, came)
 	}
@@ -272,6 +274,7 @@ func (c *Collector) event(made *event.Event, in *event.Incoming, p *settings.Pix
 		return f
 	}
 	cleaned, f := in.Clean(p.Processing.Keys)
+	w.done(ofCleaning)
 	if f.Code != "" {
 		return f
 	}

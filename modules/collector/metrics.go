@@ -2,6 +2,7 @@ package collector
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -21,6 +22,8 @@ type metrics struct {
 	cleaned      *prometheus.CounterVec
 	violations   *prometheus.CounterVec
 	crossings    *prometheus.CounterVec
+	enrichment   *prometheus.HistogramVec
+	turn         atomic.Uint32 // of events, for the sample that is timed
 	seconds      prometheus.Histogram
 	group        prometheus.Histogram
 	commit       prometheus.Histogram
@@ -32,6 +35,7 @@ type metrics struct {
 
 func newMetrics(reg prometheus.Registerer, r *room) *metrics {
 	m := &metrics{
+		enrichment: newSeconds(),
 		events: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "pixel_collector_events_total", Help: "Events that came in, by status and, of the accepted, by priority.",
 		}, []string{"status", "priority"}),
@@ -79,7 +83,7 @@ func newMetrics(reg prometheus.Registerer, r *room) *metrics {
 	m.events.WithLabelValues(rejected, "")
 	m.events.WithLabelValues(suppressed, "")
 	if reg != nil {
-		reg.MustRegister(m.events, m.suppressions, m.rejections, m.consent, m.lostRefusals, m.edge, m.cleaned, m.violations, m.crossings, m.seconds, m.group, m.commit,
+		reg.MustRegister(m.events, m.suppressions, m.rejections, m.consent, m.lostRefusals, m.edge, m.cleaned, m.violations, m.crossings, m.enrichment, m.seconds, m.group, m.commit,
 			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 				Name: "pixel_collector_waiting_bytes", Help: "Bytes of requests that are being read or wait to be durable.",
 			}, func() float64 { return float64(r.used.Load()) }))

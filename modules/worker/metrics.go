@@ -41,6 +41,10 @@ func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
 			return nil, err
 		}
 	}
+	for _, s := range new(Worker).list() {
+		m.steps.WithLabelValues(s.name)
+		m.panics.WithLabelValues(s.name) // so that the first is an increase
+	}
 	// All outcomes are there from the start, so that a rate over them is one.
 	for _, o := range []string{stored, duplicate, repeated, revoked, suppressed, undecodable, poisoned} {
 		m.events.WithLabelValues(o)
