@@ -79,16 +79,28 @@ func (h *rehearsing) try(ctx context.Context, it Permitted, now time.Time) {
 	}
 }
 
-// enriched finds out again what the event says. Where the visitor was and what a
-// currency was worth are known from then.
+// enriched finds out again what the event says. What a currency was worth is known from
+// then, and so is what the address said (place, network, data centre), if it was asked:
+// of it only the network is left, in which nobody can be told from his neighbours.
 func (h *rehearsing) enriched(e *event.Event, pixel settings.Pixel) {
 	known := e.Enrichment
 	h.r.d.Enricher.Enrich(e, enrich.Site{Domains: pixel.Domains, Off: pixel.Processing.Off})
-	if pixel.Processing.Does("geo") {
-		e.Enrichment.Place = known.Place
+	asked := func(kind string) bool { return pixel.Processing.Does(kind) && h.was.Processing.Does(kind) }
+	x := &e.Enrichment
+	if asked("geo") {
+		asn, who := x.Place.ASN, x.Place.Network
+		x.Place = known.Place
+		x.Place.ASN, x.Place.Network = asn, who
 	}
-	if pixel.Processing.Does("currency") {
-		e.Enrichment.Value = known.Value
+	if asked("network") {
+		x.Place.ASN, x.Place.Network = known.Place.ASN, known.Place.Network
+	}
+	// Whom his own words gave away then, nobody asked where he came from.
+	if found := enrich.OfDatacenter(x.Bot); asked("datacenter") && (found || x.Bot == "") && (known.Bot == "" || enrich.OfDatacenter(known.Bot)) {
+		x.Bot, x.Automated = known.Bot, known.Automated
+	}
+	if asked("currency") {
+		x.Value = known.Value
 	}
 }
 
