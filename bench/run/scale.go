@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
+	"runtime"
+	"runtime/pprof"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,7 +19,9 @@ import (
 	"github.com/miq/pixel/modules/freeaddr"
 	"github.com/miq/pixel/modules/queue"
 	"github.com/miq/pixel/modules/redisclient"
+	"github.com/miq/pixel/modules/session"
 	"github.com/miq/pixel/modules/state/redisstate"
+	"github.com/miq/pixel/modules/worker"
 )
 
 // fewProfiles is what many are compared with, and weighedAt where the state is weighed.
@@ -29,122 +34,351 @@ const (
 // visitors and while it knows many; only what is stored for good goes nowhere. It goes
 // by the processor time of the worker and of Redis together, which tells the same on a
 // machine that does other things.
+//
+// Both do the same work, and what it was is printed beside: each round is visits of
+// visitors of whom one page is known, and Redis remembers as many events' ids, since those
+// go by the traffic of a week and not by how many visitors it is of.
 func scale(ctx context.Context, of workerOf, line map[string]any) (err error) {
-	dir, err := os.MkdirTemp("", "pixel-bench-")
+	s, err := startScale(ctx, of)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	path, err := tool(ctx, "redis-server")
-	if err != nil {
-		return err
-	}
-	addr, err := freeaddr.Pick()
-	if err != nil {
-		return err
-	}
-	_, port, _ := strings.Cut(addr, ":")
-	server, err := start("redis", nil, path, "--port", port, "--bind", "127.0.0.1", "--dir", dir, "--save", "")
-	if err != nil {
-		return err
-	}
-	defer server.stop()
-	if err := server.listens(ctx, addr); err != nil {
-		return err
-	}
-	client, err := redisclient.New(config.Redis{URL: "redis://" + addr, Mode: "single", Timeout: 10 * time.Second})
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	feed := newFeed()
-	w, _, err := startWorker(ctx, feed, redisstate.New(client), nothing{}, nothing{}, 2)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, w.Stop(context.WithoutCancel(ctx))) }()
-	empty, err := usedBy(ctx, client)
+	defer func() { err = errors.Join(err, s.stop()) }()
+	empty, err := usedBy(ctx, s.client)
 	if err != nil {
 		return err
 	}
 	few, many := min(fewProfiles, of.scale), of.scale
-	began := time.Now().Add(-span(few, few+2*of.rounds*of.events) - span(many, many))
-	t := newTraffic(few, began)
-	known := 0
-	meet := func(upTo int) error {
-		for known < upTo {
-			part := make([]queue.Item, 0, 50_000)
-			for ; known < upTo && len(part) < cap(part); known++ {
-				part = append(part, t.first(known))
-			}
-			if err := feed.through(ctx, part); err != nil {
+	// A visitor of the few comes every second time at most.
+	s.events = min(of.events, few/2*perVisit)
+	began := time.Now().Add(-span(few, few+s.events) - span(many, many))
+	fmt.Printf("\n%20s %14s %10s %10s %12s %12s %12s %12s %12s %12s %12s\n", "profiles", "CPU us/event", "worker", "Redis", "keys found", "not found", "written", "commands", "bytes in", "bytes out", "ns a key")
+	var alone, atFew []cost
+	for range of.rounds {
+		for _, ids := range []int{0, many} {
+			if err := s.fresh(ctx, few, began, ids); err != nil {
 				return err
 			}
-		}
-		return nil
-	}
-	fmt.Printf("\n%20s %14s %10s %10s %22s\n", "profiles", "CPU us/event", "worker", "Redis", "events/s of a core")
-	measure := func(who string) (float64, error) {
-		var rates, theirs []float64
-		for range of.rounds {
-			items := make([]queue.Item, of.events)
-			for i := range items {
-				items[i] = t.next()
+			if err := s.settle(ctx); err != nil {
+				return err
 			}
-			worker, redis := own(), server.cpu()
-			if err := feed.through(ctx, items); err != nil {
-				return 0, err
+			c, err := s.measure(ctx, fmt.Sprintf("few-%d", ids))
+			if err != nil {
+				return err
 			}
-			worker, redis = own()-worker, server.cpu()-redis
-			rates = append(rates, float64(len(items))/(worker+redis).Seconds())
-			theirs = append(theirs, redis.Seconds()/float64(len(items)))
+			if ids == 0 {
+				alone = append(alone, c)
+			} else {
+				atFew = append(atFew, c)
+			}
 		}
-		all, redis := 1e6/median(rates), 1e6*median(theirs)
-		fmt.Printf("%20s %14.1f %10.1f %10.1f %22.0f\n", who, all, all-redis, redis, median(rates))
-		return median(rates), nil
 	}
-	if err := meet(few); err != nil {
+	s.print("few, no other ids", alone)
+	s.print(strconv.Itoa(few), atFew)
+	if err := s.fresh(ctx, many, began, 0); err != nil {
 		return err
 	}
-	atFew, err := measure(strconv.Itoa(few))
+	if err := s.meet(ctx, min(weighedAt, many)); err != nil {
+		return err
+	}
+	used, err := usedBy(ctx, s.client)
 	if err != nil {
 		return err
 	}
-	next := newTraffic(many, t.now)
-	next.began = began // as consent does not change with the number of visitors
-	t = next
-	if err := meet(min(weighedAt, many)); err != nil {
-		return err
-	}
-	used, err := usedBy(ctx, client)
+	seen, err := usedBySeen(ctx, s.client)
 	if err != nil {
 		return err
 	}
-	seen, err := usedBySeen(ctx, client)
+	known := s.known
+	if err := s.meet(ctx, many); err != nil {
+		return err
+	}
+	growing, err := s.measure(ctx, "growing")
 	if err != nil {
 		return err
 	}
+	s.print("many, as they came", []cost{growing})
+	if err := s.settle(ctx); err != nil {
+		return err
+	}
+	var atMany []cost
+	for range of.rounds {
+		c, err := s.measure(ctx, "many")
+		if err != nil {
+			return err
+		}
+		atMany = append(atMany, c)
+	}
+	s.print(strconv.Itoa(many), atMany)
 	per := (used - empty - seen) / float64(known)
 	fmt.Printf("%20s Redis needs %.0f bytes a visitor for %d visitors, and %.0f bytes more while their events' ids are remembered\n", "", per, known, seen/float64(known))
+	f, m := medianCost(atFew), medianCost(atMany)
+	fmt.Printf("%20s %.1f us more an event: %.1f of the worker, %.1f of Redis. A key that no cache holds costs Redis %.0f ns more to read, %.1f keys an event %.1f us\n", "",
+		m.all()-f.all(), m.worker-f.worker, m.redis-f.redis, m.key-f.key, m.touched(), m.touched()*(m.key-f.key)/1000)
 	line["state_bytes_per_visitor"], line["state_visitors"] = round(per), known
-	if err := meet(many); err != nil {
-		return err
-	}
-	atMany, err := measure(strconv.Itoa(many))
-	if err != nil {
-		return err
-	}
-	// The few once more, now that all the others are known: what it costs beyond the
-	// first time is for how many are known, and what the many cost beyond that is for
-	// memory that no cache holds.
-	t = newTraffic(few, next.now)
-	t.began = began
-	again, err := measure(fmt.Sprintf("%d of %d", few, many))
-	if err != nil {
-		return err
-	}
-	line["scale_ratio"], line["scale_profiles"], line["scale_ratio_same"] = hundredths(atMany/atFew), many, hundredths(again/atFew)
+	line["scale_ratio"], line["scale_profiles"] = hundredths(f.all()/m.all()), many
+	line["scale_ratio_worker"], line["scale_ratio_redis"] = hundredths(f.worker/m.worker), hundredths(f.redis/m.redis)
+	line["scale_ratio_ids"] = hundredths(medianCost(alone).all() / f.all())
+	line["scale_few_us"], line["scale_many_us"] = hundredths(f.all()), hundredths(m.all())
+	line["scale_key_ns_few"], line["scale_key_ns_many"], line["scale_keys_per_event"] = round(f.key), round(m.key), hundredths(m.touched())
 	return nil
+}
+
+// cost is what an event costs, in microseconds, and what is done for it.
+type cost struct {
+	worker, redis                          float64
+	found, missed, written, commands, i, o float64
+	key                                    float64 // nanoseconds of Redis to read one key of a visitor
+}
+
+func (c cost) all() float64     { return c.worker + c.redis }
+func (c cost) touched() float64 { return c.found + c.missed + c.written }
+
+// medianCost is the median of each.
+func medianCost(list []cost) (c cost) {
+	of := func(field func(*cost) *float64) {
+		all := make([]float64, len(list))
+		for i := range list {
+			all[i] = *field(&list[i])
+		}
+		*field(&c) = median(all)
+	}
+	of(func(c *cost) *float64 { return &c.worker })
+	of(func(c *cost) *float64 { return &c.redis })
+	of(func(c *cost) *float64 { return &c.found })
+	of(func(c *cost) *float64 { return &c.missed })
+	of(func(c *cost) *float64 { return &c.written })
+	of(func(c *cost) *float64 { return &c.commands })
+	of(func(c *cost) *float64 { return &c.i })
+	of(func(c *cost) *float64 { return &c.o })
+	of(func(c *cost) *float64 { return &c.key })
+	return c
+}
+
+// scaled is a worker with a Redis of its own.
+type scaled struct {
+	of       workerOf
+	dir      string
+	server   *process
+	client   redis.UniversalClient
+	feed     *feed
+	worker   *worker.Worker
+	traffic  *traffic
+	visitors int
+	known    int
+	events   int // in a round
+}
+
+func startScale(ctx context.Context, of workerOf) (s *scaled, err error) {
+	s = &scaled{of: of}
+	if s.dir, err = os.MkdirTemp("", "pixel-bench-"); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.stop())
+		}
+	}()
+	path, err := tool(ctx, "redis-server")
+	if err != nil {
+		return nil, err
+	}
+	addr, err := freeaddr.Pick()
+	if err != nil {
+		return nil, err
+	}
+	_, port, _ := strings.Cut(addr, ":")
+	if s.server, err = start("redis", nil, path, "--port", port, "--bind", "127.0.0.1", "--dir", s.dir, "--save", ""); err != nil {
+		return nil, err
+	}
+	if err := s.server.listens(ctx, addr); err != nil {
+		return nil, err
+	}
+	if s.client, err = redisclient.New(config.Redis{URL: "redis://" + addr, Mode: "single", Timeout: time.Minute}); err != nil {
+		return nil, err
+	}
+	s.feed = newFeed()
+	s.worker, _, err = startWorker(ctx, s.feed, redisstate.New(s.client), nothing{}, nothing{}, 2)
+	return s, err
+}
+
+func (s *scaled) stop() (err error) {
+	if s.worker != nil {
+		err = s.worker.Stop(context.Background())
+	}
+	if s.client != nil {
+		err = errors.Join(err, s.client.Close())
+	}
+	if s.server != nil {
+		s.server.stop()
+	}
+	return errors.Join(err, os.RemoveAll(s.dir))
+}
+
+// fresh forgets everybody, makes Redis remember so many ids of events, and, where there are
+// any, lets all the visitors be met.
+func (s *scaled) fresh(ctx context.Context, visitors int, began time.Time, ids int) error {
+	if err := s.client.FlushAll(ctx).Err(); err != nil {
+		return err
+	}
+	s.traffic, s.visitors, s.known = newTraffic(visitors, began), visitors, 0
+	for from := 0; from < ids; from += 20_000 {
+		if err := seenScript.Run(ctx, s.client, nil, from, min(from+20_000, ids)).Err(); err != nil {
+			return err
+		}
+	}
+	if visitors > fewProfiles {
+		return nil
+	}
+	return s.meet(ctx, visitors)
+}
+
+// seenScript makes Redis remember ids of events, as the worker does.
+//
+//	ARGV  1 the first  2 the end
+var seenScript = redis.NewScript(`
+for i = tonumber(ARGV[1]), tonumber(ARGV[2]) - 1 do
+  local a, b = (i * 2654435761) % 4294967296, (i * 40503) % 4294967296
+  redis.call('SET', 'seen:px_shop:\1' .. struct.pack('>I4I4I4I4', a, b, i, b), struct.pack('>I4I4', b, a), 'PX', 604800000)
+end
+return 1
+`)
+
+// meet lets the first event that is known of visitors be processed.
+func (s *scaled) meet(ctx context.Context, upTo int) error {
+	for s.known < upTo {
+		part := make([]queue.Item, 0, 50_000)
+		for ; s.known < upTo && len(part) < cap(part); s.known++ {
+			part = append(part, s.traffic.first(s.known))
+		}
+		if err := s.feed.through(ctx, part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settle reads as many keys as there are. While Redis's tables grow, which it does bit by bit
+// with each key that is read or written, every key is looked for in two: that is how it is
+// for a moment at each doubling, wherever it happens to be.
+func (s *scaled) settle(ctx context.Context) error {
+	size, err := s.client.DBSize(ctx).Result()
+	if err != nil {
+		return err
+	}
+	return s.read(ctx, int(size))
+}
+
+// measure takes a round of events through the worker.
+func (s *scaled) measure(ctx context.Context, who string) (c cost, err error) {
+	items := make([]queue.Item, s.events)
+	for i := range items {
+		items[i] = s.traffic.next()
+	}
+	runtime.GC()
+	before, err := did(ctx, s.client)
+	if err != nil {
+		return c, err
+	}
+	if s.of.profile != "" {
+		f, err := os.Create(s.of.profile + "." + who)
+		if err != nil {
+			return c, err
+		}
+		defer f.Close()
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return c, err
+		}
+		defer pprof.StopCPUProfile()
+	}
+	mine, theirs := own(), s.server.cpu()
+	if err := s.feed.through(ctx, items); err != nil {
+		return c, err
+	}
+	mine, theirs = own()-mine, s.server.cpu()-theirs
+	after, err := did(ctx, s.client)
+	if err != nil {
+		return c, err
+	}
+	n := float64(len(items))
+	per := func(key string) float64 { return (after[key] - before[key]) / n }
+	c = cost{
+		worker: mine.Seconds() * 1e6 / n, redis: theirs.Seconds() * 1e6 / n,
+		found: per("keyspace_hits"), missed: per("keyspace_misses"), written: per("set"), commands: per("total_commands_processed"),
+		i: per("total_net_input_bytes"), o: per("total_net_output_bytes"),
+	}
+	c.key, err = s.readKeys(ctx)
+	return c, err
+}
+
+// readKeys is how long Redis takes for one key of any visitor, in nanoseconds, by its own
+// clock.
+func (s *scaled) readKeys(ctx context.Context) (float64, error) {
+	const reads = 100_000
+	before, err := did(ctx, s.client)
+	if err != nil {
+		return 0, err
+	}
+	if err := s.read(ctx, reads); err != nil {
+		return 0, err
+	}
+	after, err := did(ctx, s.client)
+	return (after["usec mget"] - before["usec mget"]) * 1000 / reads, err
+}
+
+// read reads the sessions of any visitors, as many at a time as the worker does.
+func (s *scaled) read(ctx context.Context, n int) error {
+	keys := make([]string, 256)
+	for ; n > 0; n -= len(keys) {
+		keys = keys[:min(n, len(keys))]
+		for i := range keys {
+			keys[i] = session.Key("px_shop", nameOf(rand.IntN(s.visitors)))
+		}
+		if err := s.client.MGet(ctx, keys...).Err(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *scaled) print(who string, list []cost) {
+	c := medianCost(list)
+	fmt.Printf("%20s %14.1f %10.1f %10.1f %12.2f %12.2f %12.2f %12.2f %12.0f %12.0f %12.0f\n", who, c.all(), c.worker, c.redis, c.found, c.missed, c.written, c.commands, c.i, c.o, c.key)
+}
+
+// did is what Redis has done so far: the numbers of INFO's stats, how often each command was
+// called and, as "usec get", how long it took.
+func did(ctx context.Context, client redis.UniversalClient) (map[string]float64, error) {
+	info, err := client.Info(ctx, "stats", "commandstats").Result()
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]float64{}
+	for line := range strings.Lines(info) {
+		name, value, ok := strings.Cut(strings.TrimSpace(line), ":")
+		if !ok {
+			continue
+		}
+		command, is := strings.CutPrefix(name, "cmdstat_")
+		if !is {
+			if v, err := strconv.ParseFloat(value, 64); err == nil {
+				out[name] = v
+			}
+			continue
+		}
+		for field := range strings.SplitSeq(value, ",") {
+			name, v, _ := strings.Cut(field, "=")
+			n, err := strconv.ParseFloat(v, 64)
+			switch {
+			case err != nil:
+			case name == "calls":
+				out[command] = n
+			case name == "usec":
+				out["usec "+command] = n
+			}
+		}
+	}
+	return out, nil
 }
 
 // usedBy is how many bytes Redis needs.
