@@ -50,3 +50,21 @@ func TestTheCacheServesManyAtOnce(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// Different strings grow with a site's visitors: those of two million need as little
+// decoding as those of ten thousand.
+func TestTenThousandStringsAreDecodedOnceEach(t *testing.T) {
+	d := New(Options{})
+	decoded := 0
+	d.tcs.decode = func(string) (*TCString, error) { decoded++; return &TCString{}, nil }
+	for range 3 {
+		for i := range 10_000 {
+			if _, err := d.tcs.parse(fmt.Sprintf("%0315d", i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if decoded != 10_000 {
+		t.Errorf("%d were decoded", decoded)
+	}
+}

@@ -71,7 +71,8 @@ type Options struct {
 	// AllowLI believes what vendors declare about legitimate interests. Without
 	// it every purpose takes consent, which no outdated declaration can make wrong.
 	AllowLI bool
-	// CacheBytes bounds the memory for decoded strings; 0: 16 MiB.
+	// CacheBytes bounds the memory for decoded strings; 0: 64 MiB, which is
+	// enough for some fifteen thousand TC strings at any time.
 	CacheBytes int
 }
 
@@ -90,7 +91,7 @@ func New(o Options) *Decider {
 		o.VendorID = defaultVendor
 	}
 	if o.CacheBytes == 0 {
-		o.CacheBytes = 16 << 20
+		o.CacheBytes = 64 << 20
 	}
 	d := &Decider{vendors: map[int]Vendor{}, allowLI: o.AllowLI,
 		tcs: newCache(o.CacheBytes/2, Parse), gpps: newCache(o.CacheBytes/2, ParseGPP),
