@@ -18,6 +18,7 @@ import (
 	"github.com/labstack/echo/v5"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/miq/pixel/config"
 	"github.com/miq/pixel/modules/analytics"
@@ -100,7 +101,9 @@ type Admin struct {
 	risk        risk
 	awaited     awaited
 	lossKept    lossMemory
-	riskMetrics *riskMetrics // nil: nobody counts
+	reconciling singleflight.Group
+	patience    time.Duration // how long a page waits for what may still be read into memory
+	riskMetrics *riskMetrics  // nil: nobody counts
 	crossing    *http.CrossOriginProtection
 	logins      *prometheus.CounterVec
 	watchers    prometheus.Gauge
@@ -127,6 +130,7 @@ func New(o Options) (*Admin, error) {
 		signins:   newCollection[signedIn](o.State, "signins"),
 		proposals: newCollection[keptProposal](o.State, "proposals"),
 		partners:  newRoster(o.Adapters),
+		patience:  200 * time.Millisecond,
 		crossing:  http.NewCrossOriginProtection(),
 		logins: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "pixel_admin_logins_total", Help: "Tries to sign in, by result.",

@@ -91,6 +91,7 @@ func open(t *testing.T, change ...func(*Options)) *bench {
 	}
 	b.Admin, err = New(o)
 	must(t, err)
+	b.patience = time.Minute // the machine may be busy
 	b.server = httptest.NewServer(contracttest.Read(t, openapi).Handler(b.Handler()))
 	t.Cleanup(b.server.Close)
 	return b

@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -12,7 +11,6 @@ import (
 
 	"github.com/miq/pixel/modules/analytics"
 	"github.com/miq/pixel/modules/attribution"
-	"github.com/miq/pixel/modules/settings"
 )
 
 // attributionReport is what models give, side by side.
@@ -167,15 +165,35 @@ func (a *Admin) pathsReport(c *echo.Context) error {
 		return err
 	}
 	if format != "json" {
-		out := download(c, "paths", format, []column{{"path", ""}, {"conversions", int64(0)}, {"without", int64(0)}})
-		for _, r := range rows {
-			if err := out.row(strings.Join(r.Steps, " > "), r.Conversions, r.Nulls); err != nil {
-				return err
-			}
-		}
-		return out.end()
+		return pathSheet(c, format, rows)
 	}
 	return c.JSON(http.StatusOK, items(rows, ""))
+}
+
+// pathSheet is the paths as a table.
+func pathSheet(c *echo.Context, format string, rows []analytics.PathRow) error {
+	all := map[string]float64{}
+	for _, r := range rows {
+		for currency, v := range r.Revenue {
+			all[currency] += v
+		}
+	}
+	currencies := sortedKeys(all)
+	columns := []column{{"path", ""}, {"conversions", int64(0)}, {"without", int64(0)}}
+	for _, currency := range currencies {
+		columns = append(columns, column{"revenue_" + currency, 0.0})
+	}
+	out := download(c, "paths", format, columns)
+	for _, r := range rows {
+		line := []any{strings.Join(r.Steps, " > "), r.Conversions, r.Nulls}
+		for _, currency := range currencies {
+			line = append(line, r.Revenue[currency])
+		}
+		if err := out.row(line...); err != nil {
+			return err
+		}
+	}
+	return out.end()
 }
 
 // runAttribution asks for a run of the data-driven models.
@@ -191,126 +209,4 @@ func (a *Admin) runAttributionForm(c *echo.Context) error {
 		return err
 	}
 	return a.done(c, "/attribution", "Markov and Shapley are being worked out anew. That takes up to a minute, and longer with very many conversions.")
-}
-
-// attributionData is the page.
-type attributionData struct {
-	Report     attributionReport
-	Paths      []pathLine
-	Rows       []attributionLine
-	Models     []modelTitle
-	Dimensions []string
-	Pixels     []settings.Pixel
-	Pixel      string
-	Range      string
-	Ranges     []string
-	Most       float64
-	Any        bool
-	CSV        string
-}
-
-type modelTitle struct{ Name, Title, Help string }
-
-// modelTitles are the models' names for people.
-var modelTitles = []modelTitle{
-	{attribution.LastNonDirect, "Last non-direct", "All to the last visit that something led to."},
-	{attribution.First, "First", "All to the first touchpoint."},
-	{attribution.Last, "Last", "All to the last touchpoint."},
-	{attribution.Linear, "Linear", "The same to each touchpoint."},
-	{attribution.TimeDecay, "Time decay", "More to what was nearer to the conversion."},
-	{attribution.Position, "Position", "Most to the first and to the last touchpoint."},
-	{attribution.Markov, "Markov", "By how many conversions would be lost without the channel. Each night."},
-	{attribution.Shapley, "Shapley", "By what each set of channels brought. Each night."},
-}
-
-type attributionLine struct {
-	Group string
-	Cells []attributionCell
-}
-
-type attributionCell struct {
-	Model       string
-	Conversions string
-	Revenue     []fact
-	Percent     int // of the greatest
-}
-
-type pathLine struct {
-	Steps              []string
-	Conversions, Nulls int64
-	Revenue            []fact
-}
-
-func (a *Admin) attributionPage(c *echo.Context) error {
-	ctx, cancel := a.bounded(c)
-	defer cancel()
-	d := attributionData{Models: modelTitles, Dimensions: analytics.CreditDimensions[:5], Pixels: a.pixels(ctx), Pixel: c.QueryParam("pixel_id"), Ranges: []string{"7d", "30d", "90d"}, Range: "30d"}
-	if v := c.QueryParam("range"); slices.Contains(d.Ranges, v) {
-		d.Range = v
-	}
-	dimension := "channel"
-	if v := c.QueryParam("dimension"); slices.Contains(d.Dimensions, v) {
-		dimension = v
-	}
-	age, _ := span(d.Range)
-	now := a.now()
-	q := analytics.AttributionQuery{Models: attribution.Models, Dimension: dimension, PixelID: d.Pixel, Since: now.Add(-age), Until: now.Add(time.Minute), Limit: 25}
-	var err error
-	if d.Report, err = a.readAttribution(ctx, q); err != nil {
-		return err
-	}
-	paths, err := a.o.Credits.Paths(ctx, analytics.PathQuery{PixelID: d.Pixel, Since: q.Since, Until: q.Until, Limit: 15})
-	if err != nil {
-		return err
-	}
-	for _, row := range d.Report.Items {
-		for _, credited := range row.Models {
-			d.Most = max(d.Most, credited.Conversions)
-		}
-	}
-	for _, row := range d.Report.Items {
-		line := attributionLine{Group: row.Group}
-		for _, m := range modelTitles {
-			credited := row.Models[m.Name]
-			cell := attributionCell{Model: m.Title, Conversions: conversions(credited.Conversions), Revenue: revenueOf(credited.Revenue)}
-			if d.Most > 0 {
-				cell.Percent = int(credited.Conversions/d.Most*100 + 0.5)
-			}
-			line.Cells = append(line.Cells, cell)
-		}
-		d.Rows = append(d.Rows, line)
-	}
-	for _, p := range paths {
-		d.Paths = append(d.Paths, pathLine{p.Steps, p.Conversions, p.Nulls, revenueOf(p.Revenue)})
-	}
-	d.Any = len(d.Rows) > 0
-	d.CSV = "/api/v1/reports/attribution?format=csv&dimension=" + dimension + "&since=" + d.Range
-	if d.Pixel != "" {
-		d.CSV += "&pixel_id=" + d.Pixel
-	}
-	return a.show(c, http.StatusOK, "attribution", view{Title: "Attribution", Nav: "attribution", Data: d})
-}
-
-// conversions is a number of them with one decimal where it is not whole.
-func conversions(n float64) string {
-	s := strconv.FormatFloat(n, 'f', 1, 64)
-	return strings.TrimSuffix(s, ".0")
-}
-
-// revenueOf is revenue for people, the greatest first.
-func revenueOf(by map[string]float64) []fact {
-	var out []fact
-	for _, currency := range sortedKeys(by) {
-		out = append(out, fact{currency, strconv.FormatFloat(by[currency], 'f', 2, 64)})
-	}
-	slices.SortStableFunc(out, func(x, y fact) int {
-		switch {
-		case by[x.Name] > by[y.Name]:
-			return -1
-		case by[x.Name] < by[y.Name]:
-			return 1
-		}
-		return 0
-	})
-	return out
 }

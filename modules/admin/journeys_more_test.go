@@ -30,7 +30,7 @@ func TestAViewerReadsTheOverviewAndTheReports(t *testing.T) {
 	}
 	healthy(t, ctx, "the overview")
 	for _, p := range []struct{ path, shows string }{
-		{"/reports?group_by=device", `document.querySelector("[data-lines] .u-wrap canvas") && document.querySelectorAll(".key svg").length > 1`},
+		{"/reports?group_by=device", `document.querySelector("[data-chart] .u-wrap canvas") && document.querySelectorAll(".key svg").length > 1`},
 		{"/reports/funnel", `document.body.textContent.includes("add_to_cart")`},
 		{"/attribution", `document.querySelectorAll(".model-bar progress").length > 3`},
 		{"/match-readiness", `document.body.textContent.includes("What if?") && document.body.textContent.includes("More matched")`},

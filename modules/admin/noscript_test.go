@@ -79,7 +79,7 @@ func TestTheConsoleWorksWithoutScripts(t *testing.T) {
 		}
 		// A chart is a table too, which can be opened where it is folded away.
 		do(`document.querySelectorAll("main details").forEach((d) => d.open = true)`)
-		if !on(`[...document.querySelectorAll("[data-lines], [data-series]")].every((e) => [...e.querySelectorAll("table")].some(` + visible + `) || [...(e.closest("section") || document).querySelectorAll("table")].some(` + visible + `))`) {
+		if !on(`[...document.querySelectorAll("[data-chart]")].every((e) => [...e.querySelectorAll("table")].some(` + visible + `) || [...(e.closest("section") || document).querySelectorAll("table")].some(` + visible + `))`) {
 			t.Errorf("%s has a chart whose numbers cannot be seen", p.path)
 		}
 		if !on(`[...document.querySelectorAll("form[data-autosubmit]")].every((f) => [...f.querySelectorAll("button")].some(` + visible + `))`) {

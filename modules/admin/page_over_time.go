@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/labstack/echo/v5"
 	"golang.org/x/sync/errgroup"
@@ -23,9 +24,7 @@ type overTimeData struct {
 	Name       string
 	Where      analytics.Condition
 	Step       analytics.Step
-	Groups     []string
-	Lines      []chartLine
-	Totals     []float64
+	Chart      chart
 	Top        []analytics.TopRow
 	Most       float64
 	TopFile    string
@@ -34,9 +33,6 @@ type overTimeData struct {
 type metricChoice struct{ Key, Title string }
 
 var metricChoices = []metricChoice{{"events", "Events"}, {"visitors", "Visitors"}, {"revenue", "Revenue, by currency"}, {"base_revenue", "Revenue, converted"}, {"syncs", "Deliveries"}}
-
-// mostLinesDrawn is how many groups a chart can tell apart.
-const mostLinesDrawn = 6
 
 func (a *Admin) overTimePage(c *echo.Context) error {
 	ctx, cancel := a.bounded(c)
@@ -67,15 +63,15 @@ func (a *Admin) overTimePage(c *echo.Context) error {
 		d.Where.Dimension = ""
 	}
 	d.Step = q.Step
-	d.file("/reports/timeseries", append(pairs, "group_by", d.GroupBy, "step", string(q.Step))...)
-	d.TopFile = base + "/reports/top" + asQuery(append(pairs, "since", d.Range.Key, "pixel_id", d.Pixel, "dimension", d.Dimension, "limit", "1000")...)
+	d.file("/reports/timeseries", append(pairs, "group_by", d.GroupBy, "step", string(q.Step), "compare", "before")...)
+	d.TopFile = base + "/reports/top" + asQuery(append(append(pairs, d.bounds()...), "pixel_id", d.Pixel, "dimension", d.Dimension, "limit", "1000")...)
 	if d.wrong("metric", q.Check()) {
 		return a.show(c, d.status(), "reports", view{Title: "Reports", Nav: "reports", Data: d})
 	}
-	var series []analytics.Series
+	var series, before []analytics.Series
 	both, within := errgroup.WithContext(ctx)
 	both.Go(func() (err error) {
-		series, err = a.o.Events.Series(within, q)
+		series, before, err = a.compared(within, q)
 		return err
 	})
 	both.Go(func() (err error) {
@@ -85,16 +81,18 @@ func (a *Admin) overTimePage(c *echo.Context) error {
 	if err := both.Wait(); err != nil {
 		return err
 	}
-	series = series[:min(len(series), mostLinesDrawn)]
-	for _, s := range series {
-		d.Groups = append(d.Groups, cmp.Or(s.Group, map[bool]string{true: "none", false: metricTitle(d.Metric)}[d.GroupBy != ""]))
-		d.Totals = append(d.Totals, total(s))
-		for i, p := range s.Points {
-			if len(d.Lines) <= i {
-				d.Lines = append(d.Lines, chartLine{At: p.Time})
-			}
-			d.Lines[i].Values = append(d.Lines[i].Values, p.Value)
+	d.Chart = d.chart(metricTitle(d.Metric))
+	d.Chart.draw(series, before, func(group string) (string, string) {
+		switch {
+		case d.GroupBy == "":
+			return metricTitle(d.Metric), ""
+		case m == analytics.MetricRevenue:
+			return cmp.Or(group, "none"), group
 		}
+		return cmp.Or(group, "none"), ""
+	})
+	if m == analytics.MetricVisitors {
+		d.Chart.mean("on average " + eachStep(q.Step))
 	}
 	for _, r := range d.Top {
 		d.Most = max(d.Most, r.Value)
@@ -111,9 +109,41 @@ func metricTitle(key string) string {
 	return key
 }
 
+// eachStep says a step as in "on average an hour".
+func eachStep(s analytics.Step) string {
+	switch s {
+	case analytics.Minute:
+		return "a minute"
+	case analytics.Hour:
+		return "an hour"
+	case analytics.Day:
+		return "a day"
+	case analytics.Week:
+		return "a week"
+	case analytics.Month:
+		return "a month"
+	}
+	text := string(s)
+	if n, hours := strings.CutSuffix(text, "h"); hours {
+		return "in " + n + " hours"
+	}
+	return "in " + strings.TrimSuffix(text, "m") + " minutes"
+}
+
+// SayTop writes a figure of the table of the greatest.
+func (d overTimeData) SayTop(r analytics.TopRow) string {
+	if d.Metric == string(analytics.MetricRevenue) && d.Dimension == "currency" {
+		return money(r.Value, r.Group)
+	}
+	return number(r.Value)
+}
+
 // Hidden are the page's filters but for the dimension, for a form.
 func (d overTimeData) Hidden() map[string]string {
-	m := map[string]string{"range": d.Range.Key, "pixel_id": d.Pixel, "zone": d.Zone, "metric": d.Metric, "group_by": d.GroupBy, "name": d.Name, "where": d.Where.Dimension}
+	m := map[string]string{"metric": d.Metric, "group_by": d.GroupBy, "name": d.Name, "where": d.Where.Dimension}
+	for _, pair := range d.Kept {
+		m[pair[0]] = pair[1]
+	}
 	maps.DeleteFunc(m, func(_, v string) bool { return v == "" })
 	if d.Where.Dimension != "" {
 		m["is"] = d.Where.Values[0]

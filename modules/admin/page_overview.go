@@ -3,6 +3,8 @@ package admin
 import (
 	"cmp"
 	"context"
+	"fmt"
+	"math"
 	"net/http"
 	"slices"
 	"strconv"
@@ -31,6 +33,25 @@ var ranges = []rangeChoice{
 	{"30d", "Last 30 days", 30 * 24 * time.Hour, "6h"},
 }
 
+// Before is what the range is compared with.
+func (r rangeChoice) Before() string {
+	switch r.Key {
+	case "1h":
+		return "the hour before"
+	case "24h":
+		return "the 24 hours before"
+	}
+	hours := r.Span.Hours()
+	switch n := int(math.Round(hours / 24)); {
+	case hours < 23:
+		return fmt.Sprintf("the %d hours before", int(math.Ceil(hours)))
+	case n == 1:
+		return "the day before"
+	default:
+		return fmt.Sprintf("the %d days before", n)
+	}
+}
+
 func chosenRange(key string) rangeChoice {
 	for _, r := range ranges {
 		if r.Key == key {
@@ -46,24 +67,24 @@ type overviewData struct {
 	Pixel  string
 	Pixels []settings.Pixel
 
-	Events   float64
-	Change   *float64 // against the period before; nil where that had none
-	Visitors float64
-	PerMin   float64 // in the last five minutes
-	Revenue  []analytics.TopRow
-	Orders   float64
-	Earned   *float64 // the first currency's change against the period before
-	Consent  []share
-	Agreed   *float64 // by how much the share of full consent grew
-	Loss     lossReading
-	Risk     []riskSum // money at risk by currency, the most first
-	Success  *float64  // of all partners, within 24 hours
+	Events float64
+	// Grown, Earned and Agreed say how events, the first currency's revenue and the share of
+	// full consent stand against the period before; empty: that had none.
+	Grown, Earned, Agreed string
+	PerMin                float64 // in the last five minutes
+	Revenue               []analytics.TopRow
+	Orders                float64
+	Consent               []share
+	Loss                  lossReading
+	Risk                  []riskSum // money at risk by currency, the most first
+	Success               *float64  // of all partners, within 24 hours
 	// Books says what the books found, and Unaccounted how many are missing.
 	Unaccounted int64
 	Checked     time.Time
 	File        string // the chart's numbers as a file, but for the format
-	Until       time.Time
-	Steps       []overviewStep
+	Shows       string // what the chart is of
+	Shown       []overviewChart
+	Chart       chart
 	Names       []analytics.TopRow
 	Most        float64 // of the most frequent name
 
@@ -73,11 +94,10 @@ type overviewData struct {
 	Needs    []need
 }
 
-// overviewStep is what happened in one step, and in that of the period before.
-type overviewStep struct {
-	At          time.Time
-	Now, Before float64
-}
+// overviewChart is what the overview's chart can be of; the tiles lead from one to the other.
+type overviewChart struct{ Key, Title string }
+
+var overviewCharts = []overviewChart{{"events", "Events"}, {"visitors", "Visitors"}, {"revenue", "Revenue"}, {"purchases", "Purchases"}, {"consent", "Full consent"}}
 
 func (a *Admin) overviewPage(c *echo.Context) error {
 	ctx, cancel := a.bounded(c)
@@ -86,7 +106,10 @@ func (a *Admin) overviewPage(c *echo.Context) error {
 	if _, ok := a.seen(ctx, d.Pixel); !ok {
 		d.Pixel = ""
 	}
-	d.File = base + "/reports/timeseries" + asQuery("metric", "events", "step", string(d.Range.Step), "since", d.Range.Key, "pixel_id", d.Pixel)
+	d.Shown, d.Shows = overviewCharts, overviewCharts[0].Key
+	if v := c.QueryParam("chart"); slices.ContainsFunc(d.Shown, func(c overviewChart) bool { return c.Key == v }) {
+		d.Shows = v
+	}
 	if err := a.overview(ctx, &d); err != nil {
 		return err
 	}
@@ -95,28 +118,20 @@ func (a *Admin) overviewPage(c *echo.Context) error {
 
 func (a *Admin) overview(ctx context.Context, d *overviewData) error {
 	until := a.now()
-	d.Until = until
 	since := until.Add(-d.Range.Span)
-	series := func(ctx context.Context, q analytics.SeriesQuery) ([]analytics.Series, error) {
-		q.Metric, q.PixelID, q.Step = analytics.MetricEvents, d.Pixel, cmp.Or(q.Step, d.Range.Step)
-		if q.Until.IsZero() {
-			q.Since, q.Until = since, until
-		}
-		return a.o.Events.Series(ctx, q)
-	}
+	events := analytics.SeriesQuery{Metric: analytics.MetricEvents, PixelID: d.Pixel, Since: since, Until: until, Step: d.Range.Step}
 	var current, before, recent []analytics.Series
 	var queues []queueView
 	all, within := errgroup.WithContext(ctx)
 	// They have nothing to do with one another.
 	all.Go(func() (err error) {
-		before, err = series(within, analytics.SeriesQuery{Since: since.Add(-d.Range.Span), Until: since})
+		current, before, err = a.compared(within, events)
 		return err
 	})
 	all.Go(func() (err error) {
-		if current, err = series(within, analytics.SeriesQuery{}); err != nil {
-			return err
-		}
-		recent, err = series(within, analytics.SeriesQuery{Since: until.Add(-5 * time.Minute), Until: until, Step: analytics.Minute})
+		last := events
+		last.Since, last.Step = until.Add(-5*time.Minute), analytics.Minute
+		recent, err = a.o.Events.Series(within, last)
 		return err
 	})
 	all.Go(func() (err error) {
@@ -146,10 +161,11 @@ func (a *Admin) overview(ctx context.Context, d *overviewData) error {
 	}
 	d.Events = total(current...)
 	if was := total(before...); was > 0 {
-		change := d.Events/was - 1
-		d.Change = &change
+		d.Grown = against(d.Events, was, "", d.Range.Before())
 	}
-	d.Steps = pair(current, before)
+	if err := a.overviewChart(ctx, d, events, current, before); err != nil {
+		return err
+	}
 	d.PerMin = total(recent...) / 5
 	for _, r := range d.Names {
 		d.Most = max(d.Most, r.Value)
@@ -194,8 +210,7 @@ func (a *Admin) compare(ctx context.Context, d *overviewData, since, until time.
 		}
 		for _, r := range was {
 			if r.Group == d.Revenue[0].Group && r.Value > 0 {
-				change := d.Revenue[0].Value/r.Value - 1
-				d.Earned = &change
+				d.Earned = against(d.Revenue[0].Value, r.Value, r.Group, d.Range.Before())
 			}
 		}
 	}
@@ -213,8 +228,7 @@ func (a *Admin) compare(ctx context.Context, d *overviewData, since, until time.
 	}
 	if before, ok := full(was); ok {
 		now, _ := full(d.Consent)
-		grown := now - before
-		d.Agreed = &grown
+		d.Agreed = against(100*now, 100*before, perHundred, d.Range.Before())
 	}
 	return nil
 }
@@ -258,21 +272,6 @@ func total(list ...analytics.Series) float64 {
 		}
 	}
 	return sum
-}
-
-// pair puts each step beside that of the period before.
-func pair(now, before []analytics.Series) []overviewStep {
-	if len(now) == 0 {
-		return nil
-	}
-	out := make([]overviewStep, len(now[0].Points))
-	for i, p := range now[0].Points {
-		out[i] = overviewStep{At: p.Time, Now: p.Value}
-		if len(before) > 0 && i < len(before[0].Points) {
-			out[i].Before = before[0].Points[i].Value
-		}
-	}
-	return out
 }
 
 // Accepted and its kin are for templates.

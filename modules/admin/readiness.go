@@ -31,13 +31,14 @@ func (a *Admin) readinessReport(c *echo.Context) error {
 		return err
 	}
 	if format != "json" {
-		return readinessRows(download(c, "match-readiness", format, append(columnsOf("", "partner", "kind", "name"), column{"events", int64(0)}, column{"share", 0.0})), rows)
+		return a.readinessRows(download(c, "match-readiness", format, append(columnsOf("", "partner", "kind", "name"), column{"events", int64(0)}, column{"share", 0.0})), rows)
 	}
 	return c.JSON(http.StatusOK, items(rows, ""))
 }
 
 // readinessRows is one line for each figure, so that a spreadsheet can turn it.
-func readinessRows(out sheet, list []analytics.Readiness) error {
+// Those of what_if are the events that a partner could match besides, if each that lacks the key had it.
+func (a *Admin) readinessRows(out sheet, list []analytics.Readiness) error {
 	for _, r := range list {
 		line := func(kind, name string, n int) error {
 			return out.row(r.Partner, kind, name, int64(n), float64(n)/float64(max(r.Events, 1)))
@@ -52,6 +53,11 @@ func readinessRows(out sheet, list []analytics.Readiness) error {
 				if err := line([]string{"carries", "lacks"}[i], k, m[k]); err != nil {
 					return err
 				}
+			}
+		}
+		for _, w := range whatIfs(r, a.partners.specs[r.Partner].Keys) {
+			if err := line("what_if", w.Name, w.Gain); err != nil {
+				return err
 			}
 		}
 	}

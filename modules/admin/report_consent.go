@@ -2,11 +2,12 @@ package admin
 
 import (
 	"context"
+	"math"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/labstack/echo/v5"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/miq/pixel/modules/analytics"
 	"github.com/miq/pixel/modules/event"
@@ -28,12 +29,40 @@ type consentStep struct {
 	Suppressed int64     `json:"suppressed"`
 	FullRate   float64   `json:"full_rate"`  // of all
 	GivenRate  float64   `json:"given_rate"` // full or partial, of all
+	// Before is the same step of the period before, where it is asked for.
+	Before *consentStep `json:"before,omitempty"`
+}
+
+func (s *consentStep) all() int64 { return s.Full + s.Partial + s.Suppressed }
+
+// add adds a step's counts, and works the rates out anew.
+func (s *consentStep) add(o consentStep) {
+	s.Full, s.Partial, s.Suppressed = s.Full+o.Full, s.Partial+o.Partial, s.Suppressed+o.Suppressed
+	if all := float64(s.all()); all > 0 {
+		s.FullRate, s.GivenRate = float64(s.Full)/all, float64(s.Full+s.Partial)/all
+	}
+}
+
+// fullRate and givenRate are the rates of a hundred; NaN where there was no event.
+func (s *consentStep) fullRate() float64  { return s.rate(s.FullRate) }
+func (s *consentStep) givenRate() float64 { return s.rate(s.GivenRate) }
+
+func (s *consentStep) rate(of float64) float64 {
+	if s.all() == 0 {
+		return math.NaN()
+	}
+	return 100 * of
+}
+
+// counts are those of the chart.
+func (s *consentStep) counts() []float64 {
+	return []float64{float64(s.Full), float64(s.Partial), float64(s.Suppressed)}
 }
 
 func (a *Admin) consentReport(c *echo.Context) error {
 	q := a.query(c)
 	pixel, since, until, zone, by := q.text("pixel_id"), q.time("since"), q.time("until"), q.text("zone"), q.text("step")
-	format := q.choice("format", "json", formats...)
+	format, compare := q.choice("format", "json", formats...), q.compare()
 	defaults(&since, &until, q.now)
 	if !since.Before(until) {
 		q.fail("since", "must lie before until")
@@ -46,24 +75,25 @@ func (a *Admin) consentReport(c *echo.Context) error {
 		}
 		q.invalid("step", err)
 	}
+	if compare && by == "" {
+		q.fail("compare", "needs a step")
+	}
 	if err := q.err(); err != nil {
 		return err
 	}
 	ctx, cancel := a.bounded(c)
 	defer cancel()
 	if step != "" {
-		steps, err := a.consentSteps(ctx, pixel, since, until, step, zone)
+		read := a.consentSteps
+		if compare {
+			read = a.comparedConsent
+		}
+		steps, err := read(ctx, pixel, since, until, step, zone)
 		if err != nil {
 			return err
 		}
 		if format != "json" {
-			out := download(c, "consent", format, append(append([]column{{"time", time.Time{}}}, columnsOf(int64(0), "full", "partial", "suppressed")...), columnsOf(0.0, "full_rate", "given_rate")...))
-			for _, s := range steps {
-				if err := out.row(s.Time, s.Full, s.Partial, s.Suppressed, s.FullRate, s.GivenRate); err != nil {
-					return err
-				}
-			}
-			return out.end()
+			return consentSheet(c, format, steps, compare)
 		}
 		return c.JSON(http.StatusOK, items(steps, ""))
 	}
@@ -81,6 +111,27 @@ func (a *Admin) consentReport(c *echo.Context) error {
 		return out.end()
 	}
 	return c.JSON(http.StatusOK, items(shares, ""))
+}
+
+// consentSheet is consent over time as a table.
+func consentSheet(c *echo.Context, format string, steps []consentStep, compare bool) error {
+	columns := []column{{"time", time.Time{}}}
+	for _, when := range []string{"", "_before"} {
+		if when == "" || compare {
+			columns = append(append(columns, columnsOf(int64(0), "full"+when, "partial"+when, "suppressed"+when)...), columnsOf(0.0, "full_rate"+when, "given_rate"+when)...)
+		}
+	}
+	out := download(c, "consent", format, columns)
+	for _, s := range steps {
+		line := []any{s.Time, s.Full, s.Partial, s.Suppressed, s.FullRate, s.GivenRate}
+		if b := s.Before; compare {
+			line = append(line, b.Full, b.Partial, b.Suppressed, b.FullRate, b.GivenRate)
+		}
+		if err := out.row(line...); err != nil {
+			return err
+		}
+	}
+	return out.end()
 }
 
 // hourly is the step, or an hour where it is shorter: what is not stored is counted
@@ -125,19 +176,36 @@ func (a *Admin) consentSteps(ctx context.Context, pixel string, since, until tim
 		if pixel != "" && b.Pixel != pixel || len(starts) == 0 {
 			continue
 		}
-		i, exact := slices.BinarySearchFunc(starts, b.Hour, time.Time.Compare)
-		if !exact {
-			i = max(0, i-1)
-		}
-		out[i].Suppressed += b.Suppressed
+		out[stepOf(starts, b.Hour)].Suppressed += b.Suppressed
 	}
 	for i := range out {
-		s := &out[i]
-		if all := float64(s.Full + s.Partial + s.Suppressed); all > 0 {
-			s.FullRate, s.GivenRate = float64(s.Full)/all, float64(s.Full+s.Partial)/all
-		}
+		out[i].add(consentStep{})
 	}
 	return out, nil
+}
+
+// comparedConsent puts those of the period before beside them.
+func (a *Admin) comparedConsent(ctx context.Context, pixel string, since, until time.Time, step analytics.Step, zone string) ([]consentStep, error) {
+	var now, before []consentStep
+	both, within := errgroup.WithContext(ctx)
+	both.Go(func() (err error) {
+		now, err = a.consentSteps(within, pixel, since, until, step, zone)
+		return err
+	})
+	both.Go(func() (err error) {
+		before, err = a.consentSteps(within, pixel, since.Add(-until.Sub(since)), since, step, zone)
+		return err
+	})
+	if err := both.Wait(); err != nil {
+		return nil, err
+	}
+	for i := range now {
+		now[i].Before = &consentStep{}
+		if i < len(before) {
+			now[i].Before = &before[i]
+		}
+	}
+	return now, nil
 }
 
 // consentShares splits stored events by consent. What consent forbade to store

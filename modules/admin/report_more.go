@@ -1,12 +1,14 @@
 package admin
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/labstack/echo/v5"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/miq/pixel/modules/analytics"
 )
@@ -71,20 +73,48 @@ type funnelRow struct {
 
 	OfFirst  float64 `json:"of_first"`
 	OfBefore float64 `json:"of_before"`
+	// Before and OfFirstBefore are of the period before, where it is asked for.
+	Before        *int64   `json:"visitors_before,omitempty"`
+	OfFirstBefore *float64 `json:"of_first_before,omitempty"`
 }
 
 func funnelRows(counts []analytics.FunnelCount) []funnelRow {
 	out := make([]funnelRow, len(counts))
 	for i, n := range counts {
 		before := counts[max(0, i-1)].Visitors
-		out[i] = funnelRow{n, float64(n.Visitors) / float64(max(1, counts[0].Visitors)), float64(n.Visitors) / float64(max(1, before))}
+		out[i] = funnelRow{FunnelCount: n, OfFirst: float64(n.Visitors) / float64(max(1, counts[0].Visitors)), OfBefore: float64(n.Visitors) / float64(max(1, before))}
 	}
 	return out
 }
 
+// comparedFunnel puts the funnel of the period before beside that of a time.
+func (a *Admin) comparedFunnel(ctx context.Context, q analytics.FunnelQuery) ([]funnelRow, error) {
+	var now, before []analytics.FunnelCount
+	both, within := errgroup.WithContext(ctx)
+	both.Go(func() (err error) {
+		now, err = a.o.Events.Funnel(within, q)
+		return err
+	})
+	both.Go(func() (err error) {
+		was := q
+		was.Since, was.Until = q.Since.Add(-q.Until.Sub(q.Since)), q.Since
+		before, err = a.o.Events.Funnel(within, was)
+		return err
+	})
+	if err := both.Wait(); err != nil {
+		return nil, err
+	}
+	rows, was := funnelRows(now), funnelRows(before)
+	for i := range rows {
+		n := was[i].Visitors
+		rows[i].Before, rows[i].OfFirstBefore = &n, &was[i].OfFirst
+	}
+	return rows, nil
+}
+
 func (a *Admin) funnelReport(c *echo.Context) error {
 	q := a.query(c)
-	f, format := q.funnel(), q.choice("format", "json", formats...)
+	f, format, compare := q.funnel(), q.choice("format", "json", formats...), q.compare()
 	_, err := f.Check()
 	q.invalid("step", err)
 	if err := q.err(); err != nil {
@@ -92,15 +122,29 @@ func (a *Admin) funnelReport(c *echo.Context) error {
 	}
 	ctx, cancel := a.bounded(c)
 	defer cancel()
-	counts, err := a.o.Events.Funnel(ctx, f)
+	var rows []funnelRow
+	if compare {
+		rows, err = a.comparedFunnel(ctx, f)
+	} else {
+		var counts []analytics.FunnelCount
+		counts, err = a.o.Events.Funnel(ctx, f)
+		rows = funnelRows(counts)
+	}
 	if err != nil {
 		return err
 	}
-	rows := funnelRows(counts)
 	if format != "json" {
-		out := download(c, "funnel", format, []column{{"step", int64(0)}, {"name", ""}, {"visitors", int64(0)}, {"of_first", 0.0}, {"of_before", 0.0}})
+		columns := []column{{"step", int64(0)}, {"name", ""}, {"visitors", int64(0)}, {"of_first", 0.0}, {"of_before", 0.0}}
+		if compare {
+			columns = append(columns, column{"visitors_before", int64(0)}, column{"of_first_before", 0.0})
+		}
+		out := download(c, "funnel", format, columns)
 		for i, r := range rows {
-			if err := out.row(int64(i+1), r.Name, r.Visitors, r.OfFirst, r.OfBefore); err != nil {
+			line := []any{int64(i + 1), r.Name, r.Visitors, r.OfFirst, r.OfBefore}
+			if compare {
+				line = append(line, *r.Before, *r.OfFirstBefore)
+			}
+			if err := out.row(line...); err != nil {
 				return err
 			}
 		}

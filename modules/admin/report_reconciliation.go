@@ -5,6 +5,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v5"
@@ -74,6 +75,30 @@ func (a *Admin) reconcile(ctx context.Context, pixel, partner string, since, unt
 		return cmp.Or(y.Hour.Compare(x.Hour), cmp.Compare(x.PixelID, y.PixelID), cmp.Compare(x.Partner, y.Partner))
 	})
 	return out, nil
+}
+
+// reconciledSoon is reconcile for a page: ready is false where it takes longer than people
+// wait for, as while a start reads the sync log. It asks again in a second, and whoever asks
+// meanwhile waits for the same answer.
+func (a *Admin) reconciledSoon(ctx context.Context, pixel string, since, until time.Time) (rows []reconciled, ready bool, err error) {
+	// What others may see is not for all.
+	key := strings.Join(append([]string{pixel, until.Sub(since).String(), until.Truncate(time.Hour).String()}, whoOf(ctx).Advertisers...), "\x00")
+	answer := a.reconciling.DoChan(key, func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+		defer cancel()
+		return a.reconcile(ctx, pixel, "", since, until)
+	})
+	enough := time.NewTimer(a.patience)
+	defer enough.Stop()
+	select {
+	case r := <-answer:
+		rows, _ = r.Val.([]reconciled)
+		return rows, true, r.Err
+	case <-enough.C:
+		return nil, false, nil
+	case <-ctx.Done():
+		return nil, false, ctx.Err()
+	}
 }
 
 func (a *Admin) reconciliationReport(c *echo.Context) error {

@@ -94,6 +94,9 @@ func (q *query) choice(name, otherwise string, choices ...string) string {
 	return v
 }
 
+// compare reads whether the period before is asked for too: as long, and just before.
+func (q *query) compare() bool { return q.choice("compare", "no", "no", "before") == "before" }
+
 // where reads conditions on dimensions: "country=GB&country=DE" asks for one of the
 // two, "not.device=bot" for anything else. Those that are parameters of their own are
 // left out.
@@ -179,7 +182,7 @@ func (a *Admin) timeseries(c *echo.Context) error {
 		PixelID: q.text("pixel_id"), Name: q.text("name"), Partner: q.text("partner"),
 		Since: q.time("since"), Until: q.time("until"), GroupBy: q.text("group_by"), Zone: q.text("zone"),
 	}
-	step, format := q.text("step"), q.choice("format", "json", formats...)
+	step, format, compare := q.text("step"), q.choice("format", "json", formats...), q.compare()
 	if s.Until.IsZero() {
 		s.Until = q.now
 	}
@@ -206,28 +209,77 @@ func (a *Admin) timeseries(c *echo.Context) error {
 	}
 	ctx, cancel := a.bounded(c)
 	defer cancel()
-	list, err := a.o.Events.Series(ctx, s)
+	var list, before []analytics.Series
+	var err error
+	if compare {
+		list, before, err = a.compared(ctx, s)
+	} else {
+		list, err = a.o.Events.Series(ctx, s)
+	}
 	if err != nil {
 		return err
 	}
+	out := besides(list, before, compare)
 	if format != "json" {
-		out := download(c, "timeseries", format, []column{{"time", time.Time{}}, {cmp.Or(s.GroupBy, "group"), ""}, {string(s.Metric), 0.0}})
-		for _, one := range list {
+		columns := []column{{"time", time.Time{}}, {cmp.Or(s.GroupBy, "group"), ""}, {string(s.Metric), 0.0}}
+		if compare {
+			columns = append(columns, column{string(s.Metric) + "_before", 0.0})
+		}
+		file := download(c, "timeseries", format, columns)
+		for _, one := range out {
 			for _, p := range one.Points {
-				if err := out.row(p.Time, one.Group, p.Value); err != nil {
+				line := []any{p.Time, one.Group, p.Value}
+				if compare {
+					line = append(line, *p.Before)
+				}
+				if err := file.row(line...); err != nil {
 					return err
 				}
 			}
 		}
-		return out.end()
+		return file.end()
 	}
 	return c.JSON(http.StatusOK, struct {
-		Items []analytics.Series `json:"items"`
-		Next  string             `json:"next"`
-		Step  analytics.Step     `json:"step"`
-		Since time.Time          `json:"since"`
-		Until time.Time          `json:"until"`
-	}{nonNil(list), "", s.Step, s.Since.UTC(), s.Until.UTC()})
+		Items []seriesBesides `json:"items"`
+		Next  string          `json:"next"`
+		Step  analytics.Step  `json:"step"`
+		Since time.Time       `json:"since"`
+		Until time.Time       `json:"until"`
+	}{out, "", s.Step, s.Since.UTC(), s.Until.UTC()})
+}
+
+// seriesBesides is one group's counts, beside those of the period before where it is
+// asked for.
+type seriesBesides struct {
+	Group  string         `json:"group,omitempty"`
+	Points []pointBesides `json:"points"`
+}
+
+type pointBesides struct {
+	analytics.Point `json:",embed"`
+
+	Before *float64 `json:"before,omitempty"`
+}
+
+func besides(now, before []analytics.Series, compare bool) []seriesBesides {
+	out := make([]seriesBesides, len(now))
+	for i, s := range now {
+		var was []analytics.Point
+		if j := slices.IndexFunc(before, func(b analytics.Series) bool { return b.Group == s.Group }); j >= 0 {
+			was = before[j].Points
+		}
+		out[i] = seriesBesides{s.Group, make([]pointBesides, len(s.Points))}
+		for k, p := range s.Points {
+			x := &out[i].Points[k]
+			if x.Point = p; compare {
+				x.Before = new(float64)
+				if k < len(was) {
+					*x.Before = was[k].Value
+				}
+			}
+		}
+	}
+	return out
 }
 
 // niceStep gives about 30 to 100 steps.

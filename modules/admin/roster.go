@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/miq/pixel/modules/analytics"
 	"github.com/miq/pixel/modules/event"
@@ -205,15 +206,15 @@ func (a *Admin) partnerViews(ctx context.Context) ([]partnerView, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := make([]partnerView, 0, len(a.partners.order))
-	for _, name := range a.partners.order {
-		v, err := a.partnerFrom(ctx, name, f)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, v)
+	out := make([]partnerView, len(a.partners.order))
+	all, within := errgroup.WithContext(ctx)
+	for i, name := range a.partners.order {
+		all.Go(func() (err error) {
+			out[i], err = a.partnerFrom(within, name, f)
+			return err
+		})
 	}
-	return out, nil
+	return out, all.Wait()
 }
 
 func (a *Admin) partnerView(ctx context.Context, name string) (partnerView, error) {

@@ -124,9 +124,9 @@ func healthy(t *testing.T, ctx context.Context, where string) {
 
 // everyPage are the addresses that a person can open, with what the seed holds.
 var everyPage = []struct{ name, path string }{
-	{"overview", "/"}, {"overview-7d", "/?range=7d"}, {"live", "/live"}, {"tour", "/tour"}, {"events", "/events"}, {"events-search", "/events?find={words:checkout}&name=purchase"}, {"events-none", "/events?find={words:nothing-like-it}"},
+	{"overview", "/"}, {"overview-7d", "/?range=7d"}, {"overview-consent", "/?range=7d&chart=consent"}, {"live", "/live"}, {"tour", "/tour"}, {"events", "/events"}, {"events-search", "/events?find={words:checkout}&name=purchase"}, {"events-none", "/events?find={words:nothing-like-it}"},
 	{"event", "/events/0193f2bb-story-purchase?pixel_id=px_shop"}, {"event-request", "/events/0193f2bb-story-purchase?pixel_id=px_shop&request=amazon"}, {"event-waiting", "/events/0193f2cc-story-waiting?pixel_id=px_shop"},
-	{"reports", "/reports"}, {"reports-grouped", "/reports?metric=visitors&group_by=device&range=30d&zone=Europe/London&dimension=utm_campaign&where=country&is=GB"}, {"reports-none", "/reports?name=nothing"},
+	{"reports", "/reports"}, {"reports-grouped", "/reports?metric=visitors&group_by=device&range=30d&zone=Europe/London&dimension=utm_campaign&where=country&is=GB"}, {"reports-revenue", "/reports?metric=revenue&range=30d"}, {"reports-dates", "/reports?range=dates&group_by=name"}, {"reports-none", "/reports?name=nothing"},
 	{"report-funnel", "/reports/funnel"}, {"report-consent", "/reports/consent"}, {"report-reconciliation", "/reports/reconciliation"}, {"report-duplicates", "/reports/duplicates"}, {"report-latency", "/reports/latency"}, {"report-loss", "/reports/loss"},
 	{"pixels", "/pixels"}, {"pixel-new", "/pixels/new"}, {"pixel", "/pixels/px_shop"}, {"pixel-waiting", "/pixels/px_old"}, {"pixel-check", "/pixels/px_shop/check"}, {"pixel-check-waiting", "/pixels/px_old/check"},
 	{"route-choose", "/pixels/px_shop/routes/new"}, {"route-ttd", "/pixels/px_shop/routes/new?partner=ttd"}, {"route-amazon", "/pixels/px_shop/routes/2"}, {"route-dv360", "/pixels/px_shop/routes/new?partner=dv360"}, {"route-yahoo", "/pixels/px_shop/routes/new?partner=yahoo"},

@@ -35,68 +35,11 @@ func TestThePagesWithAFullStore(t *testing.T) {
 	seedProof(t, b, now)
 	seedBackfills(t, b, now)
 	seedErasures(t, b)
-	r := rand.New(rand.NewPCG(7, 7))
 	begun := time.Now()
-	names := []string{"page_view", "page_view", "page_view", "page_view", "view_item", "view_item", "add_to_cart", "scroll", "purchase", "sign_up"}
-	// They come in the order of time, of some hundred visits at once of which each has
-	// nine or so: half are of somebody who was there before.
-	visits := make([]int, 300)
-	for i := range visits {
-		visits[i] = i
-	}
-	seen := len(visits)
-	for done := 0; done < n; {
-		events, syncs, matches := make([]event.Event, 0, 2000), []event.Sync{}, []event.Match{}
-		var touches []event.Touchpoint
-		var credits []event.Credits
-		for range min(2000, n-done) {
-			i := done + len(events)
-			at := now.Add(-time.Duration(float64(30*24*time.Hour) * (1 - float64(i)/float64(n)))).UTC()
-			e := someEvent(fmt.Sprintf("full-%08x", i), at)
-			e.Name = names[r.IntN(len(names))]
-			visit := &visits[r.IntN(len(visits))]
-			if r.IntN(9) == 0 {
-				if *visit = r.IntN(seen); r.IntN(2) == 0 {
-					*visit, seen = seen, seen+1
-				}
-			}
-			e.PixelID = []string{"px_shop", "px_shop", "px_blog", "px_us"}[*visit/7%4]
-			e.Subject.VisitorID = fmt.Sprintf("v-%016x", uint64(*visit)*0x9E3779B97F4A7C15)
-			e.Enrichment.Device.Class = []string{"mobile", "mobile", "desktop", "tablet"}[*visit%4]
-			e.Enrichment.Campaign.Name = []string{"autumn-shoes", "", "", "socks", "brand"}[*visit%5]
-			e.Context.Page.URL = fmt.Sprintf("https://shop.example.com/p/%d", r.IntN(400))
-			e.Context.Tab, e.Seq = fmt.Sprint("t-", i/9), 1+i%9
-			if i%6 == 0 {
-				channel := []string{"paid_search", "organic_search", "direct", "email"}[r.IntN(4)]
-				touches = append(touches, event.Touchpoint{ID: fmt.Sprintf("%020x", i), PixelID: e.PixelID, VisitorID: e.Subject.VisitorID, EventID: e.ID, At: at, Kind: event.CampaignVisit, Channel: channel, Source: channel, Campaign: fmt.Sprint("campaign-", r.IntN(40))})
-				for _, model := range attribution.Immediate {
-					if i%66 > 0 {
-						break // as many as a shop sells
-					}
-					c := event.Credits{PixelID: e.PixelID, EventID: e.ID, Model: model, Version: 1, Name: "purchase", VisitorID: e.Subject.VisitorID, At: at, ReceivedAt: at, Currency: "GBP", Value: 30 * event.Whole}
-					for _, t := range touches[max(0, len(touches)-1-r.IntN(3)):] {
-						c.Shares = append(c.Shares, event.Share{Touchpoint: t, Weight: event.Whole / 3, Value: 10 * event.Whole})
-					}
-					credits = append(credits, c)
-				}
-			}
-			if e.Name != "purchase" {
-				e.Order = event.Order{}
-			} else {
-				e.Order.ID = fmt.Sprint("F-", i)
-				for _, p := range []string{"ttd", "amazon"} {
-					syncs = append(syncs, someSync(r, e, p))
-					matches = append(matches, event.Match{EventID: e.ID, PixelID: e.PixelID, Partner: p, Name: e.Name, ReceivedAt: at, Grade: event.Grades[r.IntN(len(event.Grades))], Keys: []string{"email"}, Missing: []string{"phone"}})
-				}
-			}
-			events = append(events, e)
-		}
-		must(t, b.store.WriteEvents(t.Context(), events...))
-		must(t, b.store.WriteSyncs(t.Context(), syncs...))
-		must(t, b.store.WriteMatches(t.Context(), matches...))
-		must(t, b.store.WriteTouches(t.Context(), touches...))
-		must(t, b.store.WriteCredits(t.Context(), credits...))
-		done += len(events)
+	batches := make(chan analytics.Batch, 4)
+	go fullMonth(batches, now, n)
+	for batch := range batches {
+		must(t, b.store.WriteBatch(t.Context(), batch))
 	}
 	total, err := b.o.Events.Top(t.Context(), analytics.TopQuery{Metric: analytics.MetricEvents, Dimension: "pixel_id", Since: now.Add(-40 * 24 * time.Hour), Until: now.Add(time.Minute), Limit: 100})
 	must(t, err)
@@ -154,4 +97,66 @@ func worked(t *testing.T) time.Duration {
 	var u syscall.Rusage
 	must(t, syscall.Getrusage(syscall.RUSAGE_SELF, &u))
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// fullMonth makes so many events of 30 days, with what conversions are owed to, deliveries and
+// matches, while those before are written.
+func fullMonth(out chan<- analytics.Batch, now time.Time, n int) {
+	defer close(out)
+	r := rand.New(rand.NewPCG(7, 7))
+	names := []string{"page_view", "page_view", "page_view", "page_view", "view_item", "view_item", "add_to_cart", "scroll", "purchase", "sign_up"}
+	// They come in the order of time, of some hundred visits at once of which each has
+	// nine or so: half are of somebody who was there before.
+	visits := make([]int, 300)
+	for i := range visits {
+		visits[i] = i
+	}
+	seen := len(visits)
+	for done := 0; done < n; {
+		var batch analytics.Batch
+		for range min(2000, n-done) {
+			i := done + len(batch.Events)
+			at := now.Add(-time.Duration(float64(30*24*time.Hour) * (1 - float64(i)/float64(n)))).UTC()
+			e := someEvent(fmt.Sprintf("full-%08x", i), at)
+			e.Name = names[r.IntN(len(names))]
+			visit := &visits[r.IntN(len(visits))]
+			if r.IntN(9) == 0 {
+				if *visit = r.IntN(seen); r.IntN(2) == 0 {
+					*visit, seen = seen, seen+1
+				}
+			}
+			e.PixelID = []string{"px_shop", "px_shop", "px_blog", "px_us"}[*visit/7%4]
+			e.Subject.VisitorID = fmt.Sprintf("v-%016x", uint64(*visit)*0x9E3779B97F4A7C15)
+			e.Enrichment.Device.Class = []string{"mobile", "mobile", "desktop", "tablet"}[*visit%4]
+			e.Enrichment.Campaign.Name = []string{"autumn-shoes", "", "", "socks", "brand"}[*visit%5]
+			e.Context.Page.URL = fmt.Sprintf("https://shop.example.com/p/%d", r.IntN(400))
+			e.Context.Tab, e.Seq = fmt.Sprint("t-", i/9), 1+i%9
+			if i%6 == 0 {
+				channel := []string{"paid_search", "organic_search", "direct", "email"}[r.IntN(4)]
+				batch.Touches = append(batch.Touches, event.Touchpoint{ID: fmt.Sprintf("%020x", i), PixelID: e.PixelID, VisitorID: e.Subject.VisitorID, EventID: e.ID, At: at, Kind: event.CampaignVisit, Channel: channel, Source: channel, Campaign: fmt.Sprint("campaign-", r.IntN(40))})
+				for _, model := range attribution.Immediate {
+					if i%66 > 0 {
+						break // as many as a shop sells
+					}
+					c := event.Credits{PixelID: e.PixelID, EventID: e.ID, Model: model, Version: 1, Name: "purchase", VisitorID: e.Subject.VisitorID, At: at, ReceivedAt: at, Currency: "GBP", Value: 30 * event.Whole}
+					for _, t := range batch.Touches[max(0, len(batch.Touches)-1-r.IntN(3)):] {
+						c.Shares = append(c.Shares, event.Share{Touchpoint: t, Weight: event.Whole / 3, Value: 10 * event.Whole})
+					}
+					batch.Credits = append(batch.Credits, c)
+				}
+			}
+			if e.Name != "purchase" {
+				e.Order = event.Order{}
+			} else {
+				e.Order.ID = fmt.Sprint("F-", i)
+				for _, p := range []string{"ttd", "amazon"} {
+					batch.Syncs = append(batch.Syncs, someSync(r, e, p))
+					batch.Matches = append(batch.Matches, event.Match{EventID: e.ID, PixelID: e.PixelID, Partner: p, Name: e.Name, ReceivedAt: at, Grade: event.Grades[r.IntN(len(event.Grades))], Keys: []string{"email"}, Missing: []string{"phone"}})
+				}
+			}
+			batch.Events = append(batch.Events, e)
+		}
+		done += len(batch.Events)
+		out <- batch
+	}
 }

@@ -231,15 +231,14 @@ func (v *views) funcs() template.FuncMap {
 		"has":      func(list any, v string) bool { l, _ := list.([]string); return slices.Contains(l, v) },
 		"add":      func(a, b int) int { return a + b },
 		"device":   device,
-		"delta":    delta,
 		"soft":     soft,
-		"points":   points,
 		"explain":  explain,
 		// times is the width of a share, or of two together, of 100.
 		"times": func(a, b float64) string { return strconv.FormatFloat((a+b)*100, 'f', 2, 64) },
 		"share": func(n, of float64) string { return strconv.FormatFloat(100*n/max(of, 1), 'f', 2, 64) },
 		// words is a dimension's name for people.
 		"words": dimensionWords,
+		"ratio": func(n, of int64) string { return percent(float64(n) / float64(max(of, 1))) },
 		"bar64": func(n, of int64) string {
 			return strconv.FormatFloat(100*float64(n)/float64(max(of, 1)), 'f', 2, 64)
 		},

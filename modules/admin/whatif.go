@@ -11,8 +11,8 @@ import (
 
 // whatIf is what a site would have gained if its events had carried a key that they lack.
 type whatIf struct {
-	Title string
-	Lacks int
+	Name, Title string
+	Lacks       int
 	// Gain is how many more events the partner could have matched: those that lack the
 	// key and have no other sure one. Share is that of all.
 	Gain  int
@@ -31,7 +31,7 @@ func whatIfs(r analytics.Readiness, keys []partner.Key) []whatIf {
 			continue
 		}
 		all := float64(max(r.Events, 1))
-		out = append(out, whatIf{cmp.Or(k.Title, k.Name), r.Missing[k.Name], gain, float64(gain) / all, float64(r.Events-weak+gain) / all})
+		out = append(out, whatIf{k.Name, cmp.Or(k.Title, k.Name), r.Missing[k.Name], gain, float64(gain) / all, float64(r.Events-weak+gain) / all})
 	}
 	slices.SortStableFunc(out, func(x, y whatIf) int { return y.Gain - x.Gain })
 	return out

@@ -55,26 +55,6 @@ func percent(f float64) string {
 	}
 }
 
-// delta says how much more or less something is.
-func delta(f float64) string {
-	if f < 0 {
-		return thousands(-f*100) + "% fewer"
-	}
-	return thousands(f*100) + "% more"
-}
-
-// points says by how much a share is greater or less.
-func points(f float64) string {
-	switch n := math.Round(f * 1000); {
-	case n == 0:
-		return "No more or less"
-	case n < 0:
-		return strconv.FormatFloat(-n/10, 'f', -1, 64) + " points less"
-	default:
-		return strconv.FormatFloat(n/10, 'f', -1, 64) + " points more"
-	}
-}
-
 // ago says how long ago something was.
 func ago(now, t time.Time) string {
 	if t.IsZero() {

@@ -92,10 +92,10 @@ func (c *PathCount) path(steps []string) *pathSum {
 	return p
 }
 
-// Converted counts a path that ended in a conversion worth value millionths.
-func (c *PathCount) Converted(steps []string, currency string, value int64) {
+// Converted counts n paths that ended in a conversion, worth value millionths together.
+func (c *PathCount) Converted(steps []string, currency string, n, value int64) {
 	p := c.path(steps)
-	p.row.Conversions++
+	p.row.Conversions += n
 	if currency != "" && value != 0 {
 		p.money[currency] += value
 	}
@@ -107,17 +107,19 @@ func (c *PathCount) Nulls(steps []string, n int64) { c.path(steps).row.Nulls += 
 // Rows are the paths with most conversions, then those with most visitors, then by
 // their steps.
 func (c *PathCount) Rows(limit int) []PathRow {
-	keys := make([]string, 0, len(c.by))
-	for k := range c.by {
-		keys = append(keys, k)
+	type kept struct {
+		key string
+		*pathSum
 	}
-	slices.SortFunc(keys, func(a, b string) int {
-		x, y := &c.by[a].row, &c.by[b].row
-		return cmp.Or(cmp.Compare(y.Conversions, x.Conversions), cmp.Compare(y.Nulls, x.Nulls), cmp.Compare(a, b))
+	all := make([]kept, 0, len(c.by))
+	for k, p := range c.by {
+		all = append(all, kept{k, p})
+	}
+	slices.SortFunc(all, func(a, b kept) int {
+		return cmp.Or(cmp.Compare(b.row.Conversions, a.row.Conversions), cmp.Compare(b.row.Nulls, a.row.Nulls), cmp.Compare(a.key, b.key))
 	})
-	out := make([]PathRow, 0, min(limit, len(keys)))
-	for _, k := range keys[:min(limit, len(keys))] {
-		p := c.by[k]
+	out := make([]PathRow, 0, min(limit, len(all)))
+	for _, p := range all[:min(limit, len(all))] {
 		p.row.Revenue = make(map[string]float64, len(p.money))
 		for currency, v := range p.money {
 			p.row.Revenue[currency] = float64(v) / event.Whole

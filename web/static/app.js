@@ -163,44 +163,47 @@
     const table = one("table", figure), box = one(".plot", figure);
     if (!table || !box) return;
     figure.plotted = true;
-    const names = all("thead th", table).slice(1).map((th) => th.textContent);
-    const rows = all("tbody tr", table);
-    const data = [rows.map((r) => new Date(one("time", r).dateTime) / 1000)];
-    names.forEach((_, i) => data.push(rows.map((r) => Number(r.cells[i + 1].dataset.v))));
+    const heads = all("thead th", table).slice(1), rows = all("tbody tr", table);
+    const number = (cell) => cell.dataset.v === "" ? null : Number(cell.dataset.v);
+    const at = rows.map((r) => new Date(one("time", r).dateTime) / 1000);
+    const columns = heads.map((_, i) => rows.map((r) => number(r.cells[i + 1])));
     const axis = { stroke: color("muted"), grid: { stroke: color("line"), width: 1 }, ticks: { show: false }, font: "12px system-ui, sans-serif" };
     const key = (i, text) => { const k = one(`[data-k="${i}"]`, figure); if (k) k.textContent = text; };
-    const days = data[0].at(-1) - data[0][0] > 100000;
+    const days = at.at(-1) - at[0] > 100000;
     const timeZone = figure.dataset.zone || undefined;
     const moment = timeZone ? new Intl.DateTimeFormat("en-GB", { ...short.resolvedOptions(), timeZone }) : short;
     const tick = new Intl.DateTimeFormat("en-GB", days ? { day: "numeric", month: "short", timeZone } : { hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZone });
-    // The last step is not over yet: its line is dashed, lest it look like a fall.
-    const shown = data.map((d) => d.slice()), last = data[0].length - 1;
-    const open = last > 0 && data[0][last] + (data[0][last] - data[0][last - 1]) > new Date(figure.dataset.until) / 1000;
-    const rest = shown[1].map((v, i) => open && i >= last - 1 ? v : null);
-    if (open) for (const line of shown.slice(1)) line[last] = null;
-    shown.splice(2, 0, rest);
-    // A line for each group, which all end where the last whole step does.
-    const lines = "lines" in figure.dataset;
-    if (lines) shown.splice(2, 1);
+    const percent = figure.dataset.unit === "percent";
+    const little = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
+    const scale = (n) => percent ? `${n.toLocaleString("en", { maximumFractionDigits: 2 })}%` : Math.abs(n) >= 10000 ? little.format(n) : n.toLocaleString("en");
+    // The last step is not over yet: its line is dotted, lest it look like a fall.
+    const last = at.length - 1, open = last > 0 && at[last] + (at[last] - at[last - 1]) > new Date(figure.dataset.until) / 1000;
     const colors = ["c1", "c2", "c3", "c4", "c6", "c7"];
     // Told apart without colour too; app.css has the same for the key.
     const dashes = [[], [9, 4], [2, 3], [10, 3, 2, 3], [5, 2], [14, 4, 2, 4, 2, 4]];
+    const line = (values, more) => [values, { width: 2, points: { show: false }, spanGaps: true, ...more }];
+    const groups = heads.filter((th) => !("was" in th.dataset)).length, drawn = [];
+    for (let i = 0; i < groups; i++) {
+      const stroke = color(colors[i % colors.length]);
+      const whole = columns[i].map((v, n) => open && n === last ? null : v);
+      drawn.push(line(whole, { stroke, dash: dashes[i % dashes.length], ...(groups === 1 ? { fill: color("c1-soft") } : {}) }));
+      if (groups === 1) drawn.push(line(columns[i].map((v, n) => open && n >= last - 1 ? v : null), { stroke, dash: [2, 4] }));
+    }
+    // Beside one line stands that of the period before; of several, the table has it.
+    if (groups === 1 && heads.length === 2) drawn.push(line(columns[1], { stroke: color("c5"), width: 1.3, dash: [5, 4] }));
     const build = () => new uPlot({
       width: box.clientWidth, height: box.clientHeight, padding: [8, 8, 0, 0],
       cursor: { y: false, points: { size: 7 } }, legend: { show: false },
-      scales: { y: { range: (u, lo, hi) => [0, Math.max(4, hi * 1.1)] } },
+      scales: { y: { range: (u, lo, hi) => [0, percent ? Math.min(100, Math.max(1, hi * 1.1)) : Math.max(4, hi * 1.1)] } },
       axes: [{ ...axis, grid: { show: false }, space: 80, size: 30, values: (u, v) => v.map((t) => tick.format(new Date(t * 1000))) },
-        { ...axis, size: 44, space: 48, values: (u, v) => v.map((n) => Number.isInteger(n) ? n.toLocaleString("en") : "") }],
-      series: lines ? [{}, ...names.map((_, i) => ({ stroke: color(colors[i % colors.length]), width: 2, dash: dashes[i % dashes.length], points: { show: false }, ...(names.length === 1 ? { fill: color("c1-soft") } : {}) }))]
-        : [{}, { stroke: color("c1"), fill: color("c1-soft"), width: 2, points: { show: false } },
-        { stroke: color("c1"), width: 2, dash: [2, 4], points: { show: false } },
-        { stroke: color("c5"), width: 1.3, dash: [5, 4], points: { show: false } }].slice(0, shown.length),
+        { ...axis, size: 48, space: 48, values: (u, v) => v.map((n) => percent || Number.isInteger(n) ? scale(n) : "") }],
+      series: [{}, ...drawn.map((d) => d[1])],
       hooks: { setCursor: [(u) => {
         const i = u.cursor.idx;
-        key(0, i == null ? "" : moment.format(new Date(data[0][i] * 1000)));
-        for (let n = 1; n < data.length; n++) key(n, i == null ? "" : data[n][i].toLocaleString("en"));
+        key(0, i == null ? "" : moment.format(new Date(at[i] * 1000)));
+        heads.forEach((_, n) => key(n + 1, i == null ? "" : rows[i].cells[n + 1].textContent));
       }] },
-    }, shown, box);
+    }, [at, ...drawn.map((d) => d[0])], box);
     box.replaceChildren();
     const plot = build();
     charts.get(figure)?.watch.disconnect();

@@ -68,7 +68,7 @@ func (s *Store) Paths(ctx context.Context, q analytics.PathQuery) ([]analytics.P
 			return err
 		}
 		if len(steps) > 0 {
-			count.Converted(steps, currency, value)
+			count.Converted(steps, currency, 1, value)
 		}
 		return nil
 	})

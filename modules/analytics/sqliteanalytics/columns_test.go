@@ -402,3 +402,43 @@ func TestNobodyWaitsForTheSyncLogToBeRead(t *testing.T) {
 		t.Errorf("from memory: %v, not %v", got, want)
 	}
 }
+
+// Whoever has a connection waits for nobody who needs another: four people who look at the
+// same moment would wait for one another for ever.
+func TestEachQuestionIsAnsweredByOneConnection(t *testing.T) {
+	s := openAt(t, filepath.Join(t.TempDir(), "analytics.db"))
+	events := analyticstest.Events(2, 300, time.Hour)
+	must(t, s.WriteEvents(t.Context(), events...))
+	must(t, s.WriteSyncs(t.Context(), analyticstest.Syncs(2, events)...))
+	must(t, s.WriteMatches(t.Context(), analyticstest.Matches(2, events)...))
+	touches := analyticstest.Touches(2, 100)
+	must(t, s.WriteBatch(t.Context(), analytics.Batch{Touches: touches, Credits: analyticstest.CreditSets(2, 50, touches)}))
+	s.db.Read.SetMaxOpenConns(1)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	since, until := analyticstest.Begin.Add(-time.Hour), analyticstest.Begin.Add(30*24*time.Hour)
+	for range 2 { // from the store, and from memory
+		for _, m := range []analytics.Metric{analytics.MetricEvents, analytics.MetricVisitors, analytics.MetricRevenue, analytics.MetricSyncs} {
+			by := "partner"
+			if m != analytics.MetricSyncs {
+				by = "country"
+			}
+			_, err := s.Top(ctx, analytics.TopQuery{Metric: m, Dimension: by, Since: since, Until: until})
+			must(t, err)
+			_, err = s.Series(ctx, analytics.SeriesQuery{Metric: m, GroupBy: by, Step: analytics.Day, Since: since, Until: until})
+			must(t, err)
+		}
+		_, err := s.Latency(ctx, analytics.LatencyQuery{Since: since, Until: until})
+		must(t, err)
+		_, err = s.Stored(ctx, since, until)
+		must(t, err)
+		_, err = s.Readiness(ctx, analytics.ReadinessQuery{Since: since, Until: until})
+		must(t, err)
+		_, err = s.Attribution(ctx, analytics.AttributionQuery{Models: []string{"linear"}, Dimension: "channel", Since: since, Until: until})
+		must(t, err)
+		_, err = s.Paths(ctx, analytics.PathQuery{Since: since, Until: until})
+		must(t, err)
+		_, err = s.Funnel(ctx, analytics.FunnelQuery{Steps: []analytics.FunnelStep{{Name: "page_view"}, {Name: "purchase"}}, Since: since, Until: until, Window: time.Hour})
+		must(t, err)
+	}
+}

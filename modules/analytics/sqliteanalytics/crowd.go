@@ -107,6 +107,25 @@ func (c *crowd) put(v uint64) (fresh bool) {
 	}
 }
 
+// has reports whether one is there, of those that were added.
+func (c *crowd) has(v uint64) bool {
+	if v == 0 {
+		return c.zero
+	}
+	if len(c.table) == 0 {
+		return false
+	}
+	mask := uint64(len(c.table) - 1)
+	for i := v >> (64 - bits.Len64(mask)); ; i = (i + 1) & mask {
+		switch c.table[i] {
+		case v:
+			return true
+		case 0:
+			return false
+		}
+	}
+}
+
 func (c *crowd) grow(need int) {
 	was := c.table
 	c.table, c.n = make([]uint64, max(8, 1<<bits.Len(uint(need-1)))), 0

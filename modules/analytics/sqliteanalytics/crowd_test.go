@@ -33,6 +33,11 @@ func TestACrowdCountsEachOnce(t *testing.T) {
 		if c.size() != len(known) {
 			t.Errorf("of %d at a time: %d, not %d", n, c.size(), len(known))
 		}
+		for v := range known {
+			if !c.has(v) || c.has(v+1) != known[v+1] {
+				t.Errorf("of %d at a time: %x is there: %v, and the next: %v", n, v, c.has(v), c.has(v+1))
+			}
+		}
 		if noted.size() != len(known) || joined.size() != len(known) {
 			t.Errorf("of %d at a time: %d were noted and %d joined, not %d", n, noted.size(), joined.size(), len(known))
 		}

@@ -3,6 +3,7 @@ package sqliteanalytics
 import (
 	"context"
 	"database/sql"
+	"time"
 
 	"github.com/miq/pixel/modules/event"
 )
@@ -55,4 +56,17 @@ func (s *Store) matchesWritten(list []event.Match) {
 	for i := range list {
 		s.matched.changed.note(floor(list[i].ReceivedAt.UnixMicro(), hour))
 	}
+}
+
+// warmMatches reads those of the last month before anybody asks, where they are not too many
+// to be read for nobody.
+func (s *Store) warmMatches(ctx context.Context) error {
+	from, n := time.Now().Add(-warmed).UnixMicro(), 0
+	err := s.snapshot(ctx, "count matches", func(tx *sql.Tx) error {
+		return countOf(ctx, tx, &n, `(SELECT 1 FROM matches WHERE received_at >= ? LIMIT ?)`, []any{from, mostKept})
+	})
+	if err != nil || n == mostKept {
+		return err
+	}
+	return s.matched.with(ctx, s, from, far, func(int64, *[]matchCount) {})
 }

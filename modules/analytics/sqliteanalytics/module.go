@@ -3,6 +3,7 @@ package sqliteanalytics
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"time"
 
 	"go.uber.org/fx"
@@ -51,17 +52,14 @@ func provide(p Params) (Result, error) {
 		return Result{}, err
 	}
 	// What an older version stored is rolled up while everything else runs; and what
-	// erasures took apart is put together again.
+	// erasures took apart is put together again. Meanwhile what reports keep in memory is read.
 	ctx, stop := context.WithCancel(context.Background())
-	done := make(chan struct{})
+	var running sync.WaitGroup
 	p.Lifecycle.Append(fx.StartStopHook(func() {
-		go func() {
-			defer close(done)
+		running.Go(func() { s.warmAll(ctx, p.Log) })
+		running.Go(func() {
 			if err := s.CatchUp(ctx); err != nil && ctx.Err() == nil {
 				p.Log.Warn("stored events could not all be rolled up; reports count them one by one", "error", err)
-			}
-			if err := s.warmCredits(ctx); err != nil && ctx.Err() == nil {
-				p.Log.Warn("credits could not be read into memory; the first report waits for them", "error", err)
 			}
 			for tick := time.NewTicker(mendEvery); ctx.Err() == nil; {
 				if err := s.Mend(ctx); err != nil && ctx.Err() == nil {
@@ -76,11 +74,24 @@ func provide(p Params) (Result, error) {
 				case <-tick.C:
 				}
 			}
-		}()
+		})
 	}, func() {
 		stop()
-		<-done
+		running.Wait()
 		s.Stop()
 	}))
 	return Result{Store: s, Writer: s, Reader: s, ReceiptWriter: s, ReceiptReader: s, Identities: s, CreditWriter: s, CreditReader: s, Eraser: s, Expirer: s, History: s, Health: health.Check{Name: "analytics", Check: s.Check}}, nil
+}
+
+// warmAll reads what reports keep in memory before somebody asks for it, the sync log first,
+// which takes longest.
+func (s *Store) warmAll(ctx context.Context, log *slog.Logger) {
+	for _, w := range []struct {
+		what string
+		read func(context.Context) error
+	}{{"the sync log", s.warm}, {"credits", s.warmCredits}, {"matches", s.warmMatches}} {
+		if err := w.read(ctx); err != nil && ctx.Err() == nil {
+			log.Warn("what reports are made from could not be read into memory; the first report waits for it", "what", w.what, "error", err)
+		}
+	}
 }

@@ -14,16 +14,22 @@ import (
 
 // owed is what the conversions of an hour are owed to.
 type owed struct {
-	sums  []owedSum
-	paths []owedPath
-	led   []uint64 // digests of the touchpoints that led to one, by PathModel
+	shares []owedShare
+	sums   int // of all shares
+	paths  []owedPath
+	led    []uint64 // digests of the touchpoints that led to one, by PathModel
+}
+
+// owedShare is what each model gives to one thing.
+type owedShare struct {
+	to   owedTo
+	sums []owedSum
 }
 
 // owedTo is what can be asked of a share.
 type owedTo struct {
 	of    unique.Handle[owedOf]
 	touch unique.Handle[owedTouch]
-	model unique.Handle[string]
 }
 
 type owedOf struct{ pixel, name, currency string }
@@ -33,7 +39,8 @@ type owedTouch struct{ kind, channel, source, campaign, partner string }
 // owedSum is what shares come to, in millionths. Weights are whole numbers, and of money a
 // year may be more than a whole number holds: it is added in the same order each time.
 type owedSum struct {
-	to              owedTo
+	model           unique.Handle[string]
+	met             bool // something was added
 	weight          int64
 	value, refunded float64
 }
@@ -54,7 +61,7 @@ type owedHours = hours[owed]
 func (s *Store) keepOwed() {
 	s.owed.most, s.owed.changed.most = mostKept, longestKept
 	s.owed.span = `SELECT (SELECT min(received_at) FROM conversions), (SELECT max(received_at) FROM conversions)`
-	s.owed.weigh = func(o *owed) int { return 2*len(o.sums) + len(o.paths) + len(o.led)/4 }
+	s.owed.weigh = func(o *owed) int { return o.sums + len(o.shares) + len(o.paths) + len(o.led)/4 }
 	s.owed.read = func(ctx context.Context, tx *sql.Tx, from, to int64, of func(int64) *owed) error {
 		var at int64
 		var body sql.RawBytes
@@ -81,7 +88,7 @@ func (s *Store) keepOwed() {
 	}
 }
 
-// add takes a conversion; places are those of the sums.
+// add takes a conversion; places are those of the shares.
 func (o *owed) add(sets []event.Credits, places map[owedTo]int) {
 	var steps []string
 	var ids []string // of the touchpoints, which the models have in common
@@ -98,13 +105,7 @@ func (o *owed) add(sets []event.Credits, places map[owedTo]int) {
 				n = len(ids)
 				ids, touches = append(ids, h.ID), append(touches, unique.Make(t))
 			}
-			to := owedTo{of, touches[n], model}
-			at, known := places[to]
-			if !known {
-				at = len(o.sums)
-				places[to], o.sums = at, append(o.sums, owedSum{to: to})
-			}
-			o.sums[at].add(&owedSum{weight: h.Weight, value: float64(h.Value), refunded: float64(h.Refunded)})
+			o.give(owedTo{of, touches[n]}, &owedSum{model: model, weight: h.Weight, value: float64(h.Value), refunded: float64(h.Refunded)}, places)
 			if c.Model == analytics.PathModel {
 				steps, value = append(steps, h.Channel), value+h.Value
 				o.led = append(o.led, digestIn(h.PixelID, h.ID))
@@ -116,7 +117,25 @@ func (o *owed) add(sets []event.Credits, places map[owedTo]int) {
 	}
 }
 
+// give adds to what one model gives to one thing.
+func (o *owed) give(to owedTo, v *owedSum, places map[owedTo]int) {
+	at, known := places[to]
+	if !known {
+		at = len(o.shares)
+		places[to], o.shares = at, append(o.shares, owedShare{to: to})
+	}
+	share := &o.shares[at]
+	i := slices.IndexFunc(share.sums, func(s owedSum) bool { return s.model == v.model })
+	if i < 0 {
+		i = len(share.sums)
+		share.sums = append(share.sums, owedSum{model: v.model})
+		o.sums++
+	}
+	share.sums[i].add(v)
+}
+
 func (s *owedSum) add(o *owedSum) {
+	s.met = true
 	s.weight, s.value, s.refunded = s.weight+o.weight, s.value+o.value, s.refunded+o.refunded
 }
 

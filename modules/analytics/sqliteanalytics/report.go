@@ -30,6 +30,21 @@ type figure struct {
 	group string
 }
 
+// answering counts what a question asks for.
+type answering func(question) (map[figure]float64, error)
+
+// asking calls f with a snapshot, and with what answers questions of it. Questions of the sync
+// log have none: they wait for their turn at its lines, and whoever has it waits for a
+// connection, which those who wait must not hold.
+func (s *Store) asking(ctx context.Context, what string, metric analytics.Metric, f func(*sql.Tx, answering) error) error {
+	if metric == analytics.MetricSyncs {
+		return f(nil, func(q question) (map[figure]float64, error) { return s.syncs(ctx, q) })
+	}
+	return s.snapshot(ctx, what, func(tx *sql.Tx) error {
+		return f(tx, func(q question) (map[figure]float64, error) { return s.answer(ctx, tx, q) })
+	})
+}
+
 // answer takes the cheapest way that is exact.
 func (s *Store) answer(ctx context.Context, tx *sql.Tx, q question) (map[figure]float64, error) {
 	if q.visited() {
@@ -37,9 +52,6 @@ func (s *Store) answer(ctx context.Context, tx *sql.Tx, q question) (map[figure]
 	}
 	if d, ok := q.rolled(); ok {
 		return s.sumsOf(ctx, tx, q, d)
-	}
-	if q.metric == analytics.MetricSyncs {
-		return s.syncs(ctx, tx, q)
 	}
 	return s.walked(ctx, tx, q)
 }
@@ -179,8 +191,8 @@ func (s *Store) Top(ctx context.Context, q analytics.TopQuery) (top []analytics.
 	if err := s.knowPeople(ctx, q.Metric); err != nil {
 		return nil, err
 	}
-	err = s.snapshot(ctx, "count the greatest", func(tx *sql.Tx) error {
-		figures, err := s.answer(ctx, tx, question{metric: q.Metric, pixel: q.PixelID, name: q.Name, partner: q.Partner, where: q.Where, since: q.Since, until: q.Until, dimension: q.Dimension})
+	err = s.asking(ctx, "count the greatest", q.Metric, func(_ *sql.Tx, answer answering) error {
+		figures, err := answer(question{metric: q.Metric, pixel: q.PixelID, name: q.Name, partner: q.Partner, where: q.Where, since: q.Since, until: q.Until, dimension: q.Dimension})
 		top = greatest(figures, q.Limit)
 		return err
 	})
@@ -200,7 +212,7 @@ func (s *Store) Series(ctx context.Context, q analytics.SeriesQuery) (series []a
 	if err := s.knowPeople(ctx, q.Metric); err != nil {
 		return nil, err
 	}
-	err = s.snapshot(ctx, "count over time", func(tx *sql.Tx) error {
+	err = s.asking(ctx, "count over time", q.Metric, func(tx *sql.Tx, answer answering) error {
 		groups := []analytics.TopRow{{}}
 		var figures map[figure]float64
 		if q.GroupBy != "" && q.Metric == analytics.MetricVisitors && !ask.visited() {
@@ -212,7 +224,7 @@ func (s *Store) Series(ctx context.Context, q analytics.SeriesQuery) (series []a
 			}
 			figures, groups = sizes(all), greatest(sizes(wholeGroups(all)), analytics.MaxGroups)
 		} else if q.GroupBy != "" {
-			figures, err := s.answer(ctx, tx, ask)
+			figures, err := answer(ask)
 			if err != nil {
 				return err
 			}
@@ -224,7 +236,7 @@ func (s *Store) Series(ctx context.Context, q analytics.SeriesQuery) (series []a
 			}
 		}
 		if ask.starts = starts; figures == nil {
-			if figures, err = s.answer(ctx, tx, ask); err != nil {
+			if figures, err = answer(ask); err != nil {
 				return err
 			}
 		}

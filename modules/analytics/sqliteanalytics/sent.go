@@ -53,7 +53,7 @@ func (s *Store) eachLine(ctx context.Context, list []piece, conds []analytics.Co
 }
 
 // syncs counts lines of the sync log.
-func (s *Store) syncs(ctx context.Context, tx *sql.Tx, q question) (map[figure]float64, error) {
+func (s *Store) syncs(ctx context.Context, q question) (map[figure]float64, error) {
 	from, to := within(q.since, q.until)
 	list := pieces(q.starts, from, to)[0]
 	conds := q.conditions()
@@ -79,7 +79,11 @@ func (s *Store) syncs(ctx context.Context, tx *sql.Tx, q question) (map[figure]f
 		return nil, err
 	}
 	if !ok {
-		return q.readSyncs(ctx, tx)
+		err := s.snapshot(ctx, "count the sync log", func(tx *sql.Tx) (err error) {
+			out, err = q.readSyncs(ctx, tx)
+			return err
+		})
+		return out, err
 	}
 	for at, n := range counts {
 		f := figure{step: at.step}
