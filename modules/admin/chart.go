@@ -175,6 +175,8 @@ func against(now, before float64, unit, was string) string {
 		return "As in " + was
 	case change < 0:
 		return number(-change) + "% " + less + " than in " + was
+	case change >= 1000: // a percentage of that says nothing
+		return number(now/before) + " times what it was in " + was
 	default:
 		return number(change) + "% more than in " + was
 	}

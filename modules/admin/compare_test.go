@@ -68,7 +68,7 @@ func TestEachReportStandsAgainstThePeriodBefore(t *testing.T) {
 		{"/reports?range=24h&metric=visitors", []string{"on average"}},
 		{"/reports?range=24h&group_by=name", []string{"page_view 3 As " + was, "purchase 3 200% more than " + was, "purchase, in the 24 hours before"}},
 		{"/reports/consent?range=24h", []string{"66.7% 16.7 points more than " + was, "Full consent In the 24 hours before"}},
-		{"/reports/funnel?range=24h&step=page_view&step=purchase", []string{"Of the first, in the 24 hours before"}},
+		{"/reports/funnel?range=24h&step=page_view&step=page_view", []string{"Of the first, in the 24 hours before 1. page_view 3 100% – 100%"}},
 	} {
 		got := w.get(c.path)
 		text := words(got.body)
@@ -122,7 +122,7 @@ func TestAValueIsSaidAgainstWhatItWas(t *testing.T) {
 		unit, want  string
 	}{
 		{150, 100, "", "50% more than in it"}, {50, 100, "", "50% fewer than in it"}, {50, 100, "GBP", "50% less than in it"}, {100, 100, "", "As in it"}, {100.2, 100, "", "As in it"},
-		{5, 0, "", "None in it"}, {60, 55.5, perHundred, "4.5 points more than in it"}, {55.5, 60, perHundred, "4.5 points less than in it"}, {60, 60.01, perHundred, "As in it"}, {12_345, 1, "", "1,234,400% more than in it"},
+		{5, 0, "", "None in it"}, {60, 55.5, perHundred, "4.5 points more than in it"}, {55.5, 60, perHundred, "4.5 points less than in it"}, {60, 60.01, perHundred, "As in it"}, {12_345, 1, "", "12,345 times what it was in it"},
 	} {
 		if got := against(c.now, c.before, c.unit, "it"); got != c.want {
 			t.Errorf("%v after %v: %q, not %q", c.now, c.before, got, c.want)

@@ -26,6 +26,7 @@ type overTimeData struct {
 	Step       analytics.Step
 	Chart      chart
 	Top        []analytics.TopRow
+	Currency   string // of the table; empty: it is of no money, or each row has its own
 	Most       float64
 	TopFile    string
 }
@@ -68,18 +69,32 @@ func (a *Admin) overTimePage(c *echo.Context) error {
 	if d.wrong("metric", q.Check()) {
 		return a.show(c, d.status(), "reports", view{Title: "Reports", Nav: "reports", Data: d})
 	}
+	top := analytics.TopQuery{Metric: m, Dimension: d.Dimension, PixelID: d.Pixel, Name: d.Name, Where: q.Where, Since: d.since, Until: d.until, Limit: 20}
 	var series, before []analytics.Series
-	both, within := errgroup.WithContext(ctx)
-	both.Go(func() (err error) {
-		series, before, err = a.compared(within, q)
+	all, within := errgroup.WithContext(ctx)
+	all.Go(func() (err error) {
+		if series, before, err = a.compared(within, q); err != nil || m != analytics.MetricRevenue || len(series) == 0 {
+			return err
+		}
+		// Amounts of several currencies cannot be added up: the table is of the greatest.
+		if d.Dimension != "currency" {
+			d.Currency = series[0].Group
+			top.Where = append(slices.Clone(top.Where), analytics.Is("currency", d.Currency))
+		}
+		d.Top, err = a.o.Events.Top(within, top)
 		return err
 	})
-	both.Go(func() (err error) {
-		d.Top, err = a.o.Events.Top(within, analytics.TopQuery{Metric: m, Dimension: d.Dimension, PixelID: d.Pixel, Name: d.Name, Where: q.Where, Since: d.since, Until: d.until, Limit: 20})
+	if m != analytics.MetricRevenue {
+		all.Go(func() (err error) {
+			d.Top, err = a.o.Events.Top(within, top)
+			return err
+		})
+	}
+	if err := all.Wait(); err != nil {
 		return err
-	})
-	if err := both.Wait(); err != nil {
-		return err
+	}
+	if d.Currency != "" {
+		d.TopFile += "&" + url.Values{"currency": {d.Currency}}.Encode()
 	}
 	d.Chart = d.chart(metricTitle(d.Metric))
 	d.Chart.draw(series, before, func(group string) (string, string) {
@@ -132,7 +147,10 @@ func eachStep(s analytics.Step) string {
 
 // SayTop writes a figure of the table of the greatest.
 func (d overTimeData) SayTop(r analytics.TopRow) string {
-	if d.Metric == string(analytics.MetricRevenue) && d.Dimension == "currency" {
+	switch {
+	case d.Currency != "":
+		return money(r.Value, d.Currency)
+	case d.Metric == string(analytics.MetricRevenue) && d.Dimension == "currency":
 		return money(r.Value, r.Group)
 	}
 	return number(r.Value)

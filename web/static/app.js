@@ -102,6 +102,9 @@
   // A form that was not taken says why, in the part that asked.
   document.addEventListener("htmx:beforeSwap", (e) => { if (e.detail.xhr.status === 422) e.detail.shouldSwap = true; });
 
+  // Of tabs that are wider than the screen the current one is seen.
+  for (const tab of all(".tabs [aria-current], nav.seg [aria-current]")) { const strip = tab.parentElement; strip.scrollLeft = tab.offsetLeft - strip.offsetLeft - (strip.clientWidth - tab.offsetWidth) / 2; }
+
   // Keyboard.
   let prefix = false;
   const go = { o: "/", l: "/live", e: "/events", r: "/reports", p: "/pixels", a: "/partners", q: "/queues" };
@@ -192,7 +195,7 @@
     // Beside one line stands that of the period before; of several, the table has it.
     if (groups === 1 && heads.length === 2) drawn.push(line(columns[1], { stroke: color("c5"), width: 1.3, dash: [5, 4] }));
     const build = () => new uPlot({
-      width: box.clientWidth, height: box.clientHeight, padding: [8, 8, 0, 0],
+      width: box.clientWidth, height: box.clientHeight, padding: [8, 22, 0, 0],
       cursor: { y: false, points: { size: 7 } }, legend: { show: false },
       scales: { y: { range: (u, lo, hi) => [0, percent ? Math.min(100, Math.max(1, hi * 1.1)) : Math.max(4, hi * 1.1)] } },
       axes: [{ ...axis, grid: { show: false }, space: 80, size: 30, values: (u, v) => v.map((t) => tick.format(new Date(t * 1000))) },
