@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"time"
 
@@ -70,13 +71,16 @@ func (a *Admin) reportView(c *echo.Context) reportView {
 	if v.Saved, _, err = a.saved(c.Request().Context(), me(c)); err != nil {
 		a.o.Log.Warn("saved views could not be read", "error", err)
 	}
-	pairs := []string{"range", v.Range.Key, "from", v.From, "to", v.To, "pixel_id", v.Pixel, "zone", v.Zone}
-	v.Keep = asQuery(pairs...)
-	for i := 0; i < len(pairs); i += 2 {
-		if pairs[i+1] != "" {
-			v.Kept = append(v.Kept, [2]string{pairs[i], pairs[i+1]})
+	for _, pair := range [][2]string{{"range", v.Range.Key}, {"from", v.From}, {"to", v.To}, {"pixel_id", v.Pixel}, {"zone", v.Zone}} {
+		if pair[1] != "" {
+			v.Kept = append(v.Kept, pair)
 		}
 	}
+	keep := url.Values{}
+	for _, pair := range v.Kept {
+		keep.Set(pair[0], pair[1])
+	}
+	v.Keep = "?" + keep.Encode() // a range is always among them
 	return v
 }
 
