@@ -37,47 +37,63 @@ const (
 //
 // Both do the same work, and what it was is printed beside: each round is visits of
 // visitors of whom one page is known, and Redis remembers as many events' ids, since those
-// go by the traffic of a week and not by how many visitors it is of.
+// go by the traffic of a week and not by how many visitors it is of. They take turns, since
+// a machine that is a third faster a minute later says nothing of either.
 func scale(ctx context.Context, of workerOf, line map[string]any) (err error) {
-	s, err := startScale(ctx, of)
+	small, err := startScale(ctx, of)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.stop()) }()
+	defer func() { err = errors.Join(err, small.stop()) }()
+	large, err := startScale(ctx, of)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, large.stop()) }()
+	few, many := min(fewProfiles, of.scale), of.scale
+	// A visitor of the few comes every second time at most.
+	small.events = min(of.events, few/2*perVisit)
+	large.events = small.events
+	began := time.Now().Add(-span(few, few+small.events) - span(many, many))
+	fmt.Printf("\n%20s %14s %10s %10s %12s %12s %12s %12s %12s %12s %12s\n", "profiles", "CPU us/event", "worker", "Redis", "keys found", "not found", "written", "commands", "bytes in", "bytes out", "ns a key")
+	if err := large.grow(ctx, many, began, line); err != nil {
+		return err
+	}
+	var atFew, atMany []cost
+	var ratios, workers, servers []float64
+	for range of.rounds {
+		if err := small.fresh(ctx, few, began, many); err != nil {
+			return err
+		}
+		f, err := small.measure(ctx, "few")
+		if err != nil {
+			return err
+		}
+		m, err := large.measure(ctx, "many")
+		if err != nil {
+			return err
+		}
+		atFew, atMany = append(atFew, f), append(atMany, m)
+		ratios, workers, servers = append(ratios, f.all()/m.all()), append(workers, f.worker/m.worker), append(servers, f.redis/m.redis)
+	}
+	small.print(strconv.Itoa(few), atFew)
+	large.print(strconv.Itoa(many), atMany)
+	f, m := medianCost(atFew), medianCost(atMany)
+	fmt.Printf("%20s A key that no cache holds costs Redis %.0f ns more to read: %.1f us an event, if all of its %.1f keys are such\n", "", m.key-f.key, m.touched()*(m.key-f.key)/1000, m.touched())
+	line["scale_ratio"], line["scale_profiles"] = hundredths(median(ratios)), many
+	line["scale_ratio_worker"], line["scale_ratio_redis"] = hundredths(median(workers)), hundredths(median(servers))
+	line["scale_few_us"], line["scale_many_us"] = hundredths(f.all()), hundredths(m.all())
+	line["scale_key_ns_few"], line["scale_key_ns_many"], line["scale_keys_per_event"] = round(f.key), round(m.key), hundredths(m.touched())
+	return nil
+}
+
+// grow lets all the visitors be met, and weighs the state on the way.
+func (s *scaled) grow(ctx context.Context, many int, began time.Time, line map[string]any) error {
 	empty, err := usedBy(ctx, s.client)
 	if err != nil {
 		return err
 	}
-	few, many := min(fewProfiles, of.scale), of.scale
-	// A visitor of the few comes every second time at most.
-	s.events = min(of.events, few/2*perVisit)
-	began := time.Now().Add(-span(few, few+s.events) - span(many, many))
-	fmt.Printf("\n%20s %14s %10s %10s %12s %12s %12s %12s %12s %12s %12s\n", "profiles", "CPU us/event", "worker", "Redis", "keys found", "not found", "written", "commands", "bytes in", "bytes out", "ns a key")
-	var alone, atFew []cost
-	for range of.rounds {
-		for _, ids := range []int{0, many} {
-			if err := s.fresh(ctx, few, began, ids); err != nil {
-				return err
-			}
-			if err := s.settle(ctx); err != nil {
-				return err
-			}
-			c, err := s.measure(ctx, fmt.Sprintf("few-%d", ids))
-			if err != nil {
-				return err
-			}
-			if ids == 0 {
-				alone = append(alone, c)
-			} else {
-				atFew = append(atFew, c)
-			}
-		}
-	}
-	s.print("few, no other ids", alone)
-	s.print(strconv.Itoa(few), atFew)
-	if err := s.fresh(ctx, many, began, 0); err != nil {
-		return err
-	}
+	s.traffic, s.visitors = newTraffic(many, began), many
 	if err := s.meet(ctx, min(weighedAt, many)); err != nil {
 		return err
 	}
@@ -89,7 +105,10 @@ func scale(ctx context.Context, of workerOf, line map[string]any) (err error) {
 	if err != nil {
 		return err
 	}
-	known := s.known
+	known := float64(s.known)
+	per := (used - empty - seen) / known
+	fmt.Printf("%20s Redis needs %.0f bytes a visitor for %.0f visitors, and %.0f bytes more while their events' ids are remembered\n", "", per, known, seen/known)
+	line["state_bytes_per_visitor"], line["state_visitors"] = round(per), s.known
 	if err := s.meet(ctx, many); err != nil {
 		return err
 	}
@@ -98,30 +117,7 @@ func scale(ctx context.Context, of workerOf, line map[string]any) (err error) {
 		return err
 	}
 	s.print("many, as they came", []cost{growing})
-	if err := s.settle(ctx); err != nil {
-		return err
-	}
-	var atMany []cost
-	for range of.rounds {
-		c, err := s.measure(ctx, "many")
-		if err != nil {
-			return err
-		}
-		atMany = append(atMany, c)
-	}
-	s.print(strconv.Itoa(many), atMany)
-	per := (used - empty - seen) / float64(known)
-	fmt.Printf("%20s Redis needs %.0f bytes a visitor for %d visitors, and %.0f bytes more while their events' ids are remembered\n", "", per, known, seen/float64(known))
-	f, m := medianCost(atFew), medianCost(atMany)
-	fmt.Printf("%20s %.1f us more an event: %.1f of the worker, %.1f of Redis. A key that no cache holds costs Redis %.0f ns more to read, %.1f keys an event %.1f us\n", "",
-		m.all()-f.all(), m.worker-f.worker, m.redis-f.redis, m.key-f.key, m.touched(), m.touched()*(m.key-f.key)/1000)
-	line["state_bytes_per_visitor"], line["state_visitors"] = round(per), known
-	line["scale_ratio"], line["scale_profiles"] = hundredths(f.all()/m.all()), many
-	line["scale_ratio_worker"], line["scale_ratio_redis"] = hundredths(f.worker/m.worker), hundredths(f.redis/m.redis)
-	line["scale_ratio_ids"] = hundredths(medianCost(alone).all() / f.all())
-	line["scale_few_us"], line["scale_many_us"] = hundredths(f.all()), hundredths(m.all())
-	line["scale_key_ns_few"], line["scale_key_ns_many"], line["scale_keys_per_event"] = round(f.key), round(m.key), hundredths(m.touched())
-	return nil
+	return s.settle(ctx)
 }
 
 // cost is what an event costs, in microseconds, and what is done for it.
@@ -164,7 +160,7 @@ type scaled struct {
 	feed     *feed
 	worker   *worker.Worker
 	traffic  *traffic
-	visitors int
+	visitors int // that there are
 	known    int
 	events   int // in a round
 }
@@ -215,8 +211,8 @@ func (s *scaled) stop() (err error) {
 	return errors.Join(err, os.RemoveAll(s.dir))
 }
 
-// fresh forgets everybody, makes Redis remember so many ids of events, and, where there are
-// any, lets all the visitors be met.
+// fresh forgets everybody, makes Redis remember so many ids of events, and lets visitors be
+// met.
 func (s *scaled) fresh(ctx context.Context, visitors int, began time.Time, ids int) error {
 	if err := s.client.FlushAll(ctx).Err(); err != nil {
 		return err
@@ -227,10 +223,10 @@ func (s *scaled) fresh(ctx context.Context, visitors int, began time.Time, ids i
 			return err
 		}
 	}
-	if visitors > fewProfiles {
-		return nil
+	if err := s.meet(ctx, visitors); err != nil {
+		return err
 	}
-	return s.meet(ctx, visitors)
+	return s.settle(ctx)
 }
 
 // seenScript makes Redis remember ids of events, as the worker does.
