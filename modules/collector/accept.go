@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/netip"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/labstack/echo/v5"
@@ -14,8 +12,6 @@ import (
 	"github.com/miq/pixel/modules/consent"
 	"github.com/miq/pixel/modules/event"
 	"github.com/miq/pixel/modules/httpserver"
-	"github.com/miq/pixel/modules/identity"
-	"github.com/miq/pixel/modules/ledger"
 	"github.com/miq/pixel/modules/queue"
 	"github.com/miq/pixel/modules/schema"
 	"github.com/miq/pixel/modules/settings"
@@ -29,66 +25,6 @@ const (
 
 // pushTimeout is how long a durable write may take.
 const pushTimeout = 10 * time.Second
-
-// maxStored bounds what one request may become: what the events share is stored
-// with each of them.
-const maxStored = 8 << 20
-
-// batch is the memory that accept needs for one request, and uses again.
-type batch struct {
-	made    event.Event
-	encoder event.Encoder
-	bytes   []byte // of all events
-	items   []queue.Item
-	ends    []int // of each item's body in bytes; -1: it has its own
-
-	// read is whether somebody may read bytes still.
-	read bool
-
-	// Of all messages of a request that holds several envelopes:
-	before int                               // bytes of those done
-	held   int64                             // bytes of room that are reserved
-	told   map[consent.Visitor]event.Verdict // whose change of consent is recorded, and what it was
-}
-
-// keptBatch bounds what a batch keeps.
-const keptBatch = 256 << 10
-
-func (c *Collector) reuse(b *batch) {
-	c.room.give(b.held)
-	if b.read || cap(b.bytes) > keptBatch {
-		return
-	}
-	clear(b.items)
-	*b = batch{encoder: b.encoder, bytes: b.bytes[:0], items: b.items[:0], ends: b.ends[:0]}
-	c.batches.Put(b)
-}
-
-// next makes room for the next envelope of the same request, beside what the items point to.
-func (b *batch) next() {
-	b.before += len(b.bytes)
-	clear(b.items)
-	b.made, b.bytes, b.items, b.ends = event.Event{}, make([]byte, 0, firstRead/4), b.items[:0], b.ends[:0]
-}
-
-// hold reserves room for what a request becomes, which may be many times its body. A
-// usual request needs none beside its body's.
-func (c *Collector) hold(b *batch) error {
-	n := int64(b.before + len(b.bytes))
-	switch {
-	case n > maxStored:
-		return httpserver.NewProblem(http.StatusRequestEntityTooLarge, "too_large", "the events are too large together with what they share; send fewer at once")
-	case n <= keptBatch || 2*n <= b.held:
-		return nil
-	}
-	// Twice, since it grows by being copied; and in steps of a piece.
-	more := 2*(n+keptBatch) - b.held
-	if !c.room.take(more) {
-		return busy()
-	}
-	b.held += more
-	return nil
-}
 
 // accept is the room behind every door: it decides on consent, refuses what is
 // wrong, makes events of the rest and returns once those are durable. Its error
@@ -107,13 +43,6 @@ func (c *Collector) accept(ec *echo.Context, p *settings.Pixel, env *event.Envel
 	}
 	c.metrics.answered(&a, time.Since(start))
 	return a, nil
-}
-
-func (c *Collector) newBatch() *batch {
-	if b, _ := c.batches.Get().(*batch); b != nil {
-		return b
-	}
-	return &batch{}
 }
 
 // prepare does all of that but the last: the batch's items are not stored yet.
@@ -200,65 +129,6 @@ func (c *Collector) prepare(ec *echo.Context, b *batch, p *settings.Pixel, env *
 	return a, nil
 }
 
-// add encodes one event, without what a state does not allow to keep, and where it
-// must not be kept without what is sensitive.
-func (b *batch) add(made *event.Event, state event.State, salt []byte, sensitive bool) {
-	if state != event.Full {
-		stripped := *made
-		consent.Strip(&stripped, state, salt)
-		made = &stripped
-	}
-	if sensitive {
-		consent.StripSensitive(made)
-	}
-	if len(b.bytes) == 0 {
-		b.encoder.Share(made)
-	}
-	b.bytes = b.encoder.Append(b.bytes, made)
-	b.items = append(b.items, queue.Item{Queue: queue.Ingest(made.Priority)})
-	b.ends = append(b.ends, len(b.bytes))
-}
-
-// finish gives the events' items their bodies, which are parts of bytes.
-func (b *batch) finish(account queue.Account) {
-	from := 0
-	for i, end := range b.ends {
-		if end >= 0 {
-			b.items[i].Body, b.items[i].Account = b.bytes[from:end:end], account
-			b.items[i].Stage, b.items[i].N = ledger.Received, 1
-			from = end
-		}
-	}
-}
-
-// share begins events with what all of an envelope have in common.
-func (c *Collector) share(ec *echo.Context, e *event.Event, p *settings.Pixel, env *event.Envelope, verdict event.Verdict, source string, now time.Time) {
-	r := ec.Request()
-	e.PixelID, e.ReceivedAt, e.SentAt, e.Source = p.ID, now, env.SentAt, source
-	e.Consent, e.Verdict, e.Context = env.Consent, verdict, env.Context
-	e.Trace = traceparent(r.Context())
-	if keys := p.Processing.Keys; len(keys) > 0 {
-		page := &e.Context.Page
-		var here, there event.Cleaned
-		page.URL, here = event.CleanURL(page.URL, keys)
-		page.Referrer, there = event.CleanURL(page.Referrer, keys)
-		env.Cleaned |= here | there
-	}
-	if verdict.State == event.Full {
-		e.Subject = identity.Digest(env.Identity, p.Country)
-	} else {
-		e.Subject.AnonymousID = env.Identity.AnonymousID
-	}
-	if source == server {
-		return // it says itself what the visitor's own request showed
-	}
-	c.cross(e, p)
-	e.Context.IP = ec.RealIP()
-	e.Context.UserAgent = event.WithoutMail(header(r.UserAgent(), maxUserAgent))
-	e.Context.ClientHints = hints(r.Header)
-	e.Context.Place = place(r)
-}
-
 // event makes one event of what came.
 func (c *Collector) event(made *event.Event, in *event.Incoming, p *settings.Pixel, env *event.Envelope, came time.Time) event.Fault {
 	var f event.Fault
@@ -343,68 +213,6 @@ func (c *Collector) saltFor(pixel string, s event.State) []byte {
 func safeID(id string) string {
 	if event.ValidID(id) {
 		return id
-	}
-	return ""
-}
-
-const (
-	maxUserAgent = 1 << 10
-	maxHint      = 256
-)
-
-// hintHeaders are the client hints that enrichment reads, in Go's spelling.
-var hintHeaders = [...][2]string{
-	{"Sec-Ch-Ua", "sec-ch-ua"},
-	{"Sec-Ch-Ua-Mobile", "sec-ch-ua-mobile"},
-	{"Sec-Ch-Ua-Platform", "sec-ch-ua-platform"},
-	{"Sec-Ch-Ua-Platform-Version", "sec-ch-ua-platform-version"},
-	{"Sec-Ch-Ua-Model", "sec-ch-ua-model"},
-	{"Sec-Ch-Ua-Full-Version-List", "sec-ch-ua-full-version-list"},
-}
-
-func hints(h http.Header) map[string]string {
-	var m map[string]string
-	for _, name := range hintHeaders {
-		if v := h[name[0]]; len(v) > 0 && v[0] != "" && len(v[0]) <= maxHint {
-			if m == nil {
-				m = make(map[string]string, len(hintHeaders))
-			}
-			m[name[1]] = header(v[0], maxHint)
-		}
-	}
-	return m
-}
-
-// header is a header's value as text: HTTP lets any byte pass.
-func header(s string, most int) string {
-	if len(s) > most {
-		s = s[:most]
-	}
-	return strings.ToValidUTF8(s, "")
-}
-
-// country is where the edge in front of us says the visitor is. Only a proxy
-// that we trust may say so; anybody else could talk himself out of the GDPR.
-func (c *Collector) country(r *http.Request) string {
-	if e, ok := edged(r); ok {
-		return e.Country
-	}
-	if len(c.proxies) == 0 {
-		return ""
-	}
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return ""
-	}
-	for _, p := range c.proxies {
-		if !p.Contains(peer.Addr().Unmap()) {
-			continue
-		}
-		for _, name := range [...]string{"Cf-Ipcountry", "Cloudfront-Viewer-Country"} {
-			if v := r.Header.Get(name); len(v) == 2 {
-				return v
-			}
-		}
 	}
 	return ""
 }

@@ -1,0 +1,148 @@
+package event
+
+import "github.com/go-json-experiment/json/jsontext"
+
+// event reads one event, and the order in it.
+func (r *Reader) event() {
+	r.peek()
+	from := r.i
+	r.events = append(r.events, Incoming{})
+	in := &r.events[len(r.events)-1]
+	var seen once
+	for more := r.open('{', '}'); more; more = r.next('}') {
+		switch r.name() {
+		case "id":
+			r.know(&seen, 0)
+			in.ID = r.text()
+		case "name":
+			r.know(&seen, 1)
+			in.Name = r.text()
+		case "time":
+			r.know(&seen, 2)
+			in.Time = r.text()
+		case "seq":
+			r.know(&seen, 4)
+			in.Seq = r.count()
+		case "properties":
+			r.know(&seen, 3)
+			if r.peek() != '{' {
+				r.fail()
+				break
+			}
+			begin := r.i
+			r.plain, r.personal = true, false
+			r.properties(in)
+			in.compact, in.named, in.unmarked = r.plain, r.personal, r.plain && !r.marked
+			in.Properties = jsontext.Value(r.body[begin:r.i:r.i])
+		default:
+			r.fail()
+		}
+	}
+	in.Raw = jsontext.Value(r.body[from:r.i:r.i])
+	if len(in.Raw) > MaxEventBytes {
+		r.fail()
+	}
+	in.Fault = in.Check()
+}
+
+// properties reads what orderFields is, and checks all the rest.
+func (r *Reader) properties(in *Incoming) {
+	in.orderRead = true
+	base := len(r.names)
+	for more := r.open('{', '}'); more; more = r.next('}') {
+		name := r.name()
+		r.fresh(base, name)
+		ok := true
+		switch name {
+		case "order_id":
+			in.order.OrderID, ok = r.label()
+		case "transaction_id":
+			in.order.TransactionID, ok = r.label()
+		case "value":
+			in.order.Value, ok = r.amount()
+		case "currency":
+			if ok = r.peek() == '"'; ok {
+				in.order.Currency = r.text()
+			} else {
+				r.skip()
+			}
+		case "items":
+			in.order.Items, ok = r.lines()
+		default:
+			r.skip()
+		}
+		in.orderRead = in.orderRead && ok
+	}
+	r.names = r.names[:base]
+}
+
+// lines reads the items of an order. What is not ok is valid, and has to be read
+// by ParseOrder.
+func (r *Reader) lines() (_ []Item, ok bool) {
+	if r.peek() != '[' {
+		r.skip()
+		return nil, false
+	}
+	ok = true
+	first := len(r.items)
+	for more := r.open('[', ']'); more; more = r.next(']') {
+		if r.peek() != '{' || len(r.items)-first > maxItems {
+			r.skip()
+			ok = false
+			continue
+		}
+		r.items = append(r.items, Item{})
+		ok = r.line(&r.items[len(r.items)-1]) && ok
+	}
+	return r.items[first:len(r.items):len(r.items)], ok
+}
+
+func (r *Reader) line(item *Item) bool {
+	all := true
+	base := len(r.names)
+	for more := r.open('{', '}'); more; more = r.next('}') {
+		name := r.name()
+		r.fresh(base, name)
+		ok := true
+		switch name {
+		case "item_id":
+			item.ID, ok = r.label()
+		case "item_name":
+			item.Name, ok = r.label()
+		case "item_brand":
+			item.Brand, ok = r.label()
+		case "item_category":
+			item.Category, ok = r.label()
+		case "price":
+			item.Price, ok = r.amount()
+		case "quantity":
+			item.Quantity, ok = r.amount()
+		default:
+			r.skip()
+		}
+		all = all && ok
+	}
+	r.names = r.names[:base]
+	return all
+}
+
+// label reads what text is: a string, or a number by its digits.
+func (r *Reader) label() (string, bool) {
+	switch c := r.peek(); {
+	case c == '"':
+		return r.text(), true
+	case c == '-' || c >= '0' && c <= '9':
+		return r.number(), true
+	}
+	r.skip()
+	return "", false
+}
+
+func (r *Reader) amount() (Amount, bool) {
+	s, ok := r.label()
+	if !ok || r.bad {
+		return "", false
+	}
+	a, err := ParseAmount(s)
+	return a, err == nil
+}
