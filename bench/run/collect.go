@@ -33,7 +33,7 @@ type side struct {
 	batch  []float64 // events a second, ten to a request
 	cpu    []float64 // microseconds an event
 	cpu10  []float64 // the same, ten to a request
-	half   load
+	half   []half
 	stored int // 202'd events, by what the load tool counted
 }
 
@@ -73,14 +73,11 @@ func collect(ctx context.Context, rounds, seconds int) (err error) {
 					return fmt.Errorf("%s: %w", s.name, err)
 				}
 			}
+			if err := b.halve(ctx, s, seconds); err != nil {
+				return fmt.Errorf("%s: %w", s.name, err)
+			}
 		}
 		fmt.Fprintf(os.Stderr, "round %d of %d is done\n", round+1, rounds)
-	}
-	for _, s := range b.sides {
-		if s.half, err = steady(ctx, b.ref, s.url, median(s.rps)/2, seconds); err != nil {
-			return fmt.Errorf("%s: %w", s.name, err)
-		}
-		s.stored += s.half.requests - s.half.failed
 	}
 	if b.allocs, err = allocs(ctx); err != nil {
 		return err

@@ -14,6 +14,7 @@ type load struct {
 	requests, failed int
 	took             time.Duration
 	p50, p99         time.Duration
+	lag              time.Duration // how late the tool itself was, of a hundred requests the latest; at a constant rate alone
 }
 
 func (l load) rps() float64 { return float64(l.requests-l.failed) / l.took.Seconds() }
@@ -27,7 +28,7 @@ func parse(out []byte) (load, error) {
 		figures[string(m[1])], _ = strconv.Atoi(string(m[2]))
 	}
 	us := func(key string) time.Duration { return time.Duration(figures[key]) * time.Microsecond }
-	l := load{figures["requests"], figures["errs"] + figures["bad"], us("dur_us"), us("p50_us"), us("p99_us")}
+	l := load{figures["requests"], figures["errs"] + figures["bad"], us("dur_us"), us("p50_us"), us("p99_us"), us("lag_p99_us")}
 	if l.requests == 0 {
 		return l, fmt.Errorf("the load tool said no result: %s", out)
 	}

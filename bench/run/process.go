@@ -105,9 +105,11 @@ func (p *process) cpu() time.Duration {
 	}
 	user, _ := strconv.Atoi(fields[11])
 	system, _ := strconv.Atoi(fields[12])
-	const tick = 10 * time.Millisecond // USER_HZ is 100 on all that we build for
 	return time.Duration(user+system) * tick
 }
+
+// tick is what the kernel counts time in: USER_HZ is 100 on all that we build for.
+const tick = 10 * time.Millisecond
 
 // tool returns the path of a program, which it installs if need be.
 func tool(ctx context.Context, name string) (string, error) {

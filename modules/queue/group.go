@@ -23,6 +23,8 @@ type Pusher interface {
 // Group lets concurrent pushers share commits. While one commit is under way
 // the next gathers, so that the batches grow with the load, and a lone pusher
 // waits for nobody. While many push a commit waits a moment for more: see linger.
+// Where commits are slower than that moment, as many as MaxCommits are under way at
+// once: a store that writes its log to the disk before it answers has the next at hand then.
 // Each is answered after its own commit. Where the store refuses a commit, those
 // who shared it are tried in smaller groups, so that in the end an error is only
 // his whose items caused it.
@@ -32,8 +34,11 @@ type Group struct {
 	// before the first Push.
 	MaxWaiting int64
 	Timeout    time.Duration
-	// MaxLinger bounds how long a commit waits for more pushers; 0: it never does.
+	// MaxLinger bounds how long a pusher waits for others to share his commit with, the time
+	// of a commit that was under way when he came included; 0: none waits.
 	MaxLinger time.Duration
+	// MaxCommits is how many commits may be under way at once.
+	MaxCommits int
 	// Committed, if set, is told of each commit: of how many pushers it was, how
 	// long it took, and how it ended.
 	Committed func(pushers int, took time.Duration, err error)
@@ -43,10 +48,12 @@ type Group struct {
 
 	mu         sync.Mutex
 	waiting    []*push
-	spare      []*push // waiting's memory before the last commit
-	bytes      int64   // of all bodies not yet answered
-	committing bool
-	stuck      bool // the commit under way was given up
+	first      time.Time // when the first of them came
+	spare      []*push   // the memory of those whose commit has ended
+	bytes      int64     // of all bodies not yet answered
+	committing int       // who gather and commit
+	gathering  bool      // one of them gathers
+	stuck      int       // commits under way that were given up
 	pace       pace
 	want       int // pushers that end the linger; 0: nobody lingers
 	enough     chan struct{}
@@ -66,7 +73,7 @@ type push struct {
 // stay together even if they are more.
 func NewGroup(q Pusher, maxItems int) *Group {
 	g := &Group{
-		MaxWaiting: 64 << 20, Timeout: 10 * time.Second, MaxLinger: 1500 * time.Microsecond,
+		MaxWaiting: 64 << 20, Timeout: 10 * time.Second, MaxLinger: 1500 * time.Microsecond, MaxCommits: 2,
 		q: q, maxItems: maxItems, enough: make(chan struct{}, 1),
 	}
 	g.idle.L = &g.mu
@@ -117,15 +124,15 @@ func (g *Group) enqueue(p *push) error {
 		return ErrClosed
 	}
 	// Alone it may pass the bound, or else it never could.
-	if g.stuck || g.bytes > 0 && g.bytes+p.bytes > g.MaxWaiting {
+	if g.stuck > 0 || g.bytes > 0 && g.bytes+p.bytes > g.MaxWaiting {
 		return ErrBusy
 	}
 	g.bytes += p.bytes
-	g.waiting = append(g.waiting, p)
-	if !g.committing {
-		g.committing = true
-		go g.run()
+	if len(g.waiting) == 0 {
+		g.first = time.Now()
 	}
+	g.waiting = append(g.waiting, p)
+	g.begin()
 	if g.want > 0 && len(g.waiting) >= g.want {
 		g.want = 0
 		g.enough <- struct{}{}
@@ -133,22 +140,45 @@ func (g *Group) enqueue(p *push) error {
 	return nil
 }
 
+// begin has somebody gather those who wait, if nobody does and it is worth while: where few
+// push, the next commit is for who comes back from the one under way.
+func (g *Group) begin() {
+	if g.gathering || len(g.waiting) == 0 {
+		return
+	}
+	if g.committing == 0 || g.committing < g.MaxCommits && g.expected(time.Now()) > 0 {
+		g.committing++
+		g.gathering = true
+		go g.run()
+	}
+}
+
+// expected is how many pushers it is worth to wait for; 0: it is not.
+func (g *Group) expected(now time.Time) int {
+	most, rate := g.pace.lately(now)
+	coming := int(rate * g.MaxLinger.Seconds())
+	if min(most, coming) < fewPushers {
+		return 0
+	}
+	return min(max(most, coming), enoughPushers)
+}
+
 // linger lets a commit grow while many push, since what it costs the store is
 // shared by all who are in it. Where few do it is no time at all, so that a slow
 // site has no slower answers; and it ends as soon as as many wait as there were
-// lately, or as come in MaxLinger, or as are enough.
+// lately, or as come in MaxLinger, or as are enough. Behind a slow commit nobody lingers:
+// who came while it was under way has waited long enough, and gathered enough.
 func (g *Group) linger() {
 	g.mu.Lock()
-	most, rate := g.pace.lately(time.Now())
-	coming := int(rate * g.MaxLinger.Seconds())
-	want := min(max(most, coming), enoughPushers)
-	if min(most, coming) < fewPushers || len(g.waiting) >= want || g.closed {
+	now := time.Now()
+	wait, want := g.MaxLinger-now.Sub(g.first), g.expected(now)
+	if wait <= 0 || len(g.waiting) >= want || g.closed {
 		g.mu.Unlock()
 		return
 	}
 	g.want = want
 	g.mu.Unlock()
-	timer := time.NewTimer(g.MaxLinger)
+	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
 	case <-g.enough:
@@ -163,7 +193,7 @@ func (g *Group) linger() {
 	g.want = 0
 }
 
-// run commits until nothing waits.
+// run commits until nothing waits, or somebody else gathers what does.
 func (g *Group) run() {
 	var items []Item
 	for {
@@ -173,6 +203,29 @@ func (g *Group) run() {
 			return
 		}
 		items = g.commit(batch, items)
+		if !g.again(batch) {
+			return
+		}
+	}
+}
+
+// again reports, after a commit, whether there is another to gather for.
+func (g *Group) again(batch []*push) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.spare = batch[:0]
+	if g.gathering || len(g.waiting) == 0 {
+		g.leave()
+		return false
+	}
+	g.gathering = true
+	return true
+}
+
+// leave ends one who gathers and commits.
+func (g *Group) leave() {
+	if g.committing--; g.committing == 0 {
+		g.idle.Broadcast()
 	}
 }
 
@@ -206,8 +259,11 @@ func (g *Group) commit(batch []*push, items []Item) []Item {
 	stop()
 	cancel()
 	g.mu.Lock()
-	done, g.stuck = true, false
+	done = true
 	late := gone
+	if late {
+		g.stuck--
+	}
 	g.mu.Unlock()
 	if g.Committed != nil {
 		g.Committed(len(batch), time.Since(start), err)
@@ -229,11 +285,12 @@ func (g *Group) commit(batch []*push, items []Item) []Item {
 	return items
 }
 
-// giveUp returns those who wait behind a commit that does not end. Until it does
-// nobody else waits.
+// giveUp returns those who wait behind a commit that does not end. Until it does nobody
+// else waits.
 func (g *Group) giveUp() []*push {
 	waiting := g.waiting
-	g.waiting, g.stuck = nil, true
+	g.waiting = nil
+	g.stuck++
 	for _, p := range waiting {
 		g.bytes -= p.bytes
 	}
@@ -259,9 +316,9 @@ func (g *Group) settle(bytes int64) {
 func (g *Group) next() []*push {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.gathering = false
 	if len(g.waiting) == 0 {
-		g.committing = false
-		g.idle.Broadcast()
+		g.leave()
 		return nil
 	}
 	n, total := 1, len(g.waiting[0].items)
@@ -271,7 +328,8 @@ func (g *Group) next() []*push {
 	}
 	g.pace.note(n, time.Now())
 	batch, rest := g.waiting[:n], g.waiting[n:]
-	g.waiting, g.spare = append(g.spare[:0], rest...), batch
+	g.waiting, g.spare = append(g.spare[:0], rest...), nil
+	g.begin() // for the rest
 	return batch
 }
 
@@ -287,10 +345,10 @@ func (g *Group) Close(ctx context.Context) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.closed = true
-	for g.committing && ctx.Err() == nil {
+	for g.committing > 0 && ctx.Err() == nil {
 		g.idle.Wait()
 	}
-	if g.committing {
+	if g.committing > 0 {
 		return ctx.Err()
 	}
 	return nil

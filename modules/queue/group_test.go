@@ -385,6 +385,70 @@ func TestPushersThatComeByThemselvesShareCommitsOnceThereAreMany(t *testing.T) {
 	})
 }
 
+// steady takes as long as it says for a commit.
+type steady struct {
+	took time.Duration
+
+	mu        sync.Mutex
+	now, most int // commits under way
+}
+
+func (s *steady) Push(context.Context, ...queue.Item) error {
+	s.mu.Lock()
+	s.now++
+	s.most = max(s.most, s.now)
+	s.mu.Unlock()
+	time.Sleep(s.took)
+	s.mu.Lock()
+	s.now--
+	s.mu.Unlock()
+	return nil
+}
+
+// TestTheSlowerTheStoreTheLessAnybodyLingers since whoever comes while a commit is under way
+// gathers with others already, and where commits take longer than that, the next does not wait
+// for the end of the one before.
+func TestTheSlowerTheStoreTheLessAnybodyLingers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, c := range []struct {
+			took  time.Duration
+			every time.Duration // a push
+			most  int           // commits at once
+		}{
+			{200 * time.Microsecond, 100 * time.Microsecond, 1},
+			{time.Millisecond, 100 * time.Microsecond, 1},
+			{3 * time.Millisecond, 100 * time.Microsecond, 2},
+			{3 * time.Millisecond, time.Millisecond, 1}, // too few to be worth it
+			{8 * time.Millisecond, 100 * time.Microsecond, 2},
+		} {
+			s := &steady{took: c.took}
+			g := queue.NewGroup(s, 1000)
+			var all sync.WaitGroup
+			waited := make([]time.Duration, 2000)
+			for i := range waited {
+				time.Sleep(c.every)
+				all.Go(func() {
+					start := time.Now()
+					if err := g.Push(t.Context(), item("x")); err != nil {
+						t.Error(err)
+					}
+					waited[i] = time.Since(start)
+				})
+			}
+			all.Wait()
+			if err := g.Close(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if most := max(g.MaxLinger, c.took) + c.took; slices.Max(waited) > most {
+				t.Errorf("with a store that takes %s somebody waited for %s, more than %s", c.took, slices.Max(waited), most)
+			}
+			if s.most != c.most {
+				t.Errorf("with a store that takes %s and a push each %s, %d commits were under way at once, not %d", c.took, c.every, s.most, c.most)
+			}
+		}
+	})
+}
+
 // instant commits at once.
 type instant struct{}
 

@@ -254,8 +254,7 @@ func (g *glance) object(v jsontext.Value, i int) (end int, ok bool) {
 		if v[i] == ',' {
 			i = space(v, i+1)
 		}
-		end := past(v, i)
-		text, ok := plain(v[i:end])
+		text, end, ok := name(v, i)
 		if !ok {
 			return i, false
 		}
@@ -307,6 +306,20 @@ func (g *glance) list(v jsontext.Value, i int) (end int, ok bool) {
 		n++
 	}
 	return i + 1, i < len(v) && n >= g.least && (g.most < 0 || n <= g.most)
+}
+
+// name is the text of the string that begins at i, and where that ends, where it is spelt
+// as it is meant.
+func name(v jsontext.Value, i int) (text []byte, end int, ok bool) {
+	for end = i + 1; end < len(v); end++ {
+		switch v[end] {
+		case '"':
+			return v[i+1 : end], end + 1, true
+		case '\\':
+			return nil, end, false
+		}
+	}
+	return nil, end, false
 }
 
 // plain is a string's text where it is spelt as it is meant.

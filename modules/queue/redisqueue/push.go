@@ -88,22 +88,43 @@ type bookEntry struct {
 	stage   string
 }
 
+type tally map[bookEntry]*int64
+
+// run is a count of a tally that was added to last. Items that follow each other are mostly
+// of one account, and to look that up costs more than to see that it is the same.
+type run struct {
+	of bookEntry
+	n  *int64
+}
+
+func (r *run) add(to tally, of bookEntry, n int64) {
+	if r.n == nil || r.of != of {
+		r.of, r.n = of, to[of]
+		if r.n == nil {
+			r.n = new(int64)
+			to[of] = r.n
+		}
+	}
+	*r.n += n
+}
+
 func (q *Queue) pushArgs(p *partition, name string, items []queue.Item) (args []any, h hours, err error) {
 	var messages, letters []queue.Item
-	counts := make(map[bookEntry]int64, 2)
+	counts := tally{}
+	var staged, in run
 	for i := range items {
 		item := &items[i]
 		if item.Stage != "" {
-			counts[bookEntry{item.Account, item.Stage}] += item.N
+			staged.add(counts, bookEntry{item.Account, item.Stage}, item.N)
 		}
 		switch {
 		case item.Counts():
 			continue
 		case queue.IsDead(name):
 			letters = append(letters, *item)
-			counts[bookEntry{item.Account, queue.In + dead}]++
+			in.add(counts, bookEntry{item.Account, queue.In + dead}, 1)
 		default:
-			counts[bookEntry{item.Account, queue.In}]++
+			in.add(counts, bookEntry{item.Account, queue.In}, 1)
 		}
 	}
 	messages = items
@@ -137,8 +158,8 @@ func (q *Queue) pushArgs(p *partition, name string, items []queue.Item) (args []
 	}
 	entries := 0
 	for c, n := range counts {
-		if key := h.key(c.account); key > 0 && n != 0 {
-			args = append(args, key, c.account.Pixel+"\x00"+c.stage, n)
+		if key := h.key(c.account); key > 0 && *n != 0 {
+			args = append(args, key, c.account.Pixel+"\x00"+c.stage, *n)
 			entries++
 		}
 	}
