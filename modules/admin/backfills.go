@@ -198,9 +198,37 @@ type backfillsData struct {
 	Pixels   []settings.Pixel
 	Partners []partner.Spec
 	Form     map[string]string
-	Chosen   []string // partners
-	Errors   map[string]string
-	Tab      string // "replay" or "rehearse"
+	Chosen   []string          // partners
+	Errors   map[string]string // by the fields of the form of Tab
+	Tab      string            // "replay" or "rehearse"
+}
+
+// Wrong is what is wrong with one of the two forms.
+func (d backfillsData) Wrong(tab string) map[string]string {
+	if d.Tab != tab {
+		return nil
+	}
+	return d.Errors
+}
+
+// backfillErrors puts what is wrong with a job beside the fields of its form.
+func backfillErrors(tab string, bad map[string]string) map[string]string {
+	out := map[string]string{}
+	for _, key := range sortedKeys(bad) {
+		field, message := key, bad[key]
+		switch key {
+		case "storage", "credits", "partners":
+			field = "to"
+		case "", "change", "pixel_id", "since", "until", "events", "where", "rate":
+		default:
+			field, message = "", key+" "+message
+			if tab == "rehearse" { // of the pixel as it would be
+				field = "change"
+			}
+		}
+		out[field] = strings.TrimPrefix(out[field]+"; "+message, "; ")
+	}
+	return out
 }
 
 type backfillView struct {
@@ -297,8 +325,8 @@ func (a *Admin) startForm(c *echo.Context, tab string, start func(ctx context.Co
 	if err == nil {
 		job, err = start(c.Request().Context(), since, until)
 	}
-	if bad, ok := fieldErrors(err, ""); err != nil && ok {
-		d := backfillsData{Form: map[string]string{}, Chosen: params["partner"], Errors: bad, Tab: tab}
+	if bad, ok := fieldErrors(err); err != nil && ok {
+		d := backfillsData{Form: map[string]string{}, Chosen: params["partner"], Errors: backfillErrors(tab, bad), Tab: tab}
 		for field := range params {
 			d.Form[field] = params.Get(field)
 		}

@@ -15,7 +15,13 @@ import (
 // enter signs a browser in as a new user with a role.
 func (b *bench) enter(ctx context.Context, role Role) {
 	b.t.Helper()
-	u, err := b.people.add(b.t.Context(), user{Login: fmt.Sprintf("%s-%p@example.com", role, ctx), Role: role})
+	b.enterAs(ctx, user{Login: fmt.Sprintf("%s-%p@example.com", role, ctx), Role: role})
+}
+
+// enterAs signs a browser in as a new user.
+func (b *bench) enterAs(ctx context.Context, who user) {
+	b.t.Helper()
+	u, err := b.people.add(b.t.Context(), who)
 	must(b.t, err)
 	secret, err := b.links.make(b.t.Context(), signIn, u.ID)
 	must(b.t, err)
@@ -35,6 +41,7 @@ func (b *bench) instead(ctx context.Context, role Role) {
 // be asked yet does not hold.
 func until(t *testing.T, ctx context.Context, js string) {
 	t.Helper()
+	tab := ctx
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
 	defer cancel()
 	asked := fmt.Sprintf(`(() => { try { return !!(%s); } catch { return false; } })()`, js)
@@ -44,10 +51,21 @@ func until(t *testing.T, ctx context.Context, js string) {
 			return
 		}
 		if ctx.Err() != nil {
-			t.Fatalf("never became true: %s", js)
+			t.Fatalf("never became true: %s\nThe page says: %s", js, said(tab))
 		}
 		// The page that was looked at made way for the next; look at that.
 	}
+}
+
+// said is what a page shows, for whoever has to find out why a test failed.
+func said(ctx context.Context) string {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	v, err := chromedp.Run(ctx, chromedp.Evaluate[string](`location.pathname + location.search + " " + (document.querySelector("main") || document.body).innerText.replace(/\s+/g, " ").slice(0, 700)`))
+	if err != nil {
+		return err.Error()
+	}
+	return v
 }
 
 // press clicks what a selector names, once it is there.

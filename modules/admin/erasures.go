@@ -207,8 +207,15 @@ func (a *Admin) erasuresForm(c *echo.Context) error {
 			return a.erasuresView(c, http.StatusOK, d)
 		}
 	}
-	if bad, ok := fieldErrors(err, ""); err != nil && ok {
-		d.Errors = bad
+	if bad, ok := fieldErrors(err); err != nil && ok {
+		d.Errors = map[string]string{}
+		for key, message := range bad {
+			field, ok := map[string]string{"identifiers": "value", "identifiers/0": "value", "note": "note"}[key]
+			if !ok && key != "" {
+				message = key + " " + message
+			}
+			d.Errors[field] = message
+		}
 		return a.erasuresView(c, http.StatusUnprocessableEntity, d)
 	}
 	if err != nil {

@@ -250,8 +250,8 @@ func (f *form) read(posted url.Values, field string) (jsontext.Value, []field, e
 	}
 	for i := range out {
 		for _, p := range v {
-			if p.Field == field+"."+out[i].Name {
-				out[i].Error = p.Message
+			if at, ok := strings.CutPrefix(p.Field, field+"."+out[i].Name); ok && (at == "" || at[0] == '.' || at[0] == '[') {
+				out[i].Error = out[i].complaint(at, p.Message)
 			}
 		}
 	}
@@ -259,6 +259,29 @@ func (f *form) read(posted url.Values, field string) (jsontext.Value, []field, e
 		return body, out, v
 	}
 	return body, out, nil
+}
+
+// complaint is what is wrong at a place within the field.
+func (f field) complaint(at, message string) string {
+	var n int
+	if _, err := fmt.Sscanf(at, "[%d]", &n); err == nil && f.Kind == "list" {
+		return fmt.Sprintf("line %d %s", n+1, message)
+	}
+	return strings.TrimSpace(strings.TrimPrefix(at, ".") + " " + message)
+}
+
+// beyond is what is wrong with a form and belongs to none of its fields; at is the object
+// that it edits.
+func beyond(bad map[string]string, fields []field, at string) string {
+	var out []string
+	for _, key := range sortedKeys(bad) {
+		rest := strings.TrimPrefix(strings.TrimPrefix(key, at), "/")
+		name, _, _ := strings.Cut(rest, "/")
+		if !slices.ContainsFunc(fields, func(f field) bool { return f.Name == name }) {
+			out = append(out, strings.TrimSpace(rest+" "+bad[key]))
+		}
+	}
+	return strings.Join(out, "; ")
 }
 
 // json is what was typed into a field as a value of its kind.

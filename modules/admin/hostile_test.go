@@ -70,6 +70,12 @@ func cut(s string, n int) string {
 	return s
 }
 
+// spilled says what runs out of the card that it is in, over what stands beside it.
+const spilled = `[...document.querySelectorAll("main .card, main .tile")].filter((c) => c.checkVisibility()).flatMap((c) => {
+	const edge = c.getBoundingClientRect().right + 1;
+	return [...c.querySelectorAll("td, th, p, h1, h2, h3, dd, dt, code, a, .chip, .badge, input, select")].filter((e) => e.checkVisibility() && !e.closest(".scroll, pre, .sr, .clip, .clip-s, svg, select, .pop") && e.getBoundingClientRect().right > edge).map((e) => e.tagName + "." + e.className + " runs out of its card: " + e.textContent.slice(0, 40));
+}).slice(0, 3)`
+
 // TestHostileEventsAreInert looks at every page in a browser while the stores
 // are full of attacks: no script runs, the policy has nothing to block, and
 // nothing breaks out of its place.
@@ -83,8 +89,7 @@ func TestHostileEventsAreInert(t *testing.T) {
 	link, err := b.LoginLink(t.Context())
 	must(t, err)
 	ctx := chromium(t)
-	// On a phone, where the least fits beside each other.
-	drive(t, ctx, chromedp.EmulateViewport(390, 844), chromedp.Navigate(b.server.URL+link[len(b.URL()):]))
+	drive(t, ctx, chromedp.Navigate(b.server.URL+link[len(b.URL()):]))
 	paths := []string{"/pixels/px_1", "/pixels/px_1/check", "/pixels/px_1/routes/0"}
 	for _, p := range everyPage {
 		if p.name != "missing" {
@@ -127,9 +132,18 @@ func TestHostileEventsAreInert(t *testing.T) {
 		if n := eval[int](t, ctx, `document.querySelectorAll("main script, main iframe, main img, main svg[onload], main [hx-on\\:click], main [onerror]").length`); n > 0 {
 			t.Errorf("%s: %d elements that are not ours", where, n)
 		}
-		if over := eval[int](t, ctx, `document.documentElement.scrollWidth - document.documentElement.clientWidth`); over > 0 {
-			t.Errorf("%s is %d px too wide: %s", where, over, eval[string](t, ctx, `[...document.querySelectorAll("main *")].filter((e) => e.getBoundingClientRect().right > document.documentElement.clientWidth && !e.closest(".scroll, pre")).map((e) => e.tagName + "." + e.className).slice(0, 5).join(", ")`))
+		// On a phone, where the least fits beside each other, and on a desk, where what a
+		// phone hides is shown.
+		for _, width := range []int64{390, 1440} {
+			drive(t, ctx, chromedp.EmulateViewport(width, 900))
+			if over := eval[int](t, ctx, `document.documentElement.scrollWidth - document.documentElement.clientWidth`); over > 0 {
+				t.Errorf("%s is %d px too wide for %d: %s", where, over, width, eval[string](t, ctx, `[...document.querySelectorAll("main *")].filter((e) => e.getBoundingClientRect().right > document.documentElement.clientWidth && !e.closest(".scroll, pre")).map((e) => e.tagName + "." + e.className).slice(0, 5).join(", ")`))
+			}
+			if broken := eval[[]string](t, ctx, spilled); len(broken) > 0 {
+				t.Errorf("%s at %d: %s", where, width, strings.Join(broken, "; "))
+			}
 		}
+		healthy(t, ctx, where)
 	}
 	// What arrives live passes through script.
 	drive(t, ctx, chromedp.Navigate(b.server.URL+"/live"), chromedp.Poll[chromedp.Void](`document.getElementById("live-state").dataset.state == "on"`))

@@ -37,6 +37,11 @@ type check struct {
 	Do   string `json:"-"`
 }
 
+// Edits reports whether what there is to do changes the pixel, which viewers may not.
+func (c check) Edits() bool {
+	return slices.Contains([]string{"pixel", "domain", "consent", "visitor"}, c.Name) || strings.HasSuffix(c.Link, "#settings") || strings.HasSuffix(c.Link, "/routes/new")
+}
+
 // The statuses of checks.
 const (
 	good    = "ok"

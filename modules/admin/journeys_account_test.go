@@ -197,7 +197,7 @@ func TestABackfillAndARehearsalAreStartedAndWatched(t *testing.T) {
 	b.enter(ctx, Administrator)
 	drive(t, ctx, chromedp.Navigate(b.server.URL+"/backfills"))
 	press(t, ctx, `form[action="/backfills"] .btn.primary`)
-	until(t, ctx, `document.querySelector('form[action="/backfills"] .inline-warn') && document.querySelector('form[action="/backfills"]').closest("details").open`) // nowhere to
+	until(t, ctx, `document.querySelector('form[action="/backfills"] .field-error') && document.querySelector('form[action="/backfills"]').closest("details").open`) // nowhere to
 	fill(t, ctx, "#replay-pixel", "px_vouch")
 	fill(t, ctx, "#replay-events", "purchase")
 	press(t, ctx, `form[action="/backfills"] input[name=storage]`)

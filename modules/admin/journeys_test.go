@@ -55,7 +55,7 @@ func TestAMarketerMapsARouteAndSeesThePayload(t *testing.T) {
 	drive(t, ctx, chromedp.Navigate(b.server.URL+"/pixels/px_shop/routes/new?partner=ttd"))
 	// What is wrong is said as soon as the field is left, and goes once it is right.
 	fill(t, ctx, "#f-adv", "not an id")
-	until(t, ctx, `document.getElementById("f-adv").getAttribute("aria-invalid") == "true" && document.getElementById("e-adv").textContent.length > 5`)
+	until(t, ctx, `document.getElementById("f-adv").getAttribute("aria-invalid") == "true" && document.getElementById("e-f-adv").textContent.length > 5`)
 	fill(t, ctx, "#f-adv", "fellfleet")
 	until(t, ctx, `!document.getElementById("f-adv").closest(".field").classList.contains("has-error")`)
 	fill(t, ctx, "#when", "value >")

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -204,6 +205,9 @@ func (a *Admin) replayForm(c *echo.Context) error {
 	if bad, ok := err.(settings.Invalid); ok {
 		for _, p := range bad {
 			at, _, _ := strings.Cut(strings.TrimPrefix(p.Field, "edit."), ".")
+			if !slices.Contains([]string{"rate", "account", "params", "event"}, at) {
+				at = ""
+			}
 			plan.Errors[at] = strings.TrimPrefix(p.Field, "edit.") + " " + p.Message
 		}
 		dry.Edit = nil

@@ -27,8 +27,10 @@ type partnerData struct {
 	partnerView
 	Syncs  []event.Sync
 	Fields []field
-	Errors map[string]string
-	Tests  []testChoice
+	Errors map[string]string // by the card: settings, credentials, test; or account, a field
+	// Account is a name for one that was typed and refused.
+	Account string
+	Tests   []testChoice
 	// Redirect is what an application that connects accounts has to register.
 	Redirect string
 	Tried    *testResult
@@ -114,11 +116,11 @@ func (a *Admin) partnerSettingsForm(c *echo.Context) error {
 	}
 	body, fields, err := form.read(posted, "settings")
 	if posted.Get("check") != "" { // while it is filled in
-		bad, ok := fieldErrors(err, "")
+		bad, ok := fieldErrors(err)
 		if err != nil && !ok {
 			return err
 		}
-		return a.partnerShow(c, http.StatusOK, partnerData{Fields: fields, Errors: bad})
+		return a.partnerShow(c, http.StatusOK, partnerData{Fields: fields, Errors: map[string]string{"settings": beyond(bad, fields, "settings")}})
 	}
 	if err == nil {
 		// The form shows everything there is, so it replaces everything.
@@ -128,8 +130,8 @@ func (a *Admin) partnerSettingsForm(c *echo.Context) error {
 			err = a.changePartner(c.Request().Context(), me(c), name, partnerChange{Settings: all, Revision: &rev})
 		}
 	}
-	if bad, ok := fieldErrors(err, ""); err != nil && ok {
-		return a.partnerShow(c, http.StatusUnprocessableEntity, partnerData{Fields: fields, Errors: bad})
+	if bad, ok := fieldErrors(err); err != nil && ok {
+		return a.partnerShow(c, http.StatusUnprocessableEntity, partnerData{Fields: fields, Errors: map[string]string{"settings": beyond(bad, fields, "settings")}})
 	}
 	if err != nil {
 		return err
@@ -153,13 +155,26 @@ func (a *Admin) partnerCredentialsForm(c *echo.Context) error {
 	}
 	in := partnerChange{Credentials: set}
 	account := strings.ToLower(strings.TrimSpace(posted.Get("account")))
+	if _, there := a.o.Settings.Partner(name).Accounts[account]; account != "" && !there && len(set) == 0 {
+		return a.partnerShow(c, http.StatusUnprocessableEntity, partnerData{Account: posted.Get("account"), Errors: map[string]string{"account": "has no credentials yet: fill in one or more of them"}})
+	}
 	if account != "" {
 		in = partnerChange{Accounts: map[string]map[string]*string{account: set}}
 		if posted.Get("remove") == "true" {
 			in.Accounts[account] = nil
 		}
 	}
-	if err := a.changePartner(c.Request().Context(), me(c), name, in); err != nil {
+	err = a.changePartner(c.Request().Context(), me(c), name, in)
+	if bad, ok := fieldErrors(err); err != nil && ok {
+		// Secrets that were typed are not written back.
+		said := beyond(bad, nil, "accounts")
+		if _, there := a.o.Settings.Partner(name).Accounts[account]; account != "" && !there {
+			said = strings.TrimSpace(strings.TrimPrefix(said, account))
+			return a.partnerShow(c, http.StatusUnprocessableEntity, partnerData{Account: posted.Get("account"), Errors: map[string]string{"account": said}})
+		}
+		return a.partnerShow(c, http.StatusUnprocessableEntity, partnerData{Errors: map[string]string{"credentials": said}})
+	}
+	if err != nil {
 		return err
 	}
 	if posted.Get("remove") == "true" {
@@ -171,8 +186,8 @@ func (a *Admin) partnerCredentialsForm(c *echo.Context) error {
 func (a *Admin) partnerTestForm(c *echo.Context) error {
 	pixel, name, _ := strings.Cut(c.FormValue("route"), " ")
 	result, err := a.sendTest(c.Request().Context(), me(c), param(c, "name"), testInput{PixelID: pixel, Event: name, Dry: c.FormValue("dry") == "true"})
-	if bad, ok := fieldErrors(err, "test/"); err != nil && ok {
-		return a.partnerShow(c, http.StatusUnprocessableEntity, partnerData{Errors: bad})
+	if bad, ok := fieldErrors(err); err != nil && ok {
+		return a.partnerShow(c, http.StatusUnprocessableEntity, partnerData{Errors: map[string]string{"test": beyond(bad, nil, "test")}})
 	}
 	if err != nil {
 		return err

@@ -1,7 +1,9 @@
 package admin
 
 import (
+	"errors"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/labstack/echo/v5"
@@ -30,14 +32,48 @@ func (a *Admin) auditPage(c *echo.Context) error {
 type peopleData struct {
 	Users  []user
 	Tokens []tokenView
+	// Refused is the form that was not taken, "user", "token", or whose role it is of,
+	// with what was typed into it and what is wrong with that.
+	Refused string
+	Errors  map[string]string
+	typed   url.Values
 	// Advertisers are those that pixels name, to choose from; Scopes all there are.
 	Advertisers, Scopes []string
 	Link                string // made just now, shown once
 	For                 string
 	Secret              string // of a token made just now, shown once
-	Errors              map[string]string
-	Form                map[string]string
 	Me                  string
+}
+
+// Wrong is what is wrong with one of the page's forms, by its fields.
+func (d peopleData) Wrong(form string) map[string]string {
+	if d.Refused != form {
+		return nil
+	}
+	return d.Errors
+}
+
+// Text is what was typed into a field of a form that was not taken.
+func (d peopleData) Text(form, field string) string {
+	if d.Refused != form {
+		return ""
+	}
+	return d.typed.Get(field)
+}
+
+// Chosen is what was ticked in it.
+func (d peopleData) Chosen(form, field string) []string {
+	if d.Refused != form {
+		return nil
+	}
+	return d.typed[field]
+}
+
+type ending struct{ Days, Title string }
+
+// Ends are the times that a token can be given for.
+func (peopleData) Ends() []ending {
+	return []ending{{"30", "in 30 days"}, {"90", "in 90 days"}, {"365", "in a year"}, {"0", "never"}}
 }
 
 func (a *Admin) peopleView(c *echo.Context, status int, d peopleData) error {
@@ -63,17 +99,17 @@ func (a *Admin) peoplePage(c *echo.Context) error {
 
 // fieldErrors are what was wrong with a form, by field; false where the error
 // is no mistake of whoever filled it in.
-func fieldErrors(err error, prefix string) (map[string]string, bool) {
+func fieldErrors(err error) (map[string]string, bool) {
 	p := problem(err)
 	if p == nil || p.Status < 400 || p.Status >= 500 || p.Status == http.StatusNotFound {
 		return nil, false
 	}
 	out := map[string]string{}
 	for _, f := range p.Errors {
-		out[prefix+f.Pointer[1:]] = f.Detail
+		out[f.Pointer[1:]] = f.Detail
 	}
 	if len(p.Errors) == 0 {
-		out[prefix] = p.Detail
+		out[""] = p.Detail
 	}
 	return out, true
 }
@@ -83,10 +119,12 @@ func (a *Admin) addUserForm(c *echo.Context) error {
 	if err != nil {
 		return err
 	}
-	login, role := form.Get("login"), form.Get("role")
-	u, err := a.invite(c.Request().Context(), me(c), login, Role(role), form["advertiser"])
-	if bad, ok := fieldErrors(err, "user/"); err != nil && ok {
-		return a.peopleView(c, http.StatusUnprocessableEntity, peopleData{Errors: bad, Form: map[string]string{"login": login, "role": role}})
+	u, err := a.invite(c.Request().Context(), me(c), form.Get("login"), Role(form.Get("role")), form["advertiser"])
+	if bad, ok := fieldErrors(err); err != nil && ok {
+		if errors.Is(err, errUserTaken) {
+			bad = map[string]string{"login": bad[""]}
+		}
+		return a.peopleView(c, http.StatusUnprocessableEntity, peopleData{Refused: "user", Errors: bad, typed: form})
 	}
 	if err != nil {
 		return err
@@ -101,8 +139,8 @@ func (a *Admin) roleForm(c *echo.Context) error {
 	}
 	role, advertisers := Role(form.Get("role")), named(form["advertiser"])
 	u, err := a.changeUser(c.Request().Context(), me(c), param(c, "id"), userChange{&role, &advertisers})
-	if bad, ok := fieldErrors(err, "user/"); err != nil && ok {
-		return a.peopleView(c, http.StatusUnprocessableEntity, peopleData{Errors: bad})
+	if bad, ok := fieldErrors(err); err != nil && ok {
+		return a.peopleView(c, http.StatusUnprocessableEntity, peopleData{Refused: param(c, "id"), Errors: bad, typed: form})
 	}
 	if err != nil {
 		return err
@@ -148,14 +186,13 @@ func (a *Admin) addTokenForm(c *echo.Context) error {
 	if err != nil {
 		return err
 	}
-	name, role := form.Get("name"), form.Get("role")
 	var expires time.Time
-	if days := atoi(c.FormValue("days")); days > 0 {
+	if days := atoi(form.Get("days")); days > 0 {
 		expires = a.now().AddDate(0, 0, days)
 	}
-	t, err := a.issue(c.Request().Context(), me(c), token{Name: name, Role: Role(role), Advertisers: form["advertiser"], Scopes: form["scope"], ExpiresAt: expires})
-	if bad, ok := fieldErrors(err, "token/"); err != nil && ok {
-		return a.peopleView(c, http.StatusUnprocessableEntity, peopleData{Errors: bad, Form: map[string]string{"name": name, "token_role": role}})
+	t, err := a.issue(c.Request().Context(), me(c), token{Name: form.Get("name"), Role: Role(form.Get("role")), Advertisers: form["advertiser"], Scopes: form["scope"], ExpiresAt: expires})
+	if bad, ok := fieldErrors(err); err != nil && ok {
+		return a.peopleView(c, http.StatusUnprocessableEntity, peopleData{Refused: "token", Errors: bad, typed: form})
 	}
 	if err != nil {
 		return err

@@ -28,6 +28,7 @@ type routeData struct {
 	Accounts []string // of the partner, beside its own credentials
 	Errors   map[string]string
 	Map      string // as lines
+	Sample   string // as it was typed, or is set
 	Askable  []routes.Variable
 	Tried    *tried
 }
@@ -52,6 +53,9 @@ func (a *Admin) routeView(c *echo.Context, status int, d routeData) error {
 		d.Ways, d.Askable = f.ways, askable()
 		if d.Map == "" {
 			d.Map = writeMap(&d.Route.Map)
+		}
+		if d.Sample == "" && d.Route.Sample != 0 {
+			d.Sample = strconv.FormatFloat(d.Route.Sample, 'f', -1, 64)
 		}
 		title = "Route to " + d.Title
 		d.Accounts = a.o.Settings.Partner(d.Route.Partner).Names()[1:]
@@ -119,45 +123,35 @@ func (a *Admin) saveRouteForm(c *echo.Context) error {
 	// A check says all that is wrong at once, and saves nothing.
 	check := posted.Get("check") != ""
 	wrong := readRules(posted, &r)
-	d := routeData{Pixel: p, N: atoi(posted.Get("n")), Route: r, Map: posted.Get("map"), Errors: map[string]string{}}
+	d := routeData{Pixel: p, N: atoi(posted.Get("n")), Route: r, Map: posted.Get("map"), Sample: posted.Get("sample"), Errors: map[string]string{}}
 	if d.N >= len(p.Routes) {
 		return errNoRoute
 	}
 	r.Params, d.Fields, err = form.read(posted, "params")
-	if bad, ok := fieldErrors(err, ""); err != nil {
-		if !ok {
-			return err
-		}
-		// What belongs to no single field stands above the form.
-		d.Errors["params"] = bad["params"]
-		for key, message := range bad {
-			if !slices.ContainsFunc(d.Fields, func(f field) bool { return "params/"+f.Name == key }) && key != "params" {
-				d.Errors["params"] = strings.TrimPrefix(key, "params/") + " " + message
-			}
-		}
-		if !check {
-			return a.routeView(c, http.StatusUnprocessableEntity, d)
-		}
-	}
-	if bad, ok := fieldErrors(wrong, ""); wrong != nil && ok {
-		maps.Copy(d.Errors, bad)
-		if !check {
-			return a.routeView(c, http.StatusUnprocessableEntity, d)
-		}
-	}
 	d.Route = r
-	if posted.Get("try") != "" || check || posted.Get("rehearse") != "" {
-		if bad := a.expressions.Check(r); len(bad) > 0 {
-			said, _ := fieldErrors(settings.Invalid(bad), "")
-			maps.Copy(d.Errors, said)
-			gatherMap(d.Errors)
-			if !check {
-				return a.routeView(c, http.StatusUnprocessableEntity, d)
-			}
-		}
-		if check {
-			return a.routeView(c, http.StatusOK, d)
-		}
+	bad, ok := fieldErrors(err)
+	if err != nil && !ok {
+		return err
+	}
+	// What belongs to no single field stands above the form.
+	if said := beyond(bad, d.Fields, "params"); said != "" {
+		d.Errors["params"] = said
+	}
+	if bad, ok := fieldErrors(wrong); wrong != nil && ok {
+		maps.Copy(d.Errors, bad)
+	}
+	if bad := a.expressions.Check(r); len(bad) > 0 {
+		said, _ := fieldErrors(settings.Invalid(bad))
+		maps.Copy(d.Errors, said)
+		gatherMap(d.Errors)
+	}
+	if check {
+		return a.routeView(c, http.StatusOK, d)
+	}
+	if d.Invalid() {
+		return a.routeView(c, http.StatusUnprocessableEntity, d)
+	}
+	if posted.Get("try") != "" || posted.Get("rehearse") != "" {
 		if posted.Get("rehearse") != "" {
 			return a.rehearseRoute(c, d)
 		}
@@ -177,18 +171,38 @@ func (a *Admin) saveRouteForm(c *echo.Context) error {
 	}
 	p.Revision = revision(c)
 	if _, err := a.changePixel(c.Request().Context(), me(c), "pixel.routes", p); err != nil {
-		bad, ok := fieldErrors(err, "")
+		bad, ok := fieldErrors(err)
 		if !ok {
 			return err
 		}
-		prefix := "routes/" + strconv.Itoa(at) + "/"
-		for key, message := range bad {
-			d.Errors[strings.TrimPrefix(key, prefix)] = message
-		}
-		gatherMap(d.Errors)
+		d.refuse(bad, "routes/"+strconv.Itoa(at)+"/")
 		return a.routeView(c, http.StatusUnprocessableEntity, d)
 	}
 	return a.done(c, "/pixels/"+p.ID+"#routes", "The route is saved. It takes effect in about a second.")
+}
+
+// refuse puts what is wrong with the pixel as it would be beside the form's fields, and
+// above it what has none there.
+func (d *routeData) refuse(bad map[string]string, prefix string) {
+	said := map[string]string{}
+	var others []string
+	for _, key := range sortedKeys(bad) {
+		field := strings.TrimPrefix(key, prefix)
+		at, _, _ := strings.Cut(field, "/")
+		switch {
+		case field == "" || !slices.Contains([]string{"event", "account", "params", "when", "sample", "map", "dedupe"}, at):
+			others = append(others, strings.TrimSpace(key+" "+bad[key]))
+		case field != at && at == "params":
+			said[at] = strings.TrimPrefix(field, "params/") + " " + bad[key]
+		default:
+			said[field] = bad[key]
+		}
+	}
+	gatherMap(said)
+	maps.Copy(d.Errors, said)
+	if len(others) > 0 {
+		d.Errors[""] = strings.Join(others, "; ")
+	}
 }
 
 // rehearseRoute starts a rehearsal of the pixel with a route as it stands in the form,
@@ -205,10 +219,12 @@ func (a *Admin) rehearseRoute(c *echo.Context, d routeData) error {
 		return err
 	}
 	job, err := a.startRehearsal(c.Request().Context(), me(c), rehearsalBody{PixelID: d.Pixel.ID, Since: a.now().Add(-24 * time.Hour), Until: a.now(), Change: change})
-	if bad, ok := fieldErrors(err, ""); err != nil && ok {
-		for _, key := range sortedKeys(bad) {
-			d.Errors[""] = bad[key]
+	if bad, ok := fieldErrors(err); err != nil && ok {
+		at := d.N
+		if at < 0 {
+			at = len(d.Pixel.Routes)
 		}
+		d.refuse(bad, "routes/"+strconv.Itoa(at)+"/")
 		return a.routeView(c, http.StatusUnprocessableEntity, d)
 	}
 	if err != nil {

@@ -40,11 +40,7 @@ func numbers(a *settings.Attribution) []struct {
 func (d pixelFormData) Owed() []owed {
 	var out []owed
 	for _, n := range numbers(&d.Pixel.Attribution) {
-		o := owed{Name: n.name, Title: n.title, Help: n.help, Usual: strconv.Itoa(n.usual), Error: d.Errors["attribution/"+n.name]}
-		if *n.n != 0 {
-			o.Value = strconv.Itoa(*n.n)
-		}
-		out = append(out, o)
+		out = append(out, owed{Name: n.name, Title: n.title, Help: n.help, Value: d.number(n.name, *n.n), Usual: strconv.Itoa(n.usual), Error: d.Errors[n.name]})
 	}
 	return out
 }
@@ -54,12 +50,11 @@ func (pixelFormData) UsualConversions() []string { return settings.DefaultConver
 
 // WrongAttribution reports whether something is wrong in that part of the form.
 func (d pixelFormData) WrongAttribution() bool {
-	for key := range d.Errors {
-		if strings.HasPrefix(key, "attribution/") {
-			return true
-		}
+	wrong := d.Errors["conversions"] != ""
+	for _, n := range numbers(&d.Pixel.Attribution) {
+		wrong = wrong || d.Errors[n.name] != ""
 	}
-	return false
+	return wrong
 }
 
 // owedFrom reads the part of a pixel's form that says what conversions are owed to.
@@ -67,7 +62,7 @@ func owedFrom(f url.Values, a *settings.Attribution) error {
 	if !f.Has("conversions") { // another form
 		return nil
 	}
-	a.Conversions = strings.FieldsFunc(f.Get("conversions"), func(r rune) bool { return r == ',' || r == ' ' || r == '\n' || r == '\r' })
+	a.Conversions = listed(f.Get("conversions"))
 	var bad settings.Invalid
 	for _, n := range numbers(a) {
 		text := strings.TrimSpace(f.Get(n.name))

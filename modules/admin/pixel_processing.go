@@ -10,12 +10,13 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/labstack/echo/v5"
 
+	"github.com/miq/pixel/modules/event"
 	"github.com/miq/pixel/modules/schema"
 	"github.com/miq/pixel/modules/settings"
 )
 
 // processingFrom reads the part of a pixel's form that says what is done to its events.
-func processingFrom(f url.Values, p *settings.Pixel, who string) {
+func processingFrom(f url.Values, p *settings.Pixel, who string) error {
 	x := &p.Processing
 	x.Off = nil
 	for _, kind := range settings.EnrichmentKinds {
@@ -25,11 +26,19 @@ func processingFrom(f url.Values, p *settings.Pixel, who string) {
 	}
 	x.Automated, x.Timezone = f.Get("automated"), strings.TrimSpace(f.Get("timezone"))
 	x.Midnight = f.Get("session_midnight") == "true"
-	x.Keys = strings.FieldsFunc(f.Get("personal_keys"), func(r rune) bool { return r == ',' || r == ' ' || r == '\n' || r == '\r' })
+	x.Keys = listed(f.Get("personal_keys"))
 	p.Schemas.Mode = f.Get("schema_mode")
-	if name := strings.TrimSpace(f.Get("schema_event")); name != "" {
-		p.Schemas.Put(name, jsontext.Value(strings.TrimSpace(f.Get("schema_text"))), who, time.Now())
+	name, text := strings.TrimSpace(f.Get("schema_event")), strings.TrimSpace(f.Get("schema_text"))
+	switch {
+	case name == "" && text == "":
+	case name == "":
+		return settings.Invalid{{Field: "schema_event", Message: "is missing: the event that the schema is for"}}
+	case !event.ValidName(name):
+		return settings.Invalid{{Field: "schema_event", Message: "must be an event's name, such as purchase"}}
+	default:
+		p.Schemas.Put(name, jsontext.Value(text), who, time.Now())
 	}
+	return nil
 }
 
 type enrichmentChoice struct {

@@ -14,16 +14,13 @@ type keep struct{ Name, Title, Help, Value, Error string }
 // Keeps are the retention times of the form's pixel.
 func (d pixelFormData) Keeps() []keep {
 	r := d.Pixel.Retention
-	days := func(n int) string {
-		if n == 0 {
-			return ""
-		}
-		return strconv.Itoa(n)
+	of := func(name, title, help string, days int) keep {
+		return keep{name, title, help, d.number(name, days), d.Errors[name]}
 	}
 	return []keep{
-		{"events_days", "Events", "And what is counted of them in reports.", days(r.EventsDays), d.Errors["retention/events_days"]},
-		{"syncs_days", "The sync log", "What partners were told and answered.", days(r.SyncsDays), d.Errors["retention/syncs_days"]},
-		{"archive_days", "The archive", "The raw copy, from which everything can be made again.", days(r.ArchiveDays), d.Errors["retention/archive_days"]},
+		of("events_days", "Events", "And what is counted of them in reports.", r.EventsDays),
+		of("syncs_days", "The sync log", "What partners were told and answered.", r.SyncsDays),
+		of("archive_days", "The archive", "The raw copy, from which everything can be made again.", r.ArchiveDays),
 	}
 }
 

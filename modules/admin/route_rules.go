@@ -18,16 +18,18 @@ import (
 
 // readRules reads a route's condition, sample, mapping and dedupe key from its form.
 func readRules(posted url.Values, r *settings.Route) error {
+	var bad settings.Invalid
 	r.When, r.Dedupe = strings.TrimSpace(posted.Get("when")), posted.Get("dedupe")
 	if v := strings.TrimSuffix(strings.TrimSpace(posted.Get("sample")), "%"); v != "" {
 		n, err := strconv.ParseFloat(strings.TrimSpace(v), 64)
 		if err != nil {
-			return settings.Invalid{{Field: "sample", Message: "must be a number of percent, such as 10"}}
+			bad = append(bad, settings.Problem{Field: "sample", Message: "must be a number of percent, such as 10"})
 		}
 		if r.Sample = n; n == 100 {
 			r.Sample = 0
 		}
 	}
+lines:
 	for i, line := range strings.Split(posted.Get("map"), "\n") {
 		if line = strings.TrimSpace(line); line == "" {
 			continue
@@ -50,8 +52,12 @@ func readRules(posted url.Values, r *settings.Route) error {
 			}
 			r.Map.Properties[key] = expression
 		default:
-			return settings.Invalid{{Field: "map", Message: fmt.Sprintf("must be lines such as value = value * 0.5; line %d is not: on the left stands name, value, currency, order_id, params.… or properties.…", i+1)}}
+			bad = append(bad, settings.Problem{Field: "map", Message: fmt.Sprintf("must be lines such as value = value * 0.5; line %d is not: on the left stands name, value, currency, order_id, params.… or properties.…", i+1)})
+			break lines // one of them says enough
 		}
+	}
+	if len(bad) > 0 {
+		return bad
 	}
 	return nil
 }

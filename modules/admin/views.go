@@ -232,6 +232,9 @@ func (v *views) funcs() template.FuncMap {
 		"add":      func(a, b int) int { return a + b },
 		"device":   device,
 		"soft":     soft,
+		"tie":      tie,
+		"said":     func(field, wrong string) complaint { return complaint{"e-" + field, wrong} },
+		"wrongIn":  wrongIn,
 		"explain":  explain,
 		// times is the width of a share, or of two together, of 100.
 		"times": func(a, b float64) string { return strconv.FormatFloat((a+b)*100, 'f', 2, 64) },
@@ -271,6 +274,28 @@ func dict(pairs ...any) (map[string]any, error) {
 		m[name] = pairs[i+1]
 	}
 	return m, nil
+}
+
+// complaint is what is wrong with a field, and the id that it stands under.
+type complaint struct{ ID, Text string }
+
+// tie makes the attributes that tie a field to its help and to what is wrong with it, as
+// the template "err" shows that. The first wrong field of a page has the focus.
+func tie(field, wrong string, help ...string) template.HTMLAttr {
+	ids := slices.DeleteFunc(slices.Clone(help), func(id string) bool { return id == "" })
+	attrs := ""
+	if wrong != "" {
+		attrs, ids = `aria-invalid="true" autofocus `, append(ids, "e-"+field)
+	}
+	if len(ids) == 0 {
+		return ""
+	}
+	return template.HTMLAttr(attrs + `aria-describedby="` + template.HTMLEscapeString(strings.Join(ids, " ")) + `"`)
+}
+
+// wrongIn reports whether something is wrong with any of these fields.
+func wrongIn(bad map[string]string, fields ...string) bool {
+	return slices.ContainsFunc(fields, func(f string) bool { return bad[f] != "" })
 }
 
 func dimensionWords(d string) string {

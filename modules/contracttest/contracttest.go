@@ -107,6 +107,9 @@ func (c *Contract) check(x exchange) {
 	if !strings.HasPrefix(x.r.URL.Path, "/api/") || x.r.Method == http.MethodHead || x.r.Method == http.MethodOptions {
 		return
 	}
+	if x.r.Context().Err() != nil && len(x.answer) == 0 {
+		return // whoever asked went on to another page
+	}
 	what := fmt.Sprintf("%s %s: %d", x.r.Method, x.r.URL.Path, x.status)
 	r := x.r.Clone(context.WithoutCancel(x.r.Context()))
 	r.URL = &url.URL{Path: x.r.URL.EscapedPath(), RawQuery: said(x.r.URL.Query())} // a slash in an id is none of the path's

@@ -49,7 +49,7 @@
   // Small things.
   document.addEventListener("click", (e) => {
     const dismiss = e.target.closest("[data-dismiss]");
-    if (dismiss) dismiss.parentElement.remove();
+    if (dismiss) { dismiss.parentElement.remove(); document.getElementById("main").focus(); }
     if (e.target.closest("[data-print]")) window.print();
     const copy = e.target.closest("[data-copy]");
     if (copy) {
@@ -88,19 +88,28 @@
         const error = one(".field-error", theirs), control = document.getElementById(id);
         one(".field-error", mine)?.remove();
         mine.classList.toggle("has-error", !!error);
-        control.toggleAttribute("aria-invalid", false);
-        control.removeAttribute("aria-describedby");
+        for (const tie of ["aria-invalid", "aria-describedby"]) {
+          const is = there.getElementById(id).getAttribute(tie);
+          if (is === null) control.removeAttribute(tie); else control.setAttribute(tie, is);
+        }
         if (!error) continue;
-        if (!error.id) error.id = "e-" + id;
         error.setAttribute("role", "status");
         mine.append(document.importNode(error, true));
-        control.setAttribute("aria-invalid", "true");
-        control.setAttribute("aria-describedby", error.id);
       }
     });
   }
-  // A form that was not taken says why, in the part that asked.
-  document.addEventListener("htmx:beforeSwap", (e) => { if (e.detail.xhr.status === 422) e.detail.shouldSwap = true; });
+  // A form that asks for the same page otherwise leaves the focus where it was.
+  document.addEventListener("submit", (e) => {
+    const at = e.target.contains(document.activeElement) ? document.activeElement : e.submitter;
+    if (e.target.method !== "get" || !at) return;
+    const named = at.id ? "#" + CSS.escape(at.id) : `[name="${CSS.escape(at.name)}"]` + (at.type === "radio" ? `[value="${CSS.escape(at.value)}"]` : "");
+    sessionStorage.setItem("focus", location.pathname + " " + named);
+  });
+  const [from, ...named] = (sessionStorage.getItem("focus") || "").split(" ");
+  sessionStorage.removeItem("focus");
+  if (from === location.pathname && document.activeElement === document.body) one(named.join(" "))?.focus({ preventScroll: true });
+  // What was done is said where one is, also where the address leads further down.
+  one(".notice")?.focus({ preventScroll: true });
 
   // Of tabs that are wider than the screen the current one is seen.
   for (const tab of all(".tabs [aria-current], nav.seg [aria-current]")) { const strip = tab.parentElement; strip.scrollLeft = tab.offsetLeft - strip.offsetLeft - (strip.clientWidth - tab.offsetWidth) / 2; }
@@ -109,10 +118,14 @@
   let prefix = false;
   const go = { o: "/", l: "/live", e: "/events", r: "/reports", p: "/pixels", a: "/partners", q: "/queues" };
   document.addEventListener("keydown", (e) => {
-    if (e.metaKey || e.ctrlKey || e.altKey || e.target.closest("input, select, textarea, [contenteditable]")) {
-      if (e.key === "Escape") e.target.blur();
-      return;
+    if (e.key === "Escape") {
+      // What folds out is folded in again, and where it came from has the focus.
+      const sheet = one("details.confirm[open], details.menu[open]");
+      if (sheet) { sheet.open = false; one("summary", sheet).focus(); return; }
+      // Out of the search, to the rows that it found.
+      if (e.target.matches("[data-search]")) document.getElementById("main").focus();
     }
+    if (e.metaKey || e.ctrlKey || e.altKey || e.target.closest("input, select, textarea, [contenteditable]")) return;
     if (prefix) {
       prefix = false;
       if (go[e.key]) { e.preventDefault(); location.assign(go[e.key]); }
@@ -123,7 +136,7 @@
     else if (e.key === "/") {
       const box = one("[data-search]");
       e.preventDefault();
-      box ? (box.focus(), box.select()) : location.assign("/events");
+      box ? (box.focus(), box.select()) : location.assign("/events#q");
     } else if (e.key === "?" && keys) keys.showModal();
     else if (e.key === "j" || e.key === "k") {
       const rows = all("a[data-row]").filter((a) => a.offsetParent);
@@ -133,12 +146,16 @@
     }
   });
 
-  // Parts that refresh themselves must not pull away what somebody is reading.
-  document.addEventListener("htmx:beforeRequest", (e) => {
-    const part = e.target;
-    const busy = document.hidden || one("details[open]:not(.menu)", part) || part.contains(document.activeElement) && document.activeElement !== part
-      || (!getSelection().isCollapsed && part.contains(getSelection().anchorNode));
-    if (busy) e.preventDefault();
+  // Parts that refresh themselves must not pull away what somebody is reading, neither
+  // when they ask nor when the answer comes. What was asked for by somebody goes on.
+  const refreshes = (part) => (part.getAttribute("hx-trigger") || "").startsWith("every");
+  const busy = (part) => refreshes(part) && (document.hidden || one("details[open]:not(.menu)", part) || part.contains(document.activeElement)
+    || (!getSelection().isCollapsed && part.contains(getSelection().anchorNode)));
+  document.addEventListener("htmx:beforeRequest", (e) => { if (busy(e.target)) e.preventDefault(); });
+  document.addEventListener("htmx:beforeSwap", (e) => {
+    if (busy(e.detail.requestConfig.elt)) e.detail.shouldSwap = false;
+    // A form that was not taken says why, in the part that asked.
+    else if (e.detail.xhr.status === 422) e.detail.shouldSwap = true;
   });
   document.addEventListener("htmx:afterSwap", (e) => {
     // The part that came is new; the event names the one that was.
