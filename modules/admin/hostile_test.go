@@ -70,10 +70,12 @@ func cut(s string, n int) string {
 	return s
 }
 
-// spilled says what runs out of the card that it is in, over what stands beside it.
+// spilled says what is cut off by the card that it is in or runs over its edge, and cannot
+// be moved into sight.
 const spilled = `[...document.querySelectorAll("main .card, main .tile")].filter((c) => c.checkVisibility()).flatMap((c) => {
 	const edge = c.getBoundingClientRect().right + 1;
-	return [...c.querySelectorAll("td, th, p, h1, h2, h3, dd, dt, code, a, .chip, .badge, input, select")].filter((e) => e.checkVisibility() && !e.closest(".scroll, pre, .sr, .clip, .clip-s, svg, select, .pop") && e.getBoundingClientRect().right > edge).map((e) => e.tagName + "." + e.className + " runs out of its card: " + e.textContent.slice(0, 40));
+	const moves = (e) => e && e.tagName !== "MAIN" && (["auto", "scroll"].includes(getComputedStyle(e).overflowX) || moves(e.parentElement));
+	return [...c.querySelectorAll("td, th, p, h1, h2, h3, dd, dt, code, a, .chip, .badge, input, select")].filter((e) => e.checkVisibility() && !e.closest(".sr, .clip, .clip-s, svg, select, .pop") && e.getBoundingClientRect().right > edge && !moves(e)).map((e) => e.tagName + "." + e.className + " runs out of its card: " + e.textContent.slice(0, 40));
 }).slice(0, 3)`
 
 // TestHostileEventsAreInert looks at every page in a browser while the stores

@@ -290,7 +290,7 @@ func tie(field, wrong string, help ...string) template.HTMLAttr {
 	if len(ids) == 0 {
 		return ""
 	}
-	return template.HTMLAttr(attrs + `aria-describedby="` + template.HTMLEscapeString(strings.Join(ids, " ")) + `"`)
+	return template.HTMLAttr(attrs + `aria-describedby="` + template.HTMLEscapeString(strings.Join(ids, " ")) + `"`) //nolint:gosec // the ids are escaped
 }
 
 // wrongIn reports whether something is wrong with any of these fields.
