@@ -51,14 +51,14 @@ func until(t *testing.T, ctx context.Context, js string) {
 			return
 		}
 		if ctx.Err() != nil {
-			t.Fatalf("never became true: %s\nThe page says: %s", js, said(tab))
+			t.Fatalf("never became true: %s\nThe page says: %s", js, onScreen(tab))
 		}
 		// The page that was looked at made way for the next; look at that.
 	}
 }
 
-// said is what a page shows, for whoever has to find out why a test failed.
-func said(ctx context.Context) string {
+// onScreen is what a page shows, for whoever has to find out why a test failed.
+func onScreen(ctx context.Context) string {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	v, err := chromedp.Run(ctx, chromedp.Evaluate[string](`location.pathname + location.search + " " + (document.querySelector("main") || document.body).innerText.replace(/\s+/g, " ").slice(0, 700)`))

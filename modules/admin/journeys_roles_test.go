@@ -74,7 +74,7 @@ var steps = []move{
 	{journey: "saved views", page: "/reports?group_by=device", need: Viewer, control: `form[action="/reports/views"] button`, typed: "#view-name=Mine", shows: `document.querySelector(".notice").textContent.includes("The view is saved")`, rest: func(t *testing.T, ctx context.Context) {
 		drive(t, ctx, chromedp.Navigate(eval[string](t, ctx, `location.origin + "/reports/consent"`)))
 		press(t, ctx, `.saved a[href*="group_by=device"]`)
-		until(t, ctx, `location.search.includes("group_by=device") && document.querySelector("[data-lines] .u-wrap canvas")`)
+		until(t, ctx, `location.search.includes("group_by=device") && document.getElementById("group_by").value == "device"`)
 	}},
 	ranged("/reports"), ranged("/reports/funnel"), ranged("/reports/consent"), ranged("/reports/reconciliation"), ranged("/reports/duplicates"), ranged("/reports/latency"), ranged("/reports/loss"),
 	ranged("/attribution"), ranged("/match-readiness"), ranged("/ledger"),
@@ -231,14 +231,14 @@ func (b *bench) refuses(t *testing.T, ctx context.Context, s move, role Role) {
 	status := eval[string](t, ctx, `document.querySelector(".empty.big .status")?.textContent || "200"`)
 	if b.closed(s.page, role) {
 		if status != "403" || !eval[bool](t, ctx, fmt.Sprintf(`document.querySelector("main").textContent.includes("this needs the role %s; yours is %s") && document.querySelectorAll("main .actions a").length > 1 && !document.querySelector("main form")`, s.need, role)) {
-			t.Errorf("%s: %s", status, said(ctx))
+			t.Errorf("%s: %s", status, onScreen(ctx))
 		}
 		if path, _, _ := strings.Cut(s.page, "?"); eval[bool](t, ctx, fmt.Sprintf(`!!document.querySelector('nav a[href=%q]')`, path)) {
 			t.Error("the way there is shown all the same")
 		}
 	} else {
 		if status != "200" {
-			t.Errorf("%s: %s", status, said(ctx))
+			t.Errorf("%s: %s", status, onScreen(ctx))
 		}
 		if eval[bool](t, ctx, fmt.Sprintf(`!!document.querySelector(%q)`, s.control)) {
 			t.Errorf("%s is offered", s.control)

@@ -57,7 +57,7 @@ func (h hands) to(selector string) {
 			return
 		}
 	}
-	h.t.Fatalf("no way to %s by the keyboard: %s", selector, said(h.ctx))
+	h.t.Fatalf("no way to %s by the keyboard: %s", selector, onScreen(h.ctx))
 }
 
 // skip goes past the navigation to a page's content.
