@@ -82,6 +82,7 @@ func TestASimulationSeesWhatWasLost(t *testing.T) {
 }
 
 func TestSimulateSaysWhatIsWrong(t *testing.T) {
+	t.Setenv("PIXEL_ADMIN_TOKEN", "") // whatever the shell has
 	for want, args := range map[string][]string{
 		"no API token":                   {"--collector", "http://127.0.0.1:1", "--token", ""},
 		"must be an address":             {"--collector", "localhost", "--token", "x"},
