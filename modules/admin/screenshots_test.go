@@ -218,6 +218,7 @@ func TestScreenshots(t *testing.T) {
 	b.announce("console-1-a1b2c3d4", "dispatcher-1-b2c3d4e5")
 	ctx := chromium(t)
 	shot := func(name string) {
+		eval[bool](t, ctx, `scrollTo({top: 0, behavior: "instant"}), true`) // an answer that has the focus is in sight, and what sticks to the top with it
 		png, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
 		must(t, err)
 		must(t, os.WriteFile(filepath.Join(*screenshots, name+".png"), png, 0o644))
