@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { marked } from "../src/trace";
+import "./webcrypto";
 
 test("a share of requests begins a trace, each one of its own", () => {
   assert.equal(marked("/collect"), "/collect");
