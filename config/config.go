@@ -253,7 +253,7 @@ func Default() Config {
 		Redis: Redis{Mode: "single", Timeout: 2 * time.Second},
 		Spill: Spill{MaxBytes: 1 << 30, Timeout: time.Second},
 		ClickHouse: ClickHouse{
-			BatchRows: 65_536, Linger: 20 * time.Millisecond, WriteTimeout: 15 * time.Second,
+			BatchRows: 65_536, Linger: 200 * time.Millisecond, WriteTimeout: 15 * time.Second,
 			QueryTimeout: 20 * time.Second, QueryMemory: 4 << 30,
 		},
 		Archive:  Archive{URL: "file://{data_dir}/archive", FileEvery: 5 * time.Minute, Log: true, S3: ArchiveS3{Timeout: 10 * time.Second, Attempts: 4}},
