@@ -186,6 +186,9 @@ func encodesMail(v string) bool {
 	for strings.HasSuffix(raw, "%3D") || strings.HasSuffix(raw, "%3d") {
 		raw = raw[:len(raw)-3]
 	}
+	if raw == "" {
+		return false
+	}
 	// Letters and digits of ASCII, which an address begins with, have no high bit: their
 	// base64 begins with one of half of the letters.
 	if c := raw[0]; c < 'L' || c > 'e' || c > 'Z' && c < 'a' {

@@ -39,6 +39,8 @@ var addresses = []struct {
 	{"https://m.example/+page/a+b", "", "", nil},
 	{"https://shop.example/?iphone=15&username_taken=1", "", "", nil},
 	{"", "", "", nil},
+	{"https://shop.example/?x=============", "", "", nil},
+	{"https://shop.example/?x=%3D%3D%3d%3D%3D&y=============#============", "", "", nil},
 	{"/thanks?email=bob@example.com&x=1", "/thanks?email=(removed)&x=1", "email", nil},
 	{"https://shop.example/u/bob%40example.com/orders", "https://shop.example/u/(removed)/orders", "email", nil},
 	{"https://shop.example/?next=%2Fa%3Fe%3Dbob%2540example.com", "https://shop.example/?next=(removed)", "email", nil},
