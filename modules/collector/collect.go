@@ -186,22 +186,9 @@ func (a *answer) appendJSON(dst []byte, problem bool) []byte {
 }
 
 func quote(dst []byte, s string) []byte {
-	if simple(s) {
-		return append(append(append(dst, '"'), s...), '"')
-	}
 	// The error is about invalid UTF-8, which it has replaced by then.
 	out, _ := jsontext.AppendQuote(dst, s)
 	return out
-}
-
-// simple reports whether a text is spelt in JSON as it is, as nearly all ids are.
-func simple(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
-			return false
-		}
-	}
-	return true
 }
 
 // clip shortens a text to about n bytes, and never inside a character.

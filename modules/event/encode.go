@@ -333,25 +333,14 @@ func appendText(b []byte, s string) []byte {
 // parseUUID reads a UUID in its usual spelling and no other, so that it comes
 // back as it was.
 func parseUUID(s string) (id uuid.UUID, ok bool) {
-	if len(s) != 36 || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' {
+	if len(s) != 36 {
 		return id, false
 	}
-	var bad byte
-	for i, at := range [...]int{0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34} {
-		high, low := hexDigits[s[at]], hexDigits[s[at+1]]
-		id[i] = high<<4 | low
-		bad |= high | low
+	for i := range len(s) {
+		if c := s[i]; c >= 'A' && c <= 'F' {
+			return id, false
+		}
 	}
-	return id, bad < 16
+	id, err := uuid.Parse(s)
+	return id, err == nil
 }
-
-// hexDigits are the values of those in lower case; of anything else more than any has.
-var hexDigits = func() (d [256]byte) {
-	for i := range d {
-		d[i] = 0xff
-	}
-	for i, c := range "0123456789abcdef" {
-		d[c] = byte(i)
-	}
-	return d
-}()

@@ -139,7 +139,7 @@ func (s *Store) unconverted(ctx context.Context, q analytics.PathQuery, from, to
 }
 
 // walkers are where many visitors stand in a tree of paths, by their digests, which are spread
-// evenly: the first bits of one are its place. It is a map that costs a third of one.
+// evenly: the first bits of one are its place, so that nothing has to be hashed again.
 type walkers struct {
 	table []walker // of a power of two; without a digest: free
 	n     int
