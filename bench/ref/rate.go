@@ -21,7 +21,8 @@ import (
 //
 // It shares two cores with what it measures, so it is one thread that sleeps in
 // epoll until an answer comes or the next request is due, and costs as little as
-// wrk does. It stands for clients that are elsewhere and have processors of their own,
+// wrk does; for the same reason it looks every half millisecond what is due (wrk2, which
+// is made for this, every millisecond). It stands for clients that are elsewhere and have processors of their own,
 // so that thread comes before all others, where it may: see first. What it cost a request
 // is printed, how late it was itself, as lag, and how long it was ready and had no
 // processor: where lag is as large as the latencies, they are the machine's.
@@ -110,6 +111,10 @@ type pace struct {
 // lastAnswer is how long after the last request its answer is waited for.
 const lastAnswer = 30 * time.Second
 
+// tick is how often it is looked what is due: a timer for each request costs as much as the
+// request. What waits for the next tick is late, and counts as latency and as lag.
+const tick = 500 * time.Microsecond
+
 func (p *pace) due(n int) time.Duration { return time.Duration(float64(n) * p.every) }
 
 // run sends all requests, and returns once all are answered.
@@ -148,7 +153,7 @@ func (p *pace) run(conns int) (time.Duration, error) {
 		}
 		// Where no line is free, or nothing more is due, only an answer helps; but
 		// one that never comes must not keep us.
-		next, at := p.sent, p.due(p.sent)
+		next, at := p.sent, (p.due(p.sent)+tick-1)/tick*tick
 		if p.sent == p.total || len(p.free) == 0 {
 			next, at = p.total+1, p.due(p.total)+lastAnswer+time.Second
 		}
