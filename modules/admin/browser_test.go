@@ -12,6 +12,24 @@ import (
 // What the journeys in a browser are written in. Each waits for a condition, however
 // long a busy machine takes.
 
+// asEachRole takes a way as each role. What needs more than may allow it has to look at
+// where the way ends for the role.
+func asEachRole(t *testing.T, need Role, way func(t *testing.T, role Role, may bool)) {
+	t.Helper()
+	for _, role := range []Role{Viewer, Marketer, Administrator} {
+		t.Run(string(role), func(t *testing.T) { way(t, role, role.Allows(need)) })
+	}
+}
+
+// ends looks at where a way ends for a role: the page says what is needed, or it has nothing
+// of what leads on.
+func (b *bench) ends(ctx context.Context, role, need Role, page, control string) {
+	b.t.Helper()
+	drive(b.t, ctx, chromedp.Navigate(b.server.URL+page))
+	until(b.t, ctx, `document.readyState == "complete"`)
+	b.refuses(b.t, ctx, move{page: page, control: control, need: need}, role)
+}
+
 // enter signs a browser in as a new user with a role.
 func (b *bench) enter(ctx context.Context, role Role) {
 	b.t.Helper()

@@ -107,61 +107,70 @@ func TestTheInstallationThroughTheAPI(t *testing.T) {
 	}
 }
 
-// TestAMarketerInstallsAPixel is the journey in a browser: make a pixel, copy the tag,
+// TestAPixelIsInstalledInABrowser is the journey in a browser: make a pixel, copy the tag,
 // wait for the first event, be told what is wrong, mend it.
-func TestAMarketerInstallsAPixel(t *testing.T) {
-	collector := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "text/javascript")
-	}))
-	defer collector.Close()
-	b := open(t, func(o *Options) { o.Collector.PublicURL = collector.URL })
-	ctx := chromium(t)
-	b.enter(ctx, Marketer)
-	begun := time.Now()
-	drive(t, ctx, chromedp.Navigate(b.server.URL+"/pixels"))
-	press(t, ctx, `a[href="/pixels/new"]`)
-	fill(t, ctx, "#name", "Spring shop")
-	fill(t, ctx, "#id", "px_shop")
-	press(t, ctx, "main form .btn.primary")
-	until(t, ctx, `location.pathname == "/pixels/px_shop" && document.body.textContent.includes("The pixel is made.")`)
-	t.Logf("a pixel was made in %v", time.Since(begun).Round(time.Millisecond))
-	for _, id := range []string{"tag", "tag-shopify", "tag-woocommerce", "tag-module", "tag-pinned", "tag-image", "tag-csp"} {
-		if !eval[bool](t, ctx, fmt.Sprintf(`document.getElementById(%q).textContent.includes(%q) && !!document.querySelector('[data-copy=%s]')`, id, collector.URL, id)) {
-			t.Errorf("%s cannot be copied", id)
+func TestAPixelIsInstalledInABrowser(t *testing.T) {
+	asEachRole(t, Marketer, func(t *testing.T, role Role, may bool) {
+		collector := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "text/javascript")
+		}))
+		defer collector.Close()
+		b := open(t, func(o *Options) { o.Collector.PublicURL = collector.URL })
+		ctx := chromium(t)
+		b.enter(ctx, role)
+		if !may {
+			b.ends(ctx, role, Marketer, "/pixels", `a[href="/pixels/new"]`)
+			b.ends(ctx, role, Marketer, "/pixels/new", "main form")
+			return
 		}
-	}
-	press(t, ctx, `#install a[href="/pixels/px_shop/check"]`)
-	until(t, ctx, `document.getElementById("reach") && document.getElementById("reach").className == "ok"`)
-	until(t, ctx, `document.getElementById("verdict").textContent.includes("waiting")`)
-	// The first event comes from a site that nobody listed, and then the right one.
-	_, err := b.changePixel(t.Context(), principal{}, "pixel.update", with(t, b, "px_shop", func(p *settings.Pixel) { p.Domains = []string{"other.example.com"} }))
-	must(t, err)
-	must(t, b.queue.Push(t.Context(), queue.Item{Queue: queue.Validation, Reason: "x",
-		Body: fmt.Appendf(nil, `{"pixel_id":"px_shop","received_at":%q,"code":"origin_not_allowed","message":"came from a site that is not among the pixel's domains: shop.example.com"}`, time.Now().UTC().Format(time.RFC3339Nano))}))
-	until(t, ctx, `document.getElementById("checks").textContent.includes("shop.example.com is not among the pixel's domains")`)
-	until(t, ctx, `document.getElementById("verdict").textContent.includes("something is wrong")`)
-	press(t, ctx, `#checks a[href="/pixels/px_shop#domains"]`)
-	until(t, ctx, `location.pathname == "/pixels/px_shop" && !!document.getElementById("domains")`)
-	fill(t, ctx, "#domains", "shop.example.com")
-	press(t, ctx, "#settings .form-foot .btn")
-	until(t, ctx, `document.body.textContent.includes("Saved.")`)
-	drive(t, ctx, chromedp.Navigate(b.server.URL+"/pixels/px_shop/check?since="+url.QueryEscape(time.Now().UTC().Add(time.Second).Format(time.RFC3339))))
-	must(t, b.store.WriteEvents(t.Context(), someEvent("e-first", time.Now().UTC().Add(2*time.Second))))
-	until(t, ctx, `document.getElementById("verdict").textContent.includes("works")`)
-	until(t, ctx, `!document.getElementById("checks").hasAttribute("hx-get")`)
-	healthy(t, ctx, "the check")
+		begun := time.Now()
+		drive(t, ctx, chromedp.Navigate(b.server.URL+"/pixels"))
+		press(t, ctx, `a[href="/pixels/new"]`)
+		fill(t, ctx, "#name", "Spring shop")
+		fill(t, ctx, "#id", "px_shop")
+		press(t, ctx, "main form .btn.primary")
+		until(t, ctx, `location.pathname == "/pixels/px_shop" && document.body.textContent.includes("The pixel is made.")`)
+		t.Logf("a pixel was made in %v", time.Since(begun).Round(time.Millisecond))
+		for _, id := range []string{"tag", "tag-shopify", "tag-woocommerce", "tag-module", "tag-pinned", "tag-image", "tag-csp"} {
+			if !eval[bool](t, ctx, fmt.Sprintf(`document.getElementById(%q).textContent.includes(%q) && !!document.querySelector('[data-copy=%s]')`, id, collector.URL, id)) {
+				t.Errorf("%s cannot be copied", id)
+			}
+		}
+		press(t, ctx, `#install a[href="/pixels/px_shop/check"]`)
+		until(t, ctx, `document.getElementById("reach") && document.getElementById("reach").className == "ok"`)
+		until(t, ctx, `document.getElementById("verdict").textContent.includes("waiting")`)
+		// The first event comes from a site that nobody listed, and then the right one.
+		_, err := b.changePixel(t.Context(), principal{}, "pixel.update", with(t, b, "px_shop", func(p *settings.Pixel) { p.Domains = []string{"other.example.com"} }))
+		must(t, err)
+		must(t, b.queue.Push(t.Context(), queue.Item{Queue: queue.Validation, Reason: "x",
+			Body: fmt.Appendf(nil, `{"pixel_id":"px_shop","received_at":%q,"code":"origin_not_allowed","message":"came from a site that is not among the pixel's domains: shop.example.com"}`, time.Now().UTC().Format(time.RFC3339Nano))}))
+		until(t, ctx, `document.getElementById("checks").textContent.includes("shop.example.com is not among the pixel's domains")`)
+		until(t, ctx, `document.getElementById("verdict").textContent.includes("something is wrong")`)
+		press(t, ctx, `#checks a[href="/pixels/px_shop#domains"]`)
+		until(t, ctx, `location.pathname == "/pixels/px_shop" && !!document.getElementById("domains")`)
+		fill(t, ctx, "#domains", "shop.example.com")
+		press(t, ctx, "#settings .form-foot .btn")
+		until(t, ctx, `document.body.textContent.includes("Saved.")`)
+		drive(t, ctx, chromedp.Navigate(b.server.URL+"/pixels/px_shop/check?since="+url.QueryEscape(time.Now().UTC().Add(time.Second).Format(time.RFC3339))))
+		must(t, b.store.WriteEvents(t.Context(), someEvent("e-first", time.Now().UTC().Add(2*time.Second))))
+		until(t, ctx, `document.getElementById("verdict").textContent.includes("works")`)
+		until(t, ctx, `!document.getElementById("checks").hasAttribute("hx-get")`)
+		healthy(t, ctx, "the check")
+	})
 }
 
 func TestABrowserThatCannotReachTheCollectorSaysSo(t *testing.T) {
-	gone := httptest.NewServer(http.NotFoundHandler())
-	gone.Close()
-	b := open(t, func(o *Options) { o.Collector.PublicURL = gone.URL })
-	ask[any](b, post, base+"/pixels", `{"id":"px_shop"}`, 201)
-	ctx := chromium(t)
-	b.enter(ctx, Viewer)
-	drive(t, ctx, chromedp.Navigate(b.server.URL+"/pixels/px_shop/check"))
-	until(t, ctx, `document.getElementById("reach").className == "bad" && document.getElementById("reach").textContent.includes("content blocker")`)
-	until(t, ctx, `!document.querySelector("#verdict .but") || document.querySelector("#verdict .but").checkVisibility()`)
+	asEachRole(t, Viewer, func(t *testing.T, role Role, _ bool) {
+		gone := httptest.NewServer(http.NotFoundHandler())
+		gone.Close()
+		b := open(t, func(o *Options) { o.Collector.PublicURL = gone.URL })
+		ask[any](b, post, base+"/pixels", `{"id":"px_shop"}`, 201)
+		ctx := chromium(t)
+		b.enter(ctx, role)
+		drive(t, ctx, chromedp.Navigate(b.server.URL+"/pixels/px_shop/check"))
+		until(t, ctx, `document.getElementById("reach").className == "bad" && document.getElementById("reach").textContent.includes("content blocker")`)
+		until(t, ctx, `!document.querySelector("#verdict .but") || document.querySelector("#verdict .but").checkVisibility()`)
+	})
 }
 
 // with is a stored pixel, changed.

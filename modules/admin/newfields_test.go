@@ -211,23 +211,30 @@ func TestRolesAndRevokedTokensAreBroughtBack(t *testing.T) {
 	}
 }
 
-func TestAnAdministratorApprovesAFieldInTheBrowser(t *testing.T) {
-	b := open(t)
-	held(t, b)
-	ctx := chromium(t)
-	b.enter(ctx, Administrator)
-	drive(t, ctx, chromedp.Navigate(b.server.URL+"/"))
-	press(t, ctx, `.needs a[href="/privacy/fields"]`)
-	until(t, ctx, `document.querySelectorAll(".waits input[name=path]").length == 2`)
-	press(t, ctx, `.waits input[value="events[].newcomer"]`)
-	press(t, ctx, `.waits button[value="approve"]`)
-	until(t, ctx, `document.body.textContent.includes("1 field approved for Amazon DSP.") && document.querySelectorAll(".waits input[name=path]").length == 1`)
-	press(t, ctx, `.waits input[name="path"]`)
-	press(t, ctx, `.waits button[value="refuse"]`)
-	until(t, ctx, `document.querySelector("#refused code") && !document.querySelector(".waits")`)
-	healthy(t, ctx, "/privacy/fields")
-	p, _ := b.o.Settings.Pixel("px_shop")
-	if !slices.Contains(p.Fields.Approved["amazon"], "events[].newcomer") || len(p.Fields.Refused["amazon"]) != 1 {
-		t.Errorf("%+v", p.Fields)
-	}
+func TestAFieldIsApprovedInTheBrowser(t *testing.T) {
+	asEachRole(t, Administrator, func(t *testing.T, role Role, may bool) {
+		b := open(t)
+		held(t, b)
+		ctx := chromium(t)
+		b.enter(ctx, role)
+		if !may {
+			until(t, ctx, `document.querySelector('.needs a[href="/privacy/fields"]')`)
+			b.ends(ctx, role, Administrator, "/privacy/fields", `.waits input, .waits button, form[action^="/privacy/fields/"]`)
+			return
+		}
+		drive(t, ctx, chromedp.Navigate(b.server.URL+"/"))
+		press(t, ctx, `.needs a[href="/privacy/fields"]`)
+		until(t, ctx, `document.querySelectorAll(".waits input[name=path]").length == 2`)
+		press(t, ctx, `.waits input[value="events[].newcomer"]`)
+		press(t, ctx, `.waits button[value="approve"]`)
+		until(t, ctx, `document.body.textContent.includes("1 field approved for Amazon DSP.") && document.querySelectorAll(".waits input[name=path]").length == 1`)
+		press(t, ctx, `.waits input[name="path"]`)
+		press(t, ctx, `.waits button[value="refuse"]`)
+		until(t, ctx, `document.querySelector("#refused code") && !document.querySelector(".waits")`)
+		healthy(t, ctx, "/privacy/fields")
+		p, _ := b.o.Settings.Pixel("px_shop")
+		if !slices.Contains(p.Fields.Approved["amazon"], "events[].newcomer") || len(p.Fields.Refused["amazon"]) != 1 {
+			t.Errorf("%+v", p.Fields)
+		}
+	})
 }

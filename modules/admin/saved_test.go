@@ -13,22 +13,24 @@ import (
 	"github.com/miq/pixel/modules/partner"
 )
 
-func TestAMarketerSavesAViewAndComesBackToIt(t *testing.T) {
-	b := open(t, allPartners)
-	seed(t, b, time.Now())
-	ctx := chromium(t)
-	b.enter(ctx, Marketer)
-	drive(t, ctx, chromedp.Navigate(b.server.URL+"/reports?range=30d&metric=visitors&group_by=device"))
-	fill(t, ctx, "#view-name", "Visitors by device")
-	press(t, ctx, `form[action="/reports/views"] button`)
-	until(t, ctx, `document.querySelector(".saved .chip a") && location.search.includes("group_by=device")`)
-	// From another report back to it, with all that it asked for.
-	drive(t, ctx, chromedp.Navigate(b.server.URL+"/reports/funnel"))
-	press(t, ctx, ".saved .chip a")
-	until(t, ctx, `location.pathname == "/reports" && location.search.includes("metric=visitors") && document.querySelector('#filters [name=range][value="30d"]').checked`)
-	healthy(t, ctx, "a saved view")
-	press(t, ctx, `.saved .chip button`)
-	until(t, ctx, `document.querySelector(".saved") && !document.querySelector(".saved .chip")`)
+func TestAViewIsSavedAndComeBackTo(t *testing.T) {
+	asEachRole(t, Viewer, func(t *testing.T, role Role, _ bool) {
+		b := open(t, allPartners)
+		seed(t, b, time.Now())
+		ctx := chromium(t)
+		b.enter(ctx, role)
+		drive(t, ctx, chromedp.Navigate(b.server.URL+"/reports?range=30d&metric=visitors&group_by=device"))
+		fill(t, ctx, "#view-name", "Visitors by device")
+		press(t, ctx, `form[action="/reports/views"] button`)
+		until(t, ctx, `document.querySelector(".saved .chip a") && location.search.includes("group_by=device")`)
+		// From another report back to it, with all that it asked for.
+		drive(t, ctx, chromedp.Navigate(b.server.URL+"/reports/funnel"))
+		press(t, ctx, ".saved .chip a")
+		until(t, ctx, `location.pathname == "/reports" && location.search.includes("metric=visitors") && document.querySelector('#filters [name=range][value="30d"]').checked`)
+		healthy(t, ctx, "a saved view")
+		press(t, ctx, `.saved .chip button`)
+		until(t, ctx, `document.querySelector(".saved") && !document.querySelector(".saved .chip")`)
+	})
 }
 
 func TestAViewIsOnesOwnAndLeadsToNoOtherSite(t *testing.T) {
