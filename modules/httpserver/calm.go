@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -34,15 +35,18 @@ type calmConn struct {
 	net.Conn    // and no more of tcp, which would write behind our back
 	tcp         *net.TCPConn
 	read, write lazy
+	asked       atomic.Bool // for a single byte, and nothing was read or written since
 }
 
 // CloseWrite lets a client that still sends read its answer.
 func (c *calmConn) CloseWrite() error { return c.tcp.CloseWrite() }
 
-// Read reads nothing where it is asked for a single byte: only who watches asks so, all
-// others read into buffers.
+// Read reads nothing where it is asked for a single byte, for so asks who watches; all others
+// read into buffers. A buffer that a long header has filled but for one byte asks so too, and
+// asks again when it got nothing: then it gets its byte.
 func (c *calmConn) Read(p []byte) (int, error) {
-	if len(p) == 1 {
+	single := len(p) == 1
+	if again := c.asked.Swap(single); single && !again {
 		return 0, nil
 	}
 	for {
@@ -54,6 +58,7 @@ func (c *calmConn) Read(p []byte) (int, error) {
 }
 
 func (c *calmConn) Write(p []byte) (n int, err error) {
+	c.asked.Store(false)
 	for {
 		m, err := c.Conn.Write(p[n:])
 		if n += m; err == nil || !errors.Is(err, os.ErrDeadlineExceeded) || c.write.passed() {

@@ -86,6 +86,23 @@ func TestACalmServerAnswersWhatComesTogetherInPiecesAndInChunks(t *testing.T) {
 	}
 }
 
+func TestACalmServerReadsALongHeaderWhereverItIsCut(t *testing.T) {
+	c, r := calmly(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.URL.RawQuery) }, nil)
+	query := strings.Repeat("long", 4<<10)
+	request := "GET /?" + query + " HTTP/1.1\r\nHost: a\r\n\r\n"
+	for _, cut := range []int{4094, 4095, 4096, 8191, len(request) - 1} {
+		for _, part := range []string{request[:cut], request[cut:]} {
+			if _, err := io.WriteString(c, part); err != nil {
+				t.Fatal(err)
+			}
+			<-time.After(20 * time.Millisecond) // so that it comes alone
+		}
+		if said(t, r) != query {
+			t.Fatalf("cut at %d it is not read", cut)
+		}
+	}
+}
+
 func TestACalmServerGoesOnWhenItsClientHasGone(t *testing.T) {
 	began, gone, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	c, _ := calmly(t, func(_ http.ResponseWriter, r *http.Request) {
