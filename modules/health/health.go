@@ -3,7 +3,10 @@ package health
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync/atomic"
+	"time"
 )
 
 // Check is one thing that a role depends on. Check returns nil while it works,
@@ -11,6 +14,8 @@ import (
 type Check struct {
 	Name  string
 	Check func(context.Context) error
+	// Spared says that the process goes on without it: that it fails is only a Warning.
+	Spared bool
 }
 
 // Warning is an error of a check that leaves the process ready: something that an
@@ -19,22 +24,36 @@ type Warning string
 
 func (w Warning) Error() string { return string(w) }
 
-// Spared says that the process goes on while the shared store is away: a failure
-// of its checks is then only a warning.
+// Spared says that the process goes on while the shared store is away.
 type Spared bool
 
-// Check is the check of what can be spared.
-func (s Spared) Check(c Check) Check {
-	if !s {
-		return c
+// timeout bounds each check.
+const timeout = 2 * time.Second
+
+// Run asks, and gives up after a while on a check that does not heed its context: what
+// hangs must not be worse than what refuses.
+func (c Check) Run(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() {
+		defer func() {
+			if p := recover(); p != nil {
+				done <- fmt.Errorf("panic: %v", p)
+			}
+		}()
+		done <- c.Check(ctx)
+	}()
+	var err error
+	select {
+	case err = <-done:
+	case <-ctx.Done():
+		err = errors.New("no answer within " + timeout.String())
 	}
-	return Check{Name: c.Name, Check: func(ctx context.Context) error {
-		err := c.Check(ctx)
-		if err == nil {
-			return nil
-		}
+	if err != nil && c.Spared {
 		return Warning(err.Error())
-	}}
+	}
+	return err
 }
 
 // Leaving says that the process will stop soon and serves until then, so that

@@ -3,7 +3,6 @@ package httpserver
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -14,13 +13,9 @@ import (
 	"github.com/miq/pixel/modules/health"
 )
 
-const (
-	// checkTimeout bounds each check.
-	checkTimeout = 2 * time.Second
-	// freshness is how long an answer of /readyz is repeated, so that asking
-	// often costs what it depends on nothing.
-	freshness = time.Second
-)
+// freshness is how long an answer of /readyz is repeated, so that asking
+// often costs what it depends on nothing.
+const freshness = time.Second
 
 type readiness struct {
 	log      *slog.Logger
@@ -74,7 +69,7 @@ func (h *readiness) run(ctx context.Context) (map[string]string, bool) {
 	errs := make([]error, len(h.checks))
 	var wg sync.WaitGroup
 	for i, check := range h.checks {
-		wg.Go(func() { errs[i] = try(ctx, check) })
+		wg.Go(func() { errs[i] = check.Run(ctx) })
 	}
 	wg.Wait()
 	results, failing := make(map[string]string, len(errs)), false
@@ -110,26 +105,4 @@ func (h *readiness) run(ctx context.Context) (map[string]string, bool) {
 	}
 	h.results, h.failing, h.at = results, failing, time.Now()
 	return results, failing
-}
-
-// try runs one check and gives up on it after checkTimeout, even if it does not
-// heed its context.
-func try(ctx context.Context, check health.Check) error {
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
-	defer cancel()
-	done := make(chan error, 1)
-	go func() {
-		defer func() {
-			if p := recover(); p != nil {
-				done <- fmt.Errorf("panic: %v", p)
-			}
-		}()
-		done <- check.Check(ctx)
-	}()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return errors.New("no answer within " + checkTimeout.String())
-	}
 }

@@ -163,7 +163,7 @@ func (w *Watch) checks(ctx context.Context) {
 	var all sync.WaitGroup
 	for _, c := range w.o.Checks {
 		all.Go(func() {
-			err := c.Check(ctx)
+			err := c.Run(ctx)
 			if err != nil && errors.Is(ctx.Err(), context.Canceled) {
 				return
 			}

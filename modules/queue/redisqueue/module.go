@@ -34,5 +34,5 @@ type result struct {
 func provide(p params) result {
 	q := New(p.Client, p.Options, p.Settings)
 	p.Lifecycle.Append(fx.StopHook(q.Close))
-	return result{Queue: q, Inspector: q, Books: q, Room: q, Health: p.Spared.Check(health.Check{Name: "queue", Check: q.Check})}
+	return result{Queue: q, Inspector: q, Books: q, Room: q, Health: health.Check{Name: "queue", Check: q.Check, Spared: bool(p.Spared)}}
 }

@@ -29,5 +29,5 @@ type params struct {
 
 func provide(p params) result {
 	s := New(p.Client)
-	return result{Keys: s, Documents: s, Store: s, Health: p.Spared.Check(health.Check{Name: "state", Check: s.Check})}
+	return result{Keys: s, Documents: s, Store: s, Health: health.Check{Name: "state", Check: s.Check, Spared: bool(p.Spared)}}
 }
