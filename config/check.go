@@ -35,6 +35,28 @@ func (c Config) Roles() []string {
 // Embedded reports whether queues and state live in this process's data folder.
 func (c Config) Embedded() bool { return c.Redis.URL == "" }
 
+// checkAddresses wants what this process listens on to be addresses, and each another.
+func (c Config) checkAddresses(bad *Invalid) {
+	taken := map[string]string{} // the setting of each
+	for _, s := range []struct{ key, addr, role string }{
+		{"collector.addr", c.Collector.Addr, "collector"}, {"admin.addr", c.Admin.Addr, "admin"}, {"ops.addr", c.Ops.Addr, ""},
+	} {
+		_, port, err := net.SplitHostPort(s.addr)
+		if err == nil && port != "" {
+			_, err = net.LookupPort("tcp", port)
+		}
+		switch {
+		case err != nil || port == "":
+			bad.add(s.key, "must be host:port or :port, the port at most 65535, not %q", s.addr)
+		case port == "0" || s.role != "" && !slices.Contains(c.Roles(), s.role):
+		case taken[s.addr] != "":
+			bad.add(s.key, "must be another address than %s, which is %q too", taken[s.addr], s.addr)
+		default:
+			taken[s.addr] = s.key
+		}
+	}
+}
+
 func (c Config) check(bad *Invalid) {
 	for _, w := range strings.Split(c.Role, ",") {
 		if w = strings.TrimSpace(w); w != "all" && !slices.Contains(roles, w) {
@@ -46,11 +68,7 @@ func (c Config) check(bad *Invalid) {
 	}
 	oneOf(bad, "log.level", c.Log.Level, "debug", "info", "warn", "error")
 	oneOf(bad, "log.format", c.Log.Format, "json", "text")
-	for key, addr := range map[string]string{"collector.addr": c.Collector.Addr, "admin.addr": c.Admin.Addr, "ops.addr": c.Ops.Addr} {
-		if _, port, err := net.SplitHostPort(addr); err != nil || port == "" {
-			bad.add(key, "must be host:port or :port, not %q", addr)
-		}
-	}
+	c.checkAddresses(bad)
 	webURL(bad, "collector.public_url", c.Collector.PublicURL)
 	webURL(bad, "admin.public_url", c.Admin.PublicURL)
 	c.checkOIDC(bad)

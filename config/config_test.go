@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -114,6 +115,25 @@ redis: {url: "http://here"}
 	} {
 		if !strings.Contains(bad.Error(), want) {
 			t.Errorf("no line says %q in:\n%s", want, bad.Error())
+		}
+	}
+}
+
+func TestWhatIsListenedOnAreAddressesEachAnother(t *testing.T) {
+	for name, c := range map[string]struct {
+		flags map[string]string
+		want  string
+	}{
+		"no port":        {map[string]string{"admin.addr": "localhost"}, `admin.addr: must be host:port or :port, the port at most 65535, not "localhost"`},
+		"no such port":   {map[string]string{"ops.addr": ":99999"}, `ops.addr: must be host:port or :port, the port at most 65535, not ":99999"`},
+		"twice":          {map[string]string{"admin.addr": ":8080"}, `admin.addr: must be another address than collector.addr, which is ":8080" too`},
+		"any free port":  {map[string]string{"admin.addr": ":0", "ops.addr": ":0"}, ""},
+		"elsewhere":      {map[string]string{"admin.addr": ":8080", "role": "worker,admin"}, ""},
+		"a name of ours": {map[string]string{"collector.addr": "localhost:http"}, ""},
+	} {
+		_, err := Load(Sources{Flags: c.flags})
+		if got := fmt.Sprint(err); err != nil && got != c.want || err == nil && c.want != "" {
+			t.Errorf("%s: got %q, want %q", name, got, c.want)
 		}
 	}
 }

@@ -65,7 +65,7 @@ func Load(src Sources) (Config, error) {
 			bad.add("", "%s: %v", src.File, err)
 		}
 	case src.Named || !errors.Is(err, os.ErrNotExist):
-		bad.add("", "%v", err)
+		bad.add("", "the settings file cannot be read: %v", err)
 	}
 	_ = k.Load(confmap.Provider(fromEnviron(src.Environ, &bad), "."), nil)
 	flags := make(map[string]any, len(src.Flags))

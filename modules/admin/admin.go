@@ -179,7 +179,7 @@ func New(o Options) (*Admin, error) {
 	for _, r := range a.routes() {
 		a.echo.Add(r.method, r.path, a.guard(r))
 	}
-	a.server = httpserver.NewServer(a.echo, o.Config.Addr, o.Log)
+	a.server = httpserver.NewServer(a.echo, "admin.addr", o.Config.Addr, o.Log)
 	return a, nil
 }
 

@@ -99,7 +99,7 @@ type dataDir string
 // would deliver every message twice.
 func lockDataDir(lc fx.Lifecycle, dir string) (dataDir, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", fmt.Errorf("data_dir: %w", err)
+		return "", unwritable(err)
 	}
 	if err := lockFile(lc, dir, "or share a store by redis.url"); err != nil {
 		return "", err
@@ -110,21 +110,31 @@ func lockDataDir(lc fx.Lifecycle, dir string) (dataDir, error) {
 // lockFile holds a folder's lock until the process stops.
 func lockFile(lc fx.Lifecycle, dir, otherwise string) error {
 	f, err := takeLock(dir)
-	if err != nil {
+	if errors.Is(err, errTaken) {
 		return fmt.Errorf("data_dir: %w; give this one a folder of its own, %s", err, otherwise)
+	}
+	if err != nil {
+		return err
 	}
 	lc.Append(fx.StopHook(f.Close))
 	return nil
+}
+
+// errTaken is that of a folder which is another process's.
+var errTaken = errors.New("another pixel process uses")
+
+func unwritable(err error) error {
+	return fmt.Errorf("data_dir: %w; it must be a folder that the user %d, as whom this runs, may write to", err, os.Getuid())
 }
 
 // takeLock holds a folder's lock until it is closed.
 func takeLock(dir string) (*os.File, error) {
 	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, err
+		return nil, unwritable(err)
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return nil, errors.Join(fmt.Errorf("another pixel process uses %s", dir), f.Close())
+		return nil, errors.Join(fmt.Errorf("%w %s", errTaken, dir), f.Close())
 	}
 	return f, nil
 }
@@ -181,11 +191,14 @@ func MigrateBack(ctx context.Context, c config.Config) error {
 // alone opens the embedded analytics store while no other process may have it.
 func alone(c config.Config, f func(*sqlitedb.DB) error) error {
 	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
-		return fmt.Errorf("make the data folder: %w", err)
+		return unwritable(err)
 	}
 	lock, err := takeLock(c.DataDir)
+	if errors.Is(err, errTaken) {
+		return fmt.Errorf("data_dir: %w: stop it first", err)
+	}
 	if err != nil {
-		return fmt.Errorf("%w: stop it first", err)
+		return err
 	}
 	defer lock.Close()
 	db, err := openDB(c.DataDir, "analytics")

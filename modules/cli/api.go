@@ -91,7 +91,7 @@ func (a *api) call(ctx context.Context, method, path string, body, v any) error 
 		return err
 	}
 	if resp.StatusCode >= 300 {
-		return refusal(resp.StatusCode, b)
+		return a.refusal(resp.StatusCode, b)
 	}
 	if v == nil {
 		return nil
@@ -100,7 +100,7 @@ func (a *api) call(ctx context.Context, method, path string, body, v any) error 
 }
 
 // refusal says what a problem says.
-func refusal(status int, body []byte) error {
+func (a *api) refusal(status int, body []byte) error {
 	var p struct {
 		Detail string `json:"detail"`
 		Errors []struct {
@@ -109,12 +109,12 @@ func refusal(status int, body []byte) error {
 		} `json:"errors"`
 	}
 	if json.Unmarshal(body, &p) != nil || p.Detail == "" {
-		return fmt.Errorf("the console answered %d", status)
+		return fmt.Errorf("%s answered %d, and not as a console does: is that its address?", a.base, status)
 	}
 	var b strings.Builder
 	b.WriteString(p.Detail)
 	for _, e := range p.Errors {
-		fmt.Fprintf(&b, "\n  %s %s", strings.TrimPrefix(e.Pointer, "/"), e.Detail)
+		fmt.Fprintf(&b, "\n  %s: %s", strings.TrimPrefix(e.Pointer, "/"), e.Detail)
 	}
 	if status == http.StatusUnauthorized {
 		b.WriteString(" (is the token right?)")
@@ -126,6 +126,19 @@ func refusal(status int, body []byte) error {
 func wantsJSON(cmd *cobra.Command) bool {
 	is, _ := cmd.Flags().GetBool("json")
 	return is
+}
+
+// soFar shows how far a command is, on a terminal; "" when it is done.
+func soFar(cmd *cobra.Command, text string) {
+	if f, ok := cmd.ErrOrStderr().(*os.File); ok && terminal(f) {
+		fmt.Fprint(f, "\r\033[K"+text)
+	}
+}
+
+// terminal reports whether somebody may be there to read, or to be asked.
+func terminal(f *os.File) bool {
+	st, err := f.Stat()
+	return err == nil && st.Mode()&os.ModeCharDevice != 0
 }
 
 // printJSON writes a value on lines of its own.
@@ -153,10 +166,8 @@ func sure(cmd *cobra.Command, question string) error {
 	if yes, _ := cmd.Flags().GetBool("yes"); yes {
 		return nil
 	}
-	if f, ok := cmd.InOrStdin().(*os.File); ok {
-		if st, err := f.Stat(); err != nil || st.Mode()&os.ModeCharDevice == 0 {
-			return usageError{errors.New("this cannot be undone; say --yes, or --dry-run to see what it would do")}
-		}
+	if f, ok := cmd.InOrStdin().(*os.File); ok && !terminal(f) {
+		return usageError{errors.New("this cannot be undone; say --yes, or --dry-run to see what it would do")}
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "%s [y/N] ", question)
 	var answer string

@@ -68,13 +68,6 @@ The work is done by the workers and goes on when this command ends.`,
 	return cmd
 }
 
-func noArgs(_ *cobra.Command, args []string) error {
-	if len(args) > 0 {
-		return usageError{fmt.Errorf("%q is not understood here; see --help", args[0])}
-	}
-	return nil
-}
-
 func oneJob(_ *cobra.Command, args []string) error {
 	if len(args) != 1 {
 		return usageError{errors.New("name one backfill by its id; `pixel backfill list` has them")}
@@ -208,7 +201,7 @@ func watch(cmd *cobra.Command, a *api, job backfill.Job) error {
 			if !job.Progress.At.IsZero() {
 				at = ", at " + job.Progress.Pixel + " " + job.Progress.At.UTC().Format("2006-01-02 15:04")
 			}
-			fmt.Fprintf(cmd.ErrOrStderr(), "\r%s: %d read%s          ", job.State, job.Progress.Read, at)
+			soFar(cmd, fmt.Sprintf("%s: %d read%s", job.State, job.Progress.Read, at))
 		}
 		wait := time.NewTimer(time.Second)
 		select {
@@ -223,7 +216,7 @@ func watch(cmd *cobra.Command, a *api, job backfill.Job) error {
 		}
 	}
 	if !quiet {
-		fmt.Fprint(cmd.ErrOrStderr(), "\r\033[K")
+		soFar(cmd, "")
 	}
 	if err := printJob(cmd, job); err != nil {
 		return err

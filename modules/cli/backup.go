@@ -85,7 +85,7 @@ func archiveInside(c config.Config) bool {
 func one(what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) != 1 {
-			return usageError{fmt.Errorf("%s needs one argument, %s (see pixel %s --help)", cmd.Name(), what, cmd.Name())}
+			return usageError{fmt.Errorf("%s needs one argument, %s (see %s --help)", cmd.Name(), what, cmd.CommandPath())}
 		}
 		return nil
 	}

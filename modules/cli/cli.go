@@ -68,18 +68,13 @@ embedded store in ./data; "pixel demo" adds a shop and imitated partners to try.
 
 Every key of config.yaml is an environment variable (PIXEL_REDIS_URL for
 redis.url) and a flag (--redis.url=…); "pixel config" prints what is in force.`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if err := cobra.NoArgs(cmd, args); err != nil {
-				return usageError{fmt.Errorf("%w (see pixel --help)", err)}
-			}
-			return nil
-		},
+		Args:          noArgs,
 		RunE:          serve.RunE,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
-		return usageError{fmt.Errorf("%w (see pixel --help)", err)}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usageError{fmt.Errorf("%w (see %s --help)", err, cmd.CommandPath())}
 	})
 	root.CompletionOptions.HiddenDefaultCmd = true
 	flags := root.PersistentFlags()
@@ -94,6 +89,14 @@ redis.url) and a flag (--redis.url=…); "pixel config" prints what is in force.
 	}
 	root.AddCommand(serve, demoCommand(), sandboxCommand(), simulateCommand(), configCommand(), migrateCommand(), queueCommand(), dlqCommand(), eraseCommand(), backfillCommand(), backupCommand(), restoreCommand(), healthCommand(), versionCommand())
 	return root
+}
+
+// noArgs is for a command that takes none.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if err := cobra.NoArgs(cmd, args); err != nil {
+		return usageError{fmt.Errorf("%w (see %s --help)", err, cmd.CommandPath())}
+	}
+	return nil
 }
 
 // load reads the configuration that a command's flags ask for.

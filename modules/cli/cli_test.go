@@ -31,13 +31,16 @@ func TestCommandLines(t *testing.T) {
 		{"a named file must be there", []string{"config", "--config", "nowhere.yaml"}, 2, "", "nowhere.yaml"},
 		{"an unknown flag", []string{"--rolle=all"}, 2, "", "unknown flag: --rolle"},
 		{"an unknown command", []string{"frobnicate"}, 2, "", `unknown command "frobnicate"`},
+		{"too many words", []string{"serve", "now"}, 2, "", `unknown command "now" for "pixel serve" (see pixel serve --help)`},
+		{"a folder that is none", []string{"serve", "--data_dir", bad}, 1, "", "not a directory; it must be a folder that the user"},
+		{"half an address", []string{"sandbox", "--addr", "here"}, 1, "", "--addr: cannot listen on here: "},
 		{"migrate", []string{"migrate", "--data_dir", filepath.Join(dir, "data")}, 0, "is up to date", ""},
 		{"backup", []string{"backup", "--data_dir", filepath.Join(dir, "data"), filepath.Join(dir, "copy")}, 0, filepath.Join(dir, "copy"), ""},
 		{"restore over data", []string{"restore", "--data_dir", filepath.Join(dir, "data"), filepath.Join(dir, "copy")}, 1, "", "is not empty"},
 		{"restore", []string{"restore", "--data_dir", filepath.Join(dir, "again"), filepath.Join(dir, "copy")}, 0, "are in " + filepath.Join(dir, "again"), ""},
 		{"restore of nothing", []string{"restore", filepath.Join(dir, "again")}, 1, "", "is no backup"},
 		{"backup to nowhere", []string{"backup"}, 2, "", "needs one argument"},
-		{"health without anybody there", []string{"health", "--ops.addr=127.0.0.1:1"}, 1, "", "connection refused"},
+		{"health without anybody there", []string{"health", "--ops.addr=127.0.0.1:1"}, 1, "", "no pixel answers at ops.addr: "},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var stdout, stderr bytes.Buffer
@@ -59,7 +62,7 @@ func TestAPortThatIsTakenIsSaidInOneLine(t *testing.T) {
 		"serve", "--data_dir", t.TempDir(), "--log.level=error", "--collector.addr=" + strings.TrimPrefix(first.collector, "http://"),
 		"--admin.addr=127.0.0.1:0", "--ops.addr=127.0.0.1:0",
 	}, &bytes.Buffer{}, &stderr)
-	if lines := strings.Split(strings.TrimSpace(stderr.String()), "\n"); code != 1 || len(lines) != 1 || !strings.Contains(lines[0], "address already in use") {
+	if lines := strings.Split(strings.TrimSpace(stderr.String()), "\n"); code != 1 || len(lines) != 1 || !strings.Contains(lines[0], "collector.addr: cannot listen on "+strings.TrimPrefix(first.collector, "http://")+": bind: address already in use; end") {
 		t.Errorf("exit %d:\n%s", code, stderr.String())
 	}
 }

@@ -33,14 +33,14 @@ func demoCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Everything at once on the embedded store, with a shop that uses the tag and imitated partners",
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			// The demo keeps its data beside the real one, never in it, and is
 			// reached from this machine only; explicit flags win over both.
 			dir := filepath.Join(config.Default().DataDir, "demo")
-			partners, err := listen(sandboxAddr, sandbox.New(app.Adapters()))
+			partners, err := listen("--sandbox", sandboxAddr, sandbox.New(app.Adapters()))
 			if err != nil {
-				return fmt.Errorf("--sandbox: %w", err)
+				return err
 			}
 			defer partners.Close()
 			override := map[string]string{
@@ -98,8 +98,8 @@ func (d *demonstration) ready(ctx context.Context) error {
 	origin, console := d.origin, d.console
 	shop := demo.Shop{Snippet: template.HTML(sdk.Snippet(origin, demoPixel)), Console: console}
 	var err error
-	if d.shop, err = listen(d.shopAddr, shop.Handler(d.log)); err != nil {
-		return fmt.Errorf("--shop: %w", err)
+	if d.shop, err = listen("--shop", d.shopAddr, shop.Handler(d.log)); err != nil {
+		return err
 	}
 	login, err := d.admin.LoginLink(ctx)
 	if err != nil {

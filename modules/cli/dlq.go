@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -30,7 +31,7 @@ role viewer, changing needs admin, and every change is in the audit log.`,
   pixel dlq replay ttd --reason "http_402: the tracker does not know this event's name" --dry-run
   pixel dlq replay amazon --all --rate 50
   pixel dlq drop validation --until 7d --yes`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	apiFlags(cmd)
@@ -84,7 +85,7 @@ func moment(text string, now time.Time) (time.Time, error) {
 		}
 	}
 	if days, ok := strings.CutSuffix(text, "d"); ok {
-		if n, err := strconv.Atoi(days); err == nil && n > 0 {
+		if n, err := strconv.Atoi(days); err == nil && n > 0 && n < 100_000 { // else it is no age, but a slip
 			return now.Add(-time.Duration(n) * 24 * time.Hour), nil
 		}
 	}
@@ -251,6 +252,9 @@ func dlqDrop() *cobra.Command {
 		Args:  someBox,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if dry, _ := cmd.Flags().GetBool("dry-run"); !dry {
+				if _, err := chosen(cmd, args); err != nil {
+					return err
+				}
 				if err := sure(cmd, "Delete letters of "+args[0]+" for good?"); err != nil {
 					return err
 				}
@@ -277,6 +281,15 @@ func moveFlags(cmd *cobra.Command) {
 	cmd.Flags().Int("rate", 0, "at most so `many` a second; 0: as fast as can be")
 }
 
+// chosen are the letters that a command line names.
+func chosen(cmd *cobra.Command, args []string) (deadletters.Selection, error) {
+	s, err := filtered(cmd, args[1:])
+	if err == nil && s.Check() != nil {
+		err = usageError{errors.New("choose letters by id, by a filter, or with --all: one of the three (see pixel dlq --help)")}
+	}
+	return s, err
+}
+
 // progress is what a run came to so far.
 type progress struct {
 	Selected int  `json:"selected"`
@@ -293,12 +306,9 @@ func moveLetters(cmd *cobra.Command, args []string, method, path, done string) e
 	if err != nil {
 		return err
 	}
-	s, err := filtered(cmd, args[1:])
+	s, err := chosen(cmd, args)
 	if err != nil {
 		return err
-	}
-	if err := s.Check(); err != nil {
-		return usageError{fmt.Errorf("choose letters by id, by a filter, or with --all: one of the three (see pixel dlq --help)")}
 	}
 	if len(s.IDs) == 0 && s.Until.IsZero() {
 		s.All, s.Until = false, time.Now()
@@ -342,7 +352,7 @@ func moveLetters(cmd *cobra.Command, args []string, method, path, done string) e
 		}
 		body.Cursor = r.Next
 		if !wantsJSON(cmd) {
-			fmt.Fprintf(cmd.ErrOrStderr(), "\r%d %s so far…", sum.Moved, done)
+			soFar(cmd, fmt.Sprintf("%d %s so far…", sum.Moved, done))
 		}
 		if rate > 0 && r.Moved > 0 && !body.DryRun {
 			wait := time.NewTimer(time.Duration(r.Moved)*time.Second/time.Duration(rate) - time.Since(began))
@@ -357,11 +367,11 @@ func moveLetters(cmd *cobra.Command, args []string, method, path, done string) e
 	if wantsJSON(cmd) {
 		return printJSON(cmd, sum)
 	}
-	switch {
-	case body.DryRun:
+	soFar(cmd, "")
+	if body.DryRun {
 		fmt.Fprintf(cmd.OutOrStdout(), "%d would be %s; nothing was done.\n", sum.Selected-sum.Stuck, done)
-	default:
-		fmt.Fprintf(cmd.OutOrStdout(), "\r%d %s.\n", sum.Moved, done)
+	} else {
+		fmt.Fprintf(cmd.OutOrStdout(), "%d %s.\n", sum.Moved, done)
 	}
 	if sum.Stuck > 0 {
 		fmt.Fprintf(cmd.OutOrStdout(), "%d cannot be replayed: the collector refused them, and only their sender can put them right.\n", sum.Stuck)

@@ -151,7 +151,7 @@ func eraseList() *cobra.Command {
 	return &cobra.Command{
 		Use:   "list",
 		Short: "The erasures that were asked for, newest first",
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			a, err := dial(cmd)
 			if err != nil {

@@ -16,7 +16,7 @@ func healthCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "health",
 		Short: "Ask the process on ops.addr whether it is ready; exit 1 if not (for container health checks)",
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := load(cmd, nil)
 			if err != nil {
@@ -30,7 +30,7 @@ func healthCommand() *cobra.Command {
 			}
 			resp, err := http.DefaultClient.Do(req)
 			if err != nil {
-				return err
+				return fmt.Errorf("no pixel answers at ops.addr: %w", err)
 			}
 			defer resp.Body.Close()
 			if resp.StatusCode != http.StatusOK {

@@ -18,7 +18,7 @@ func migrateCommand() *cobra.Command {
 With --back it gives the embedded analytics store the form that the version before
 reads, with all that is stored since; stop pixel first, and start that version next.
 A start of this one brings the store up to date again.`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := load(cmd, nil)
 			if err != nil {

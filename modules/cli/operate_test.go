@@ -76,6 +76,8 @@ func TestOperatorsCommands(t *testing.T) {
 	says(run(0, "queue", "drain", "s2s:ttd", "--delete", "--yes", "--reason", "a test"), "Deleted for good: 5 messages.")
 	says(run(0, "queue", "peek", "s2s:ttd"), "s2s:ttd is empty")
 
+	says(run(2, "dlq", "drop", "ttd"), "choose letters by id, by a filter, or with --all")
+	says(run(2, "dlq", "drop", "ttd", "--until", "200000d", "--yes"), "--until must be a time")
 	says(run(2, "dlq", "replay", "ttd"), "choose letters by id, by a filter, or with --all")
 	says(run(2, "dlq", "list", "ttd", "--since", "yesterday"), "--since must be a time")
 	says(run(1, "dlq", "list", "nobody"), "no such queue")

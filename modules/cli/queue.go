@@ -28,7 +28,7 @@ every change is in the audit log.`,
   pixel queue skip s2s:ttd 0193f2aa… --reason "known bad order"
   pixel queue drain ingest:low --reason "flood from a test page" --max 5000
   pixel queue spill`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	apiFlags(cmd)
@@ -40,7 +40,7 @@ func queueList() *cobra.Command {
 	return &cobra.Command{
 		Use:   "list",
 		Short: "Depth, age of the oldest, ready, in flight and delayed, by queue",
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			a, err := dial(cmd)
 			if err != nil {
@@ -87,7 +87,7 @@ while that is away its metrics do: pixel_spill_items and the others.
 
 A dead letter there cannot be read, or the queue refuses it. It stays; the
 collector's log says why.`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			a, err := dial(cmd)
 			if err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/miq/pixel/modules/app"
+	"github.com/miq/pixel/modules/httpserver"
 	"github.com/miq/pixel/modules/sandbox"
 )
 
@@ -21,9 +22,9 @@ func sandboxCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "sandbox",
 		Short: "Imitate the partners' endpoints: check strictly what they are sent, and fail on request",
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			site, err := listen(addr, sandbox.New(app.Adapters()))
+			site, err := listen("--addr", addr, sandbox.New(app.Adapters()))
 			if err != nil {
 				return err
 			}
@@ -45,14 +46,14 @@ func sandboxCommand() *cobra.Command {
 	return cmd
 }
 
-// site is a small HTTP server of a command's own.
+// site is a small HTTP server of a command's own, where one of its flags says.
 type site struct {
 	URL    string
 	server *http.Server
 }
 
-func listen(addr string, h http.Handler) (*site, error) {
-	l, err := net.Listen("tcp", addr)
+func listen(flag, addr string, h http.Handler) (*site, error) {
+	l, err := httpserver.Listen(context.Background(), flag, addr)
 	if err != nil {
 		return nil, err
 	}

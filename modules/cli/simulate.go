@@ -35,7 +35,7 @@ collectors that real visitors' figures come from: what it sends counts.`,
   pixel simulate --rate 50 --for 1h --day 1h --seed 7       # a whole day's hours in one hour
   pixel simulate --collector https://px.example.com --url https://console.example.com --token $TOKEN
   pixel simulate plan --events-per-day 1e9`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := load(cmd, nil)
 			if err != nil {
@@ -160,7 +160,7 @@ and some estimates, as --json tells of each; make costs measures yours, into a f
 		Example: `  pixel simulate plan --events-per-day 1e9
   pixel simulate plan --events-per-day 2e7 --peak 5 --keep 400 --core 30
   pixel simulate plan --events-per-day 1e9 --costs costs.json --json`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			costs := simulate.Measured()
 			if file != "" {

@@ -195,7 +195,10 @@ func (c *Collector) push(ctx context.Context, items []queue.Item, needed bool) e
 	case errors.Is(err, queue.ErrBusy), errors.Is(err, queue.ErrClosed):
 		return busy()
 	}
-	c.log.ErrorContext(ctx, "events could not be stored", "events", len(items), "error", err)
+	// Once a second says it all: a full disk should not get a line for each request.
+	c.told.Do(func() {
+		c.log.ErrorContext(ctx, "events could not be stored", "events", len(items), "error", err)
+	})
 	return &httpserver.Problem{
 		Status: http.StatusServiceUnavailable, Code: "not_stored", RetryAfter: retryAfter,
 		Detail: "the events could not be stored; send them again later",

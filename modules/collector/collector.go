@@ -106,6 +106,7 @@ type Collector struct {
 	pressure  *pressure.Gauge
 	rate      *ratelimit.Doors
 	schemas   *schema.Checker
+	told      rate.Sometimes // that events cannot be stored
 	tracer    trace.Tracer
 	traced    float64
 
@@ -135,7 +136,7 @@ func New(o Options) (*Collector, error) {
 		log: o.Log, proxies: proxies, edgeKeys: edgeKeys,
 		priority: priorities(o.Config.Priorities),
 		group:    queue.NewGroup(o.Queue, groupItems),
-		refusals: rate.NewLimiter(refusalRate, refusalBurst),
+		refusals: rate.NewLimiter(refusalRate, refusalBurst), told: rate.Sometimes{Interval: time.Second},
 		pressure: o.Pressure, rate: o.Rate, tracer: o.Tracer, traced: o.Traced,
 	}
 	if c.schemas, err = schema.New(); err != nil {
@@ -154,7 +155,7 @@ func New(o Options) (*Collector, error) {
 		MaxBody: politeBody,
 	})
 	c.routes(newAssets(o.Tag))
-	c.server = httpserver.NewServer(c.echo, o.Config.Addr, o.Log).Calm()
+	c.server = httpserver.NewServer(c.echo, "collector.addr", o.Config.Addr, o.Log).Calm()
 	return c, nil
 }
 
@@ -191,7 +192,7 @@ func priorities(p config.Priorities) map[string]event.Priority {
 // Start listens; a port that is taken is an error here.
 func (c *Collector) Start(ctx context.Context) error {
 	if err := c.server.Start(ctx); err != nil {
-		return fmt.Errorf("collector.addr: %w", err)
+		return err
 	}
 	c.log.Info("collector listens", "addr", c.server.Addr())
 	return nil

@@ -41,8 +41,11 @@ func around(o Options) echo.MiddlewareFunc {
 			}
 			err := bounded(c, next, o.MaxBody)
 			_, status := echo.ResolveResponseStatus(c.Response(), err)
-			if over(err) {
+			switch {
+			case over(err):
 				status = http.StatusRequestEntityTooLarge
+			case unavailable(err):
+				status = http.StatusServiceUnavailable
 			}
 			if span.IsRecording() {
 				span.SetAttributes(attribute.Int("http.response.status_code", status))

@@ -15,7 +15,7 @@ import (
 // calmly starts a calm server, and returns a connection to it.
 func calmly(t *testing.T, h http.HandlerFunc, set func(*http.Server)) (net.Conn, *bufio.Reader) {
 	t.Helper()
-	s := NewServer(h, "127.0.0.1:0", slog.New(slog.DiscardHandler)).Calm()
+	s := NewServer(h, "collector.addr", "127.0.0.1:0", slog.New(slog.DiscardHandler)).Calm()
 	if set != nil {
 		set(s.http)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -23,6 +24,7 @@ import (
 
 	"github.com/miq/pixel/modules/health"
 	"github.com/miq/pixel/modules/httpserver"
+	"github.com/miq/pixel/modules/queue"
 )
 
 type failingReader struct{}
@@ -36,6 +38,11 @@ func TestErrorsBecomeProblems(t *testing.T) {
 		return &httpserver.Problem{Status: 422, Code: "odd", Detail: "it is odd", RetryAfter: 1500 * time.Millisecond,
 			Errors: []httpserver.FieldError{{Pointer: "/a/0", Detail: "must be even"}}}
 	})
+	e.GET("/away", func(*echo.Context) error {
+		return fmt.Errorf("look at the queues: %w", &net.OpError{Op: "dial", Err: errors.New("connection refused")})
+	})
+	e.GET("/late", func(*echo.Context) error { return fmt.Errorf("ask: %w", context.DeadlineExceeded) })
+	e.GET("/full", func(*echo.Context) error { return fmt.Errorf("push: %w", queue.ErrUnavailable) })
 	e.GET("/echo", func(*echo.Context) error { return echo.NewHTTPError(http.StatusTeapot, "tea only") })
 	e.GET("/ours", func(*echo.Context) error { return errors.New("password is hunter2") })
 	e.GET("/panic", func(*echo.Context) error { panic("hunter2 exploded") })
@@ -63,6 +70,9 @@ func TestErrorsBecomeProblems(t *testing.T) {
 		"a problem":                 {"GET", "/problem", nil, 422, `"errors":[{"pointer":"/a/0","detail":"must be even"}]`},
 		"an echo error":             {"GET", "/echo", nil, 418, `"detail":"tea only"`},
 		"an error of ours":          {"GET", "/ours", nil, 500, `"code":"internal"`},
+		"a store that is away":      {"GET", "/away", nil, 503, `"code":"unavailable"`},
+		"a store that hangs":        {"GET", "/late", nil, 503, `"code":"unavailable"`},
+		"a store that is full":      {"GET", "/full", nil, 503, `"code":"unavailable"`},
 		"a panic":                   {"GET", "/panic", nil, 500, `"code":"internal"`},
 		"a panic with a status":     {"GET", "/panics-with-status", nil, 500, `"code":"internal"`},
 		"no such route":             {"GET", "/nowhere", nil, 404, `"title":"Not Found"`},
@@ -101,6 +111,9 @@ func TestErrorsBecomeProblems(t *testing.T) {
 				t.Errorf("problem %+v, %v", p, err)
 			}
 		})
+	}
+	if !strings.Contains(logged.String(), "look at the queues: dial: connection refused") {
+		t.Errorf("what was away is not in the log: %s", &logged)
 	}
 	if !strings.Contains(logged.String(), "hunter2 exploded") || !strings.Contains(logged.String(), "stack=") {
 		t.Errorf("the panic is not in the log with its stack: %s", &logged)
@@ -251,13 +264,13 @@ func TestServerDrains(t *testing.T) {
 		<-httpserver.Draining(c.Request().Context())
 		return c.NoContent(204)
 	})
-	s := httpserver.NewServer(e, "127.0.0.1:0", slog.New(slog.DiscardHandler))
+	s := httpserver.NewServer(e, "ops.addr", "127.0.0.1:0", slog.New(slog.DiscardHandler))
 	if err := s.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	taken := httpserver.NewServer(e, s.Addr(), slog.New(slog.DiscardHandler))
-	if err := taken.Start(t.Context()); err == nil {
-		t.Error("a taken port is no error at start")
+	taken := httpserver.NewServer(e, "ops.addr", s.Addr(), slog.New(slog.DiscardHandler))
+	if err := taken.Start(t.Context()); err == nil || err.Error() != "ops.addr: cannot listen on "+s.Addr()+": bind: address already in use; end what listens there, or choose another address" {
+		t.Errorf("a taken port: %v", err)
 	}
 	answers := make(chan string, 2)
 	for _, path := range []string{"/slow", "/stream"} {
@@ -299,7 +312,7 @@ func TestStopCutsOffWhatDoesNotEnd(t *testing.T) {
 	e := httpserver.New(httpserver.Options{})
 	started, release := make(chan struct{}), make(chan struct{})
 	e.GET("/", func(*echo.Context) error { close(started); <-release; return nil })
-	s := httpserver.NewServer(e, "127.0.0.1:0", slog.New(slog.DiscardHandler))
+	s := httpserver.NewServer(e, "ops.addr", "127.0.0.1:0", slog.New(slog.DiscardHandler))
 	if err := s.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -316,7 +329,7 @@ func TestStopCutsOffWhatDoesNotEnd(t *testing.T) {
 func TestFiveMegabytesGetAnAnswerAndNotAReset(t *testing.T) {
 	e := httpserver.New(httpserver.Options{})
 	e.POST("/", func(c *echo.Context) error { _, err := io.Copy(io.Discard, c.Request().Body); return err })
-	s := httpserver.NewServer(e, "127.0.0.1:0", slog.New(slog.DiscardHandler))
+	s := httpserver.NewServer(e, "ops.addr", "127.0.0.1:0", slog.New(slog.DiscardHandler))
 	if err := s.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -354,7 +367,7 @@ func TestAStopLeavesTimeForWhatStopsAfterIt(t *testing.T) {
 	s := httpserver.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 		close(begun)
 		<-release
-	}), "127.0.0.1:0", slog.New(slog.DiscardHandler))
+	}), "ops.addr", "127.0.0.1:0", slog.New(slog.DiscardHandler))
 	if err := s.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}

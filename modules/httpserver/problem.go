@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"math"
+	"net"
 	"net/http"
 	"strconv"
 	"syscall"
@@ -16,6 +17,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/labstack/echo/v5"
 	"github.com/labstack/echo/v5/middleware"
+
+	"github.com/miq/pixel/modules/queue"
 )
 
 // Problem is an error that the client is told as application/problem+json
@@ -129,6 +132,12 @@ func problem(err error) *Problem {
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return tooLarge()
 	}
+	if unavailable(err) {
+		return &Problem{
+			Status: http.StatusServiceUnavailable, Code: "unavailable", RetryAfter: time.Second,
+			Detail: "something that this needs does not answer now; the log says what. Try again later",
+		}
+	}
 	if status := echo.StatusCode(err); status != 0 {
 		p := &Problem{Status: status}
 		if he, ok := errors.AsType[*echo.HTTPError](err); ok {
@@ -137,6 +146,13 @@ func problem(err error) *Problem {
 		return p
 	}
 	return &Problem{Status: http.StatusInternalServerError, Code: "internal", Detail: "something went wrong here, not in the request"}
+}
+
+// unavailable reports an error of something behind us that cannot be reached, or that takes
+// too long.
+func unavailable(err error) bool {
+	_, ok := errors.AsType[net.Error](err)
+	return ok || errors.Is(err, queue.ErrUnavailable)
 }
 
 // hungUp reports a connection that was closed under a write: that of the client,
@@ -151,7 +167,7 @@ func answerError(log *slog.Logger, name string) echo.HTTPErrorHandler {
 	return func(c *echo.Context, err error) {
 		gone := c.Request().Context().Err() != nil && (errors.Is(err, context.Canceled) || hungUp(err))
 		p := problem(err)
-		if p.Status == http.StatusInternalServerError && !gone {
+		if _, told := errors.AsType[*Problem](err); !told && p.Status >= http.StatusInternalServerError && !gone {
 			attrs := []any{"server", name, "method", c.Request().Method, "route", c.Path(), "error", err}
 			if ps, ok := errors.AsType[*middleware.PanicStackError](err); ok {
 				attrs[len(attrs)-1] = ps.Err

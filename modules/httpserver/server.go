@@ -8,11 +8,13 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"syscall"
 	"time"
 )
 
 // Server serves a handler on one address.
 type Server struct {
+	setting  string
 	addr     string
 	log      *slog.Logger
 	http     *http.Server
@@ -25,9 +27,9 @@ type Server struct {
 	done     chan struct{}
 }
 
-// NewServer returns a server that does not listen yet.
-func NewServer(h http.Handler, addr string, log *slog.Logger) *Server {
-	s := &Server{addr: addr, log: log, http: server(h, log), draining: make(chan struct{})}
+// NewServer returns a server that does not listen yet, on the address of a setting.
+func NewServer(h http.Handler, setting, addr string, log *slog.Logger) *Server {
+	s := &Server{setting: setting, addr: addr, log: log, http: server(h, log), draining: make(chan struct{})}
 	s.http.BaseContext = func(net.Listener) context.Context {
 		return context.WithValue(context.Background(), drainKey{}, s.draining)
 	}
@@ -43,10 +45,9 @@ func (s *Server) Calm() *Server {
 
 // Start listens and returns; a port that is taken is an error here, not later.
 func (s *Server) Start(ctx context.Context) error {
-	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", s.addr)
+	l, err := Listen(ctx, s.setting, s.addr)
 	if err != nil {
-		return fmt.Errorf("listen on %s: %w", s.addr, err)
+		return err
 	}
 	if s.calm {
 		l = calm{l}
@@ -61,6 +62,28 @@ func (s *Server) Start(ctx context.Context) error {
 		}
 	}()
 	return nil
+}
+
+// Listen listens on the address of a setting. Its error says which that is, and what to do.
+func Listen(ctx context.Context, setting, addr string) (net.Listener, error) {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", addr)
+	if err == nil {
+		return l, nil
+	}
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		err = op.Err // without the address, which we say
+	}
+	advice := ""
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		advice = "; end what listens there, or choose another address"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		advice = "; choose an address of this machine, or :port for all"
+	case errors.Is(err, syscall.EACCES):
+		advice = "; choose a port from 1024 on, or let this user bind lower ones"
+	}
+	return nil, fmt.Errorf("%s: cannot listen on %s: %w%s", setting, addr, err, advice)
 }
 
 // Addr is the address bound, with the port that was chosen where ":0" was

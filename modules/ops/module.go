@@ -39,7 +39,7 @@ func provide(p Params) *Ops {
 		l.routes(e)
 		p.Lifecycle.Append(fx.StopHook(l.stop))
 	}
-	s := httpserver.NewServer(e, p.Config.Addr, p.Log)
+	s := httpserver.NewServer(e, "ops.addr", p.Config.Addr, p.Log)
 	p.Lifecycle.Append(fx.StartStopHook(s.Start, s.Stop))
 	return &Ops{s}
 }

@@ -51,6 +51,9 @@ func Open(path string) (*DB, error) {
 	}
 	if err != nil {
 		db.Close()
+		if free, total, e := db.Disk(); e == nil && Unavailable(err) {
+			err = fmt.Errorf("%w; of its disk's %d MiB %d are free", err, total>>20, free>>20)
+		}
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
 	return db, nil
