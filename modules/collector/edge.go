@@ -38,15 +38,17 @@ func (c *Collector) behindEdge(next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		// The signature covers the body as it was sent, so that is read here, within
 		// the bounds that hold for every body, and read again behind.
-		// One byte more, so that a body which is too large still is when it gets there.
-		b, err := c.fill(r.Body, c.cfg.MaxBody+1, nil)
+		// One byte more, so that a body which is too large still is when it gets there;
+		// the edge signs none of those.
+		var b body
+		var err error
+		claims, refused := c.edgeKeys.Verify(r, func() ([]byte, error) {
+			b, err = c.fill(r.Body, c.cfg.MaxBody+1, nil)
+			return b.bytes, err
+		}, time.Now(), c.cfg.EdgeWindow)
 		defer c.release(&b)
 		if err != nil && !errors.Is(err, errTooLarge) {
 			return err
-		}
-		claims, refused := edge.Claims{}, edge.ErrMismatch
-		if err == nil { // it signs no body that is too large
-			claims, refused = c.edgeKeys.Verify(r, b.bytes, time.Now(), c.cfg.EdgeWindow)
 		}
 		c.metrics.edge.WithLabelValues(edge.Outcome(refused)).Inc()
 		r.Body = struct {

@@ -129,9 +129,10 @@ func sum(key []byte, part string) []byte {
 	return h.Sum(nil)
 }
 
-// Verify reads the claims of a request with this body, if they are true: signed
-// by one of the keys, within the window around now, for this very request.
-func (k Keys) Verify(r *http.Request, body []byte, now time.Time, window time.Duration) (Claims, error) {
+// Verify reads the claims of a request, if they are true: signed by one of the keys, within
+// the window around now, for this very request. The body is read only where the rest is, so
+// that nobody without a key makes us hold one.
+func (k Keys) Verify(r *http.Request, body func() ([]byte, error), now time.Time, window time.Duration) (Claims, error) {
 	c, err := k.open(r.Header.Get(Header))
 	if err != nil {
 		return Claims{}, err
@@ -139,8 +140,14 @@ func (k Keys) Verify(r *http.Request, body []byte, now time.Time, window time.Du
 	if age := now.Sub(time.UnixMilli(c.Signed)); age > window || age < -window {
 		return Claims{}, ErrExpired
 	}
-	digest := sha256.Sum256(body)
-	if c.Method != r.Method || c.Target != r.URL.RequestURI() || c.Body != base64.RawURLEncoding.EncodeToString(digest[:]) {
+	if c.Method != r.Method || c.Target != r.URL.RequestURI() {
+		return Claims{}, ErrMismatch
+	}
+	b, err := body()
+	if err != nil {
+		return Claims{}, ErrMismatch
+	}
+	if digest := sha256.Sum256(b); c.Body != base64.RawURLEncoding.EncodeToString(digest[:]) {
 		return Claims{}, ErrMismatch
 	}
 	if _, err := netip.ParseAddr(c.IP); err != nil {

@@ -30,6 +30,8 @@ func honest() Claims {
 	}
 }
 
+func sent() ([]byte, error) { return []byte(body), nil }
+
 func request(header string) *http.Request {
 	r := httptest.NewRequest("POST", "/collect?x=1", strings.NewReader(body))
 	r.Header.Set(Header, header)
@@ -77,7 +79,7 @@ func TestAnHonestHeaderIsBelievedAndAnyOtherIsNot(t *testing.T) {
 		"huge":                       {"k2." + strings.Repeat("a", maxHeader) + ".a", ErrMalformed},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := keys.Verify(request(c.header), []byte(body), now, window)
+			got, err := keys.Verify(request(c.header), sent, now, window)
 			if !errors.Is(err, c.want) || (err == nil) != (c.want == nil) {
 				t.Fatalf("err = %v, want %v", err, c.want)
 			}
@@ -88,6 +90,25 @@ func TestAnHonestHeaderIsBelievedAndAnyOtherIsNot(t *testing.T) {
 				t.Errorf("claims of a bad header came out: %+v", got)
 			}
 		})
+	}
+}
+
+func TestTheBodyOfAStrangerIsNotRead(t *testing.T) {
+	keys, _ := ParseKeys("k2:" + key(2))
+	stranger, _ := ParseKeys("k2:" + key(3))
+	forged, _ := stranger.Sign("k2", honest())
+	good, _ := keys.Sign("k2", honest())
+	for header, want := range map[string]error{forged: ErrForged, "k9.e30.e30": ErrUnknownKey, "": ErrMalformed} {
+		_, err := keys.Verify(request(header), func() ([]byte, error) {
+			t.Errorf("read behind %q", header)
+			return nil, nil
+		}, now, window)
+		if !errors.Is(err, want) {
+			t.Errorf("%q: %v, want %v", header, err, want)
+		}
+	}
+	if _, err := keys.Verify(request(good), func() ([]byte, error) { return nil, errors.New("cut off") }, now, window); !errors.Is(err, ErrMismatch) {
+		t.Errorf("half a body: %v", err)
 	}
 }
 
@@ -118,7 +139,7 @@ func FuzzVerifyNeverPanics(f *testing.F) {
 	f.Add(good)
 	f.Add("k2.e30.e30")
 	f.Fuzz(func(t *testing.T, header string) {
-		if _, err := keys.Verify(request(header), []byte(body), now, window); err == nil && header != good {
+		if _, err := keys.Verify(request(header), sent, now, window); err == nil && header != good {
 			t.Errorf("%q is believed", header)
 		}
 	})
@@ -135,7 +156,7 @@ func BenchmarkVerify(b *testing.B) {
 	r.Header.Set(Header, h)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := keys.Verify(r, raw, now, window); err != nil {
+		if _, err := keys.Verify(r, func() ([]byte, error) { return raw, nil }, now, window); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -32,7 +32,7 @@ func claims(t *testing.T, a arrival) edge.Claims {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := keys.Verify(a.Request, a.body, time.Now(), time.Minute)
+	c, err := keys.Verify(a.Request, func() ([]byte, error) { return a.body, nil }, time.Now(), time.Minute)
 	if err != nil {
 		t.Fatalf("the collector does not believe the edge: %v", err)
 	}
