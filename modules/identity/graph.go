@@ -21,7 +21,8 @@ import (
 // done. Only events under full consent link, and Forget takes a visitor's links back.
 //
 // The links are what is kept; profiles are worked out from them around whatever
-// changed. Most events change nothing, and cost their part of one read.
+// changed. Most events change nothing, and cost their part of one read; most of those that
+// name a browser alone not even that.
 type Graph struct {
 	keys   Keys
 	rows   Rows
@@ -76,17 +77,29 @@ type Seen struct {
 	Keep bool
 	// Whole asks who else its visitor is.
 	Whole bool
+	// Lately says that an event of the same browser was looked up within a day. One that
+	// names nothing else and asks nothing has nothing to bring then, and is not looked up.
+	Lately bool
 
-	// What Resolve finds out: whose it is, as far as is known now; whether the event
-	// brought a link, the same each time that it is resolved; and, for those and where
-	// it was asked, the other visitors of the profile.
-	Profile string
-	Merged  bool
-	Others  []string
+	// What Resolve finds out: whether the event brought a link, the same each time that it
+	// is resolved; and, for those and where it was asked, the other visitors of the profile.
+	Merged bool
+	Others []string
+}
+
+// passes reports whether an event with these identifiers brings nothing and asks nothing.
+func (s *Seen) passes(idents []ident) bool {
+	switch len(idents) {
+	case 0:
+		return true
+	case 1:
+		return s.Lately && idents[0].id.Kind() == Visitor && s.From == "" && s.Also == (ID{}) && !s.Keep && !s.Whole
+	}
+	return false
 }
 
 // Resolve gives each event its VisitorID, the name that holds a visitor's events
-// together, links what came together, and tells whose each is.
+// together, links what came together, and tells who else its visitor is.
 //
 // A browser's own id is its visitor. An event without one, such as a server's, belongs
 // to the visitor whose events first brought its strongest identifier; if there was
@@ -101,29 +114,27 @@ func (g *Graph) Resolve(ctx context.Context, seen ...*Seen) error {
 	for _, s := range seen {
 		e := s.Event
 		e.Subject.VisitorID = e.Subject.AnonymousID
-		if e.Subject.AnonymousID != "" {
-			s.Profile = Of(Visitor, e.Subject.AnonymousID).String()
-		}
 		switch {
 		case s.Alone:
 		case e.Verdict.State == event.Full:
 			from := len(list)
 			list = appendIdents(list, &e.Subject)
 			mine := list[from:]
+			if s.passes(mine) {
+				continue
+			}
 			at := len(ns)
 			for _, i := range mine {
 				ns = append(ns, w.node(e.PixelID, i.id))
 			}
-			if len(mine) > 0 {
-				r := resolving{seen: s, idents: mine, nodes: ns[at:len(ns):len(ns)]}
-				if s.Also != (ID{}) {
-					r.also = w.node(e.PixelID, s.Also)
-				}
-				if last := mine[len(mine)-1].id; s.From != "" && s.From != e.Subject.AnonymousID && last.Kind() == Visitor && !junk(Visitor, s.From) && len(s.From) <= maxValue {
-					r.from = w.node(e.PixelID, Of(Visitor, s.From))
-				}
-				resolved = append(resolved, r)
+			r := resolving{seen: s, idents: mine, nodes: ns[at:len(ns):len(ns)]}
+			if s.Also != (ID{}) {
+				r.also = w.node(e.PixelID, s.Also)
 			}
+			if last := mine[len(mine)-1].id; s.From != "" && s.From != e.Subject.AnonymousID && last.Kind() == Visitor && !junk(Visitor, s.From) && len(s.From) <= maxValue {
+				r.from = w.node(e.PixelID, Of(Visitor, s.From))
+			}
+			resolved = append(resolved, r)
 		case s.Withdrawn && e.Subject.AnonymousID != "":
 			p := spot{e.PixelID, Of(Visitor, e.Subject.AnonymousID)}
 			w.node(p.pixel, p.id)
@@ -181,12 +192,6 @@ func (r *resolving) finish() {
 	if b := r.browser(); r.from != nil {
 		r.seen.Merged = r.seen.Merged || b.broughtBy(r.from, e.ID) || r.from.broughtBy(b, e.ID)
 	}
-	n := r.first()
-	if n == nil {
-		r.seen.Profile = r.nodes[len(r.nodes)-1].id.String()
-		return
-	}
-	r.seen.Profile = n.rec.label.String()
 }
 
 // browser is the event's own, nil if it names none.

@@ -33,6 +33,7 @@ func crowd(t *rapid.T) []*event.Event {
 	for i := range events {
 		e := &event.Event{
 			ID: fmt.Sprint("event-", i), PixelID: "px", Source: "web", ReceivedAt: time.Unix(1_800_000_000, 0), Verdict: event.Verdict{State: event.Full},
+			Seq:     rapid.IntRange(0, 1).Draw(t, "lately"),
 			Subject: event.Subject{AnonymousID: browser.Draw(t, "browser"), UserID: user.Draw(t, "user"), Email: mail.Draw(t, "mail")},
 		}
 		if d := device.Draw(t, "device"); d != "" {
@@ -53,7 +54,7 @@ func see(events ...*event.Event) []*Seen {
 	out := make([]*Seen, len(events))
 	for i, e := range events {
 		c := *e
-		out[i] = &Seen{Event: &c, From: c.Crossing.Visitor}
+		out[i] = &Seen{Event: &c, From: c.Crossing.Visitor, Lately: c.Seq > 0}
 	}
 	return out
 }
@@ -127,6 +128,40 @@ func TestAnyOrderBatchingAndRepetitionGivesTheSameProfiles(t *testing.T) {
 					t.Fatalf("%d records were written for what was known", m.written-before)
 				}
 			})
+		})
+	}
+}
+
+func TestABrowserOfTheDayIsNotLookedUpUnlessAnEventBringsOrAsksMore(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*Seen)
+		asks   int
+	}{
+		"a page more":                {func(*Seen) {}, 0},
+		"the first page of a day":    {func(s *Seen) { s.Lately = false }, 1},
+		"a customer signs in":        {func(s *Seen) { s.Event.Subject.UserID = "customer-7" }, 2},
+		"a customer, and no browser": {func(s *Seen) { s.Event.Subject.UserID, s.Event.Subject.AnonymousID = "customer-7", "null" }, 1},
+		"from another domain":        {func(s *Seen) { s.From = "other" }, 2},
+		"the other copy's customer":  {func(s *Seen) { s.Also = Of(User, "customer-7") }, 2},
+		"a purchase":                 {func(s *Seen) { s.Keep = true }, 1},
+		"who else is it?":            {func(s *Seen) { s.Whole = true }, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newMemory()
+			s := &Seen{Lately: true, Event: &event.Event{
+				ID: "event", PixelID: "px", Source: "web", ReceivedAt: time.Unix(1_800_000_000, 0), Verdict: event.Verdict{State: event.Full},
+				Subject: event.Subject{AnonymousID: "browser"},
+			}}
+			c.change(s)
+			if err := New(m, m, Usual, clock()).Resolve(t.Context(), s); err != nil {
+				t.Fatal(err)
+			}
+			if m.asked != c.asks {
+				t.Errorf("%d keys were looked for, want %d", m.asked, c.asks)
+			}
+			if s.Event.Subject.AnonymousID == "browser" && s.Event.Subject.VisitorID != "browser" {
+				t.Errorf("the visitor is %q", s.Event.Subject.VisitorID)
+			}
 		})
 	}
 }

@@ -35,8 +35,6 @@ type item struct {
 	// is set where that changed by this event.
 	linked []string
 	merged bool
-	// profile is whose it is, as far as was known when it was processed.
-	profile string
 	// partners are those whose queues got it.
 	partners []string
 	// span is this event's part of a trace, nil if it is not traced.

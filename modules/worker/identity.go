@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"time"
 
 	"github.com/miq/pixel/modules/attribution"
 	"github.com/miq/pixel/modules/consent"
@@ -20,14 +21,14 @@ func (w *Worker) identity(ctx context.Context, b *batch) error {
 	seen := make([]*identity.Seen, len(b.items))
 	for i, it := range b.items {
 		x := &it.event.Enrichment
-		all[i] = identity.Seen{Event: &it.event, Alone: x.Bot != "" && !x.Automated, Withdrawn: it.less(), Whole: it.credits(), Keep: it.buys(), From: from[i]}
+		all[i] = identity.Seen{Event: &it.event, Alone: x.Bot != "" && !x.Automated, Withdrawn: it.less(), Whole: it.credits(), Keep: it.buys(), From: from[i], Lately: it.lately()}
 		seen[i] = &all[i]
 	}
 	if err := w.people.Resolve(ctx, seen...); err != nil {
 		return err
 	}
 	for i, it := range b.items {
-		it.profile, it.linked, it.merged = all[i].Profile, all[i].Others, all[i].Merged
+		it.linked, it.merged = all[i].Others, all[i].Merged
 	}
 	return nil
 }
@@ -37,6 +38,14 @@ func (w *Worker) identity(ctx context.Context, b *batch) error {
 func (it *item) credits() bool {
 	e := &it.event
 	return it.pixel.Attribution.Conversion(e.Name) || attribution.IsRefund(e) || attribution.Tells(e)
+}
+
+// lately reports whether an event of the same visitor was here within a day, under full
+// consent too. By what is remembered of it: that is read anyway, and brought up to date by
+// the first event of a day.
+func (it *item) lately() bool {
+	n := it.newest
+	return n != nil && n.Verdict.State == event.Full && it.event.ReceivedAt.Sub(n.At).Abs() < 24*time.Hour
 }
 
 // less reports whether the visitor, as far as is known by now, allows less than what
