@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/miq/pixel/modules/event"
 	"github.com/miq/pixel/modules/state"
@@ -105,25 +106,28 @@ func Revoked() event.Verdict {
 // write.
 func (b *Book) record(ctx context.Context, m mode, changes []Change) (known []*Newest, receipts []event.ConsentReceipt, err error) {
 	todo := make([]*entry, 0, len(changes))
-	visitors := make([]Visitor, 0, len(changes))
+	names := make([]string, 0, len(changes))
 	at := make([]*entry, len(changes))
 	of := make(map[Visitor]*entry, len(changes))
-	for i, c := range changes {
+	for i := range changes {
+		c := &changes[i]
 		if c.Visitor.ID == "" {
 			continue
 		}
 		e := of[c.Visitor]
 		if e == nil {
-			e = &entry{visitor: c.Visitor, mode: m}
-			of[c.Visitor], todo, visitors = e, append(todo, e), append(visitors, c.Visitor)
+			e = &entry{visitor: c.Visitor, key: key(c.Visitor), mode: m}
+			of[c.Visitor], todo, names = e, append(todo, e), append(names, e.key)
 		}
 		for _, signal := range [...]*string{&c.Signals.TCF, &c.Signals.GPP, &c.Signals.USPrivacy, &c.Signals.AddtlConsent} {
-			*signal = strings.ToValidUTF8(*signal, "\uFFFD") // as it will be read again
+			if !utf8.ValidString(*signal) {
+				*signal = strings.ToValidUTF8(*signal, "\uFFFD") // as it will be read again
+			}
 		}
 		e.changes = append(e.changes, c)
 		at[i] = e
 	}
-	raw, err := load(ctx, b.keys, visitors)
+	raw, err := get(ctx, b.keys, names)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -153,8 +157,9 @@ func (b *Book) record(ctx context.Context, m mode, changes []Change) (known []*N
 // entry is one visitor's part of a write.
 type entry struct {
 	visitor  Visitor
+	key      string
 	mode     mode
-	changes  []Change
+	changes  []*Change
 	old      []byte
 	known    *Newest // what old says; nil: nothing is known
 	done     bool
@@ -165,7 +170,7 @@ type entry struct {
 func (e *entry) stands(raw []byte) (err error) {
 	e.old, e.known = raw, nil
 	if raw != nil {
-		e.known, err = decodeNewest(e.visitor, raw)
+		e.known, err = decodeNewest(e.visitor, e.key, raw)
 	}
 	return err
 }
@@ -200,7 +205,7 @@ func (b *Book) next(e *entry) (*Newest, []event.ConsentReceipt) {
 			next.Last = b.receipt(next.Last, c)
 			receipts = append(receipts, *next.Last)
 		}
-		n = &next
+		n = next
 	}
 	if !changed {
 		return nil, receipts
@@ -208,12 +213,12 @@ func (b *Book) next(e *entry) (*Newest, []event.ConsentReceipt) {
 	return n, receipts
 }
 
-func (n *Newest) entry(v Visitor) state.Entry {
+func (n *Newest) entry(key string) state.Entry {
 	ttl := keepConsent
 	if !n.Revoked.IsZero() {
 		ttl = keepRevoked
 	}
-	return state.Entry{Key: key(v), Value: n.encode(), TTL: ttl}
+	return state.Entry{Key: key, Value: n.encode(), TTL: ttl}
 }
 
 // claim writes the new visitors of a batch at once; those whom another replica was
@@ -231,7 +236,7 @@ func (b *Book) claim(ctx context.Context, todo []*entry) error {
 			continue
 		}
 		e.receipts = receipts
-		fresh, entries = append(fresh, e), append(entries, n.entry(e.visitor))
+		fresh, entries = append(fresh, e), append(entries, n.entry(e.key))
 	}
 	if len(entries) == 0 {
 		return nil
@@ -267,7 +272,7 @@ func (b *Book) swapAll(ctx context.Context, todo []*entry) error {
 				e.done = true
 				continue
 			}
-			changed, changes = append(changed, e), append(changes, state.Change{Old: e.old, Entry: n.entry(e.visitor)})
+			changed, changes = append(changed, e), append(changes, state.Change{Old: e.old, Entry: n.entry(e.key)})
 		}
 		if len(changes) == 0 {
 			return nil
@@ -303,43 +308,41 @@ const (
 )
 
 // merge is what is known after a change. The later one by our clock stands, of two
-// at the same time the stricter one; a withdrawal leaves its time for good.
-func merge(before *Newest, c Change) (Newest, changeKind) {
-	after := Newest{Verdict: c.Verdict, Signals: c.Signals, At: c.At}
-	if !c.Verdict.State.Allows(event.Partial) {
+// at the same time the stricter one; a withdrawal leaves its time for good. What is
+// unchanged is before itself, and nothing else is.
+func merge(before *Newest, c *Change) (*Newest, changeKind) {
+	verdict, signals := c.Verdict, c.Signals
+	var revoked time.Time
+	if !verdict.State.Allows(event.Partial) {
 		// What the tag said is of no use any more.
-		after.Verdict.State, after.Signals, after.Revoked = event.None, event.Consent{}, c.At
+		verdict.State, signals, revoked = event.None, event.Consent{}, c.At
 	}
 	if before == nil {
-		return after, differs
+		return &Newest{Verdict: verdict, Signals: signals, At: c.At, Revoked: revoked}, differs
 	}
-	after.Last = before.Last
-	same := before.Verdict.State == after.Verdict.State && alike(before.Signals, after.Signals)
-	if same {
+	kind := differs
+	if before.Verdict.State == verdict.State && alike(&before.Signals, &signals) {
 		limit := refreshLess
-		if after.Verdict.State == event.Full {
+		if verdict.State == event.Full {
 			limit = refreshFull
 		}
-		if after.Verdict.State != event.None && c.At.Sub(before.At) < limit {
-			return *before, unchanged
+		if verdict.State != event.None && c.At.Sub(before.At) < limit {
+			return before, unchanged
 		}
-	}
-	revoked := before.Revoked
-	if after.Revoked.After(revoked) {
-		revoked = after.Revoked
-	}
-	older := c.At.Before(before.At) ||
-		c.At.Equal(before.At) && !before.Verdict.State.Allows(after.Verdict.State)
-	kind := differs
-	if same {
 		kind = refreshed
 	}
-	if older {
-		if revoked.Equal(before.Revoked) {
-			return *before, unchanged
-		}
-		after = *before
+	if before.Revoked.After(revoked) {
+		revoked = before.Revoked
 	}
+	older := c.At.Before(before.At) ||
+		c.At.Equal(before.At) && !before.Verdict.State.Allows(verdict.State)
+	if older && revoked.Equal(before.Revoked) {
+		return before, unchanged
+	}
+	after := *before
 	after.Revoked = revoked
-	return after, kind
+	if !older {
+		after.Verdict, after.Signals, after.At = verdict, signals, c.At
+	}
+	return &after, kind
 }

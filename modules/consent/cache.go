@@ -61,7 +61,7 @@ func (c *cache[T]) keep(s string, d decoded[T]) {
 	if _, ok := c.young[s]; ok {
 		return
 	}
-	w := 2*len(s) + 512
+	w := 2*len(s) + 576
 	if d.err == nil {
 		w += d.value.weight()
 	}
@@ -82,7 +82,7 @@ func (t *TCString) weight() int {
 func (g *GPP) weight() int {
 	w := 8*len(g.IDs) + 64*cap(g.US)
 	if g.TCF != nil {
-		w += 2*len(g.tcf) + 512 + g.TCF.weight()
+		w += 2*len(g.tcf) + 576 + g.TCF.weight()
 	}
 	return w
 }

@@ -72,7 +72,7 @@ type Options struct {
 	// it every purpose takes consent, which no outdated declaration can make wrong.
 	AllowLI bool
 	// CacheBytes bounds the memory for decoded strings; 0: 64 MiB, which is
-	// enough for some fifteen thousand TC strings at any time.
+	// enough for some fourteen thousand TC strings at any time.
 	CacheBytes int
 }
 
@@ -93,9 +93,8 @@ func New(o Options) *Decider {
 	if o.CacheBytes == 0 {
 		o.CacheBytes = 64 << 20
 	}
-	d := &Decider{vendors: map[int]Vendor{}, allowLI: o.AllowLI,
-		tcs: newCache(o.CacheBytes/2, Parse), gpps: newCache(o.CacheBytes/2, ParseGPP),
-	}
+	d := &Decider{vendors: map[int]Vendor{}, allowLI: o.AllowLI}
+	d.tcs, d.gpps = newCache(o.CacheBytes/2, d.parse), newCache(o.CacheBytes/2, d.parseGPP)
 	for _, v := range append(known(), o.Vendors...) {
 		if !o.AllowLI {
 			v = v.ConsentOnly()
@@ -107,6 +106,25 @@ func New(o Options) *Decider {
 		d.own = Vendor{ID: o.VendorID, Name: "us", Consent: ownFull}
 	}
 	return d
+}
+
+// parse decodes a TC string, and finds what it says of ourselves: that is asked with each
+// event, and follows from the string.
+func (d *Decider) parse(s string) (*TCString, error) {
+	tc, err := Parse(s)
+	if err == nil {
+		tc.own = d.ours(tc, false)
+	}
+	return tc, err
+}
+
+// parseGPP does the same for the TC string in a GPP string.
+func (d *Decider) parseGPP(s string) (*GPP, error) {
+	g, err := ParseGPP(s)
+	if err == nil && g.TCF != nil {
+		g.TCF.own = d.ours(g.TCF, false)
+	}
+	return g, err
 }
 
 // vendor is a partner's declarations. One that nobody declared needs consent to

@@ -106,10 +106,19 @@ func (d *Decider) gdpr(c *reading, site Site, now time.Time) (finding, tcStrings
 	return f, tcs
 }
 
-// byString applies G2 to G5. The server needs no row for a banner that is still
-// open (G7): such a string has no consent bits, which is G2.
+// byString is what a TC string says of ourselves.
 func (d *Decider) byString(tc *TCString, site Site) finding {
-	q, free := tc.ask(d.own), slices.Contains(site.PurposeOneFree, tc.PublisherCC)
+	if slices.Contains(site.PurposeOneFree, tc.PublisherCC) {
+		return d.ours(tc, true)
+	}
+	return tc.own
+}
+
+// ours applies G2 to G5. The server needs no row for a banner that is still open (G7):
+// such a string has no consent bits, which is G2. free says that the publisher's country
+// needs no consent to purpose 1.
+func (d *Decider) ours(tc *TCString, free bool) finding {
+	q := tc.ask(d.own)
 	if g := q.about(1, free); g != granted {
 		return finding{event.None, "G2", sentence(g, d.own, 1), event.Allowed}
 	}

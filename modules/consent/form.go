@@ -46,7 +46,7 @@ func (n *Newest) encode() []byte {
 		if r.Verdict == n.Verdict {
 			flags |= sameVerdict
 		}
-		if alike(r.Signals, n.Signals) {
+		if alike(&r.Signals, &n.Signals) {
 			flags |= sameSignals
 		}
 	}
@@ -81,7 +81,8 @@ func (n *Newest) encode() []byte {
 	return w.b
 }
 
-func decodeNewest(v Visitor, b []byte) (*Newest, error) {
+// decodeNewest reads what stands at a visitor's key, whose end is the subject.
+func decodeNewest(v Visitor, key string, b []byte) (*Newest, error) {
 	n := new(Newest)
 	var err error
 	if len(b) > 0 && b[0] == '{' {
@@ -93,7 +94,7 @@ func decodeNewest(v Visitor, b []byte) (*Newest, error) {
 		return nil, fmt.Errorf("decode the newest consent: %w", err)
 	}
 	if n.Last != nil {
-		n.Last.PixelID, n.Last.Subject = v.PixelID, Subject(v)
+		n.Last.PixelID, n.Last.Subject = v.PixelID, key[len(key)-subjectSize:]
 	}
 	return n, nil
 }
@@ -144,7 +145,7 @@ func (n *Newest) decodeJSON(b []byte) error {
 		if r.Verdict == (event.Verdict{}) {
 			r.Verdict = n.Verdict
 		}
-		if r.Verdict.State.Allows(event.Partial) && alike(r.Signals, event.Consent{}) && r.SignalsSHA256 == digest(n.Signals) {
+		if r.Verdict.State.Allows(event.Partial) && alike(&r.Signals, &event.Consent{}) && r.SignalsSHA256 == digest(n.Signals) {
 			r.Signals = n.Signals
 		}
 	}

@@ -31,7 +31,7 @@ func forms() map[string]*Newest {
 func TestWhatIsKnownOfAVisitorComesBackAsItWas(t *testing.T) {
 	for name, n := range forms() {
 		t.Run(name, func(t *testing.T) {
-			got, err := decodeNewest(ann, n.encode())
+			got, err := decodeNewest(ann, key(ann), n.encode())
 			require.NoError(t, err)
 			assert.Equal(t, n, got)
 		})
@@ -48,14 +48,14 @@ func TestWhatEarlierVersionsWroteIsRead(t *testing.T) {
 				if r.Verdict == n.Verdict {
 					r.Verdict = event.Verdict{}
 				}
-				if alike(r.Signals, n.Signals) {
+				if alike(&r.Signals, &n.Signals) {
 					r.Signals = event.Consent{}
 				}
 				old.Last = &r
 			}
 			b, err := json.Marshal(old)
 			require.NoError(t, err)
-			got, err := decodeNewest(ann, b)
+			got, err := decodeNewest(ann, key(ann), b)
 			require.NoError(t, err)
 			assert.Equal(t, n, got)
 		})
@@ -65,12 +65,12 @@ func TestWhatEarlierVersionsWroteIsRead(t *testing.T) {
 func TestADamagedRecordIsAnErrorAndNoPanic(t *testing.T) {
 	whole := forms()["everything"].encode()
 	for i := range whole {
-		_, err := decodeNewest(ann, whole[:i])
+		_, err := decodeNewest(ann, key(ann), whole[:i])
 		assert.Error(t, err, "cut after %d bytes", i)
 		broken := append([]byte(nil), whole...)
 		broken[i] ^= 0xff
-		_, _ = decodeNewest(ann, broken)
+		_, _ = decodeNewest(ann, key(ann), broken)
 	}
-	_, err := decodeNewest(ann, append(whole, 0))
+	_, err := decodeNewest(ann, key(ann), append(whole, 0))
 	assert.Error(t, err, "something behind it")
 }

@@ -61,7 +61,11 @@ func key(v Visitor) string {
 // there is none. An empty id has none.
 func Load(ctx context.Context, keys state.Keys, visitors ...Visitor) ([]*Newest, error) {
 	out := make([]*Newest, len(visitors))
-	raw, err := load(ctx, keys, visitors)
+	names := make([]string, len(visitors))
+	for i, v := range visitors {
+		names[i] = key(v)
+	}
+	raw, err := get(ctx, keys, names)
 	if err != nil {
 		return nil, err
 	}
@@ -69,20 +73,16 @@ func Load(ctx context.Context, keys state.Keys, visitors ...Visitor) ([]*Newest,
 		if b == nil || visitors[i].ID == "" {
 			continue
 		}
-		if out[i], err = decodeNewest(visitors[i], b); err != nil {
+		if out[i], err = decodeNewest(visitors[i], names[i], b); err != nil {
 			return nil, err
 		}
 	}
 	return out, nil
 }
 
-func load(ctx context.Context, keys state.Keys, visitors []Visitor) ([][]byte, error) {
-	if len(visitors) == 0 {
+func get(ctx context.Context, keys state.Keys, names []string) ([][]byte, error) {
+	if len(names) == 0 {
 		return nil, nil
-	}
-	names := make([]string, len(visitors))
-	for i, v := range visitors {
-		names[i] = key(v)
 	}
 	raw, err := keys.Get(ctx, names...)
 	if err != nil {
@@ -92,7 +92,7 @@ func load(ctx context.Context, keys state.Keys, visitors []Visitor) ([][]byte, e
 }
 
 // alike tells whether two sets of signals say the same.
-func alike(a, b event.Consent) bool {
+func alike(a, b *event.Consent) bool {
 	return a.TCF == b.TCF && a.GPP == b.GPP && a.USPrivacy == b.USPrivacy && a.AddtlConsent == b.AddtlConsent && a.GPC == b.GPC &&
 		a.GCM == b.GCM && a.State == b.State && slices.Equal(a.GPPSID, b.GPPSID) &&
 		(a.GDPRApplies == nil) == (b.GDPRApplies == nil) && (a.GDPRApplies == nil || *a.GDPRApplies == *b.GDPRApplies)

@@ -15,14 +15,17 @@ import (
 	"github.com/miq/pixel/modules/event"
 )
 
+// subjectSize is how long a Subject is.
+const subjectSize = 32
+
 // Subject is a visitor's digest, by which receipts are found.
 func Subject(v Visitor) string {
 	sum := sha256.Sum256([]byte(v.PixelID + "\x00" + v.ID))
-	return hex.EncodeToString(sum[:16])
+	return hex.EncodeToString(sum[:subjectSize/2])
 }
 
 // receipt is the proof of a change, behind the last of the visitor's chain.
-func (b *Book) receipt(last *event.ConsentReceipt, c Change) *event.ConsentReceipt {
+func (b *Book) receipt(last *event.ConsentReceipt, c *Change) *event.ConsentReceipt {
 	r := event.ConsentReceipt{
 		PixelID: c.Visitor.PixelID, Subject: Subject(c.Visitor), Seq: 1,
 		At: c.At.UTC().Truncate(time.Microsecond), Source: c.Source, SourceID: c.ID,

@@ -48,6 +48,8 @@ type TCString struct {
 
 	restrictions []restriction
 	restricted   []span // of all restrictions, one after the other
+
+	own finding // what it says of ourselves, once a Decider decoded it
 }
 
 // Publisher is what the visitor allowed the publisher itself.

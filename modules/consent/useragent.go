@@ -48,20 +48,20 @@ func ReduceUserAgent(ua string) string {
 
 // withoutComments drops what stands in parentheses.
 func withoutComments(ua string) string {
-	depth := 0
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '(':
+	out, depth := make([]byte, 0, len(ua)), 0
+	for i := range len(ua) {
+		switch c := ua[i]; {
+		case c == '(':
 			depth++
-			return ' '
-		case r == ')':
+			out = append(out, ' ')
+		case c == ')':
 			depth = max(depth-1, 0)
-			return ' '
-		case depth > 0:
-			return -1
+			out = append(out, ' ')
+		case depth == 0:
+			out = append(out, c)
 		}
-		return r
-	}, ua)
+	}
+	return string(out)
 }
 
 // systemOf writes the system's family and major version; phones and tablets are
