@@ -8,7 +8,6 @@ import (
 	"os"
 	"runtime"
 	"runtime/pprof"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -76,9 +75,12 @@ func scale(ctx context.Context, of workerOf, line map[string]any) (err error) {
 		atFew, atMany = append(atFew, f), append(atMany, m)
 		ratios, workers, servers = append(ratios, f.all()/m.all()), append(workers, f.worker/m.worker), append(servers, f.redis/m.redis)
 	}
-	small.print(strconv.Itoa(few), atFew)
-	large.print(strconv.Itoa(many), atMany)
+	printCost(strconv.Itoa(few), atFew)
+	printCost(strconv.Itoa(many), atMany)
 	f, m := medianCost(atFew), medianCost(atMany)
+	if err := large.sort(ctx); err != nil {
+		return err
+	}
 	fmt.Printf("%20s A key that no cache holds costs Redis %.0f ns more to read: %.1f us an event, if all of its %.1f keys are such\n", "", m.key-f.key, m.touched()*(m.key-f.key)/1000, m.touched())
 	line["scale_ratio"], line["scale_profiles"] = hundredths(median(ratios)), many
 	line["scale_ratio_worker"], line["scale_ratio_redis"] = hundredths(median(workers)), hundredths(median(servers))
@@ -116,39 +118,8 @@ func (s *scaled) grow(ctx context.Context, many int, began time.Time, line map[s
 	if err != nil {
 		return err
 	}
-	s.print("many, as they came", []cost{growing})
+	printCost("many, as they came", []cost{growing})
 	return s.settle(ctx)
-}
-
-// cost is what an event costs, in microseconds, and what is done for it.
-type cost struct {
-	worker, redis                          float64
-	found, missed, written, commands, i, o float64
-	key                                    float64 // nanoseconds of Redis to read one key of a visitor
-}
-
-func (c cost) all() float64     { return c.worker + c.redis }
-func (c cost) touched() float64 { return c.found + c.missed + c.written }
-
-// medianCost is the median of each.
-func medianCost(list []cost) (c cost) {
-	of := func(field func(*cost) *float64) {
-		all := make([]float64, len(list))
-		for i := range list {
-			all[i] = *field(&list[i])
-		}
-		*field(&c) = median(all)
-	}
-	of(func(c *cost) *float64 { return &c.worker })
-	of(func(c *cost) *float64 { return &c.redis })
-	of(func(c *cost) *float64 { return &c.found })
-	of(func(c *cost) *float64 { return &c.missed })
-	of(func(c *cost) *float64 { return &c.written })
-	of(func(c *cost) *float64 { return &c.commands })
-	of(func(c *cost) *float64 { return &c.i })
-	of(func(c *cost) *float64 { return &c.o })
-	of(func(c *cost) *float64 { return &c.key })
-	return c
 }
 
 // scaled is a worker with a Redis of its own.
@@ -157,6 +128,7 @@ type scaled struct {
 	dir      string
 	server   *process
 	client   redis.UniversalClient
+	keys     *kinds
 	feed     *feed
 	worker   *worker.Worker
 	traffic  *traffic
@@ -194,7 +166,8 @@ func startScale(ctx context.Context, of workerOf) (s *scaled, err error) {
 		return nil, err
 	}
 	s.feed = newFeed()
-	s.worker, _, err = startWorker(ctx, s.feed, redisstate.New(s.client), nothing{}, nothing{}, 2)
+	s.keys = &kinds{Keys: redisstate.New(s.client), of: map[string]*asked{}}
+	s.worker, _, err = startWorker(ctx, s.feed, s.keys, nothing{}, nothing{}, 2)
 	return s, err
 }
 
@@ -307,6 +280,21 @@ func (s *scaled) measure(ctx context.Context, who string) (c cost, err error) {
 	return c, err
 }
 
+// sort says which keys a round more of events asks for, which is not measured.
+func (s *scaled) sort(ctx context.Context) error {
+	items := make([]queue.Item, s.events)
+	for i := range items {
+		items[i] = s.traffic.next()
+	}
+	s.keys.counts.Store(true)
+	defer s.keys.counts.Store(false)
+	if err := s.feed.through(ctx, items); err != nil {
+		return err
+	}
+	s.keys.print(len(items))
+	return nil
+}
+
 // readKeys is how long Redis takes for one key of any visitor, in nanoseconds, by its own
 // clock.
 func (s *scaled) readKeys(ctx context.Context) (float64, error) {
@@ -335,89 +323,4 @@ func (s *scaled) read(ctx context.Context, n int) error {
 		}
 	}
 	return nil
-}
-
-func (s *scaled) print(who string, list []cost) {
-	c := medianCost(list)
-	fmt.Printf("%20s %14.1f %10.1f %10.1f %12.2f %12.2f %12.2f %12.2f %12.0f %12.0f %12.0f\n", who, c.all(), c.worker, c.redis, c.found, c.missed, c.written, c.commands, c.i, c.o, c.key)
-}
-
-// did is what Redis has done so far: the numbers of INFO's stats, how often each command was
-// called and, as "usec get", how long it took.
-func did(ctx context.Context, client redis.UniversalClient) (map[string]float64, error) {
-	info, err := client.Info(ctx, "stats", "commandstats").Result()
-	if err != nil {
-		return nil, err
-	}
-	out := map[string]float64{}
-	for line := range strings.Lines(info) {
-		name, value, ok := strings.Cut(strings.TrimSpace(line), ":")
-		if !ok {
-			continue
-		}
-		command, is := strings.CutPrefix(name, "cmdstat_")
-		if !is {
-			if v, err := strconv.ParseFloat(value, 64); err == nil {
-				out[name] = v
-			}
-			continue
-		}
-		for field := range strings.SplitSeq(value, ",") {
-			name, v, _ := strings.Cut(field, "=")
-			n, err := strconv.ParseFloat(v, 64)
-			switch {
-			case err != nil:
-			case name == "calls":
-				out[command] = n
-			case name == "usec":
-				out["usec "+command] = n
-			}
-		}
-	}
-	return out, nil
-}
-
-// usedBy is how many bytes Redis needs.
-func usedBy(ctx context.Context, client redis.UniversalClient) (float64, error) {
-	info, err := client.Info(ctx, "memory").Result()
-	if err != nil {
-		return 0, err
-	}
-	m := usedMemory.FindStringSubmatch(info)
-	if m == nil {
-		return 0, errors.New("redis does not say how much memory it uses")
-	}
-	return strconv.ParseFloat(m[1], 64)
-}
-
-// usedBySeen is about how many of them are for the ids of events, which are gone in a
-// week: how many there are, by a sample of all keys, times what some of them need.
-func usedBySeen(ctx context.Context, client redis.UniversalClient) (float64, error) {
-	const sample = 2000
-	size, err := client.DBSize(ctx).Result()
-	if err != nil {
-		return 0, err
-	}
-	var of []string
-	for range sample {
-		key, err := client.RandomKey(ctx).Result()
-		if err != nil {
-			return 0, err
-		}
-		if strings.HasPrefix(key, "seen:") {
-			of = append(of, key)
-		}
-	}
-	if len(of) == 0 {
-		return 0, nil
-	}
-	var bytes []float64
-	for key := range slices.Values(of[:min(len(of), 200)]) {
-		n, err := client.MemoryUsage(ctx, key, 0).Result()
-		if err != nil {
-			return 0, err
-		}
-		bytes = append(bytes, float64(n))
-	}
-	return float64(size) * float64(len(of)) / sample * median(bytes), nil
 }

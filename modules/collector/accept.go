@@ -133,10 +133,11 @@ func (c *Collector) prepare(ec *echo.Context, b *batch, p *settings.Pixel, env *
 func (c *Collector) event(made *event.Event, in *event.Incoming, p *settings.Pixel, env *event.Envelope, came time.Time) event.Fault {
 	var f event.Fault
 	var skew time.Duration
-	w := c.metrics.stopwatch()
+	w := c.metrics.parts.Start()
+	defer w.End()
 	if p.Processing.Does("clock") {
 		made.Time, skew, f = in.Corrected(env.SentAt, came)
-		w.done(ofClock)
+		w.Done(ofClock)
 	} else {
 		made.Time, f = in.When(env.SentAt, came)
 	}
@@ -144,7 +145,7 @@ func (c *Collector) event(made *event.Event, in *event.Incoming, p *settings.Pix
 		return f
 	}
 	cleaned, f := in.Clean(p.Processing.Keys)
-	w.done(ofCleaning)
+	w.Done(ofCleaning)
 	if f.Code != "" {
 		return f
 	}

@@ -2,12 +2,18 @@ package collector
 
 import (
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/miq/pixel/modules/event"
+	"github.com/miq/pixel/modules/stopwatch"
+)
+
+// What is done to events before they are accepted that a pixel can see the time of.
+const (
+	ofClock    = "clock"
+	ofCleaning = "cleaning"
 )
 
 // metrics are what the collector counts. Labels are bounded: pixels are those
@@ -22,8 +28,7 @@ type metrics struct {
 	cleaned      *prometheus.CounterVec
 	violations   *prometheus.CounterVec
 	crossings    *prometheus.CounterVec
-	enrichment   *prometheus.HistogramVec
-	turn         atomic.Uint32 // of events, for the sample that is timed
+	parts        *stopwatch.Sampled // of what is done to an event
 	seconds      prometheus.Histogram
 	group        prometheus.Histogram
 	commit       prometheus.Histogram
@@ -35,7 +40,7 @@ type metrics struct {
 
 func newMetrics(reg prometheus.Registerer, r *room) *metrics {
 	m := &metrics{
-		enrichment: newSeconds(),
+		parts: stopwatch.New("pixel_collector_enrichment_seconds", "Time that setting a clock right and taking personal data out of the properties took for one event, of every 64th event.", ofClock, ofCleaning),
 		events: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "pixel_collector_events_total", Help: "Events that came in, by status and, of the accepted, by priority.",
 		}, []string{"status", "priority"}),
@@ -83,7 +88,7 @@ func newMetrics(reg prometheus.Registerer, r *room) *metrics {
 	m.events.WithLabelValues(rejected, "")
 	m.events.WithLabelValues(suppressed, "")
 	if reg != nil {
-		reg.MustRegister(m.events, m.suppressions, m.rejections, m.consent, m.lostRefusals, m.edge, m.cleaned, m.violations, m.crossings, m.enrichment, m.seconds, m.group, m.commit,
+		reg.MustRegister(m.events, m.suppressions, m.rejections, m.consent, m.lostRefusals, m.edge, m.cleaned, m.violations, m.crossings, m.parts, m.seconds, m.group, m.commit,
 			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 				Name: "pixel_collector_waiting_bytes", Help: "Bytes of requests that are being read or wait to be durable.",
 			}, func() float64 { return float64(r.used.Load()) }))

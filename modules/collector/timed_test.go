@@ -1,32 +1,22 @@
 package collector
 
 import (
+	"net/http"
+	"strings"
 	"testing"
-
-	"github.com/prometheus/client_golang/prometheus"
 )
 
 func TestClocksAndCleaningAreTimedForOneInSixtyFourEvents(t *testing.T) {
-	r := prometheus.NewRegistry()
-	m := newMetrics(r, &room{})
-	for range 2 * sample {
-		w := m.stopwatch()
-		w.done(ofClock)
-		w.done(ofCleaning)
-	}
-	families, err := r.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	counts := map[string]uint64{}
-	for _, f := range families {
-		if f.GetName() == "pixel_collector_enrichment_seconds" {
-			for _, one := range f.GetMetric() {
-				counts[one.GetLabel()[0].GetValue()] = one.GetHistogram().GetSampleCount()
-			}
+	f := newFixture(t)
+	for range 4 {
+		event := `{"name":"page_view"}`
+		if r := f.post(`{"pixel_id":"px_demo","events":[` + strings.Repeat(event+",", 31) + event + `]}`); r.Code != http.StatusAccepted {
+			t.Fatal(r.Code, r.Body)
 		}
 	}
-	if counts["clock"] != 2 || counts["cleaning"] != 2 || len(counts) != 2 {
-		t.Errorf("%v", counts)
+	for _, part := range []string{ofClock, ofCleaning} {
+		if series := `pixel_collector_enrichment_seconds_count{enrichment="` + part + `"} 2`; !f.counted(series) {
+			t.Errorf("there is no %s in\n%s", series, f.metricsText())
+		}
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/miq/pixel/config"
 	"github.com/miq/pixel/modules/event"
 	"github.com/miq/pixel/modules/geo"
+	"github.com/miq/pixel/modules/stopwatch"
 )
 
 // userAgents is how many user agents are remembered, about 10 MB.
@@ -101,7 +102,7 @@ func (s *Site) does(kind string) bool { return len(s.Off) == 0 || !slices.Contai
 // page's address holds and e.Subject lacks. Session, Skew and Cleaned are not its
 // matter and stay. Doing it twice changes nothing.
 func (n *Enricher) Enrich(e *event.Event, site Site) {
-	w := n.metrics.watch()
+	w := n.metrics.seconds.Start()
 	x := &e.Enrichment
 	*x = event.Enrichment{Session: x.Session, Skew: x.Skew, Cleaned: x.Cleaned}
 
@@ -111,32 +112,32 @@ func (n *Enricher) Enrich(e *event.Event, site Site) {
 	page := parse(e.Context.Page.URL)
 	if site.does(ofCampaign) {
 		x.Campaign = campaign(page.query)
-		w.done(ofCampaign)
+		w.Done(ofCampaign)
 	}
 	if site.does(ofReferrer) {
 		x.Referrer = n.sources.referrer(e.Context.Page.Referrer, page.host, site.Domains, x.Campaign, page.paid())
-		w.done(ofReferrer)
+		w.Done(ofReferrer)
 	}
 	if e.Verdict.State == event.Full && site.does(ofClicks) {
 		clickIDs(e, page.query)
-		w.done(ofClicks)
+		w.Done(ofClicks)
 	}
 	if site.does(ofCurrency) {
 		x.Value = n.rates.value(&e.Order, e.Time)
 		if x.Value.Missing != "" {
 			n.metrics.missing.WithLabelValues(x.Value.Missing).Inc()
 		}
-		w.done(ofCurrency)
+		w.Done(ofCurrency)
 	}
 	if x.Bot != "" {
 		by, _, _ := strings.Cut(x.Bot, ":")
 		n.metrics.bots.WithLabelValues(by).Inc()
 	}
-	w.end()
+	w.End()
 }
 
 // client reads what the visitor's browser says of itself.
-func (n *Enricher) client(e *event.Event, site Site, w *watch) {
+func (n *Enricher) client(e *event.Event, site Site, w *stopwatch.Watch) {
 	if !site.does(ofDevice) && !site.does(ofBot) {
 		return
 	}
@@ -148,17 +149,17 @@ func (n *Enricher) client(e *event.Event, site Site, w *watch) {
 	}
 	if site.does(ofDevice) {
 		e.Enrichment.Device = device
-		w.done(ofDevice)
+		w.Done(ofDevice)
 	}
 	if site.does(ofBot) {
 		e.Enrichment.Bot, e.Enrichment.Automated = bot, automated(bot)
-		w.done(ofBot)
+		w.Done(ofBot)
 	}
 }
 
 // where finds out where the visitor is and by whose network: by the edge's word, or
 // else by the address.
-func (n *Enricher) where(e *event.Event, site Site, w *watch) {
+func (n *Enricher) where(e *event.Event, site Site, w *stopwatch.Watch) {
 	p := e.Context.Place
 	full := e.Verdict.State == event.Full
 	var address netip.Addr
@@ -173,13 +174,13 @@ func (n *Enricher) where(e *event.Event, site Site, w *watch) {
 			p = n.geo.Place(address)
 			p.ASN, p.Network = asn, who
 		}
-		w.done(ofGeo)
+		w.Done(ofGeo)
 	} else {
 		p = event.Place{ASN: p.ASN, Network: p.Network}
 	}
 	if p.ASN == 0 && address.IsValid() && (site.does(ofNetwork) || site.does(ofDatacenter)) {
 		p.ASN, p.Network = n.geo.Network(address)
-		w.done(ofNetwork)
+		w.Done(ofNetwork)
 	}
 	if x := &e.Enrichment; x.Bot == "" && site.does(ofDatacenter) {
 		who := n.geo.Datacenter(address)
@@ -189,7 +190,7 @@ func (n *Enricher) where(e *event.Event, site Site, w *watch) {
 		if who != "" {
 			x.Bot, x.Automated = byNetwork+" ("+who+")", true
 		}
-		w.done(ofDatacenter)
+		w.Done(ofDatacenter)
 	}
 	if !site.does(ofNetwork) {
 		p.ASN, p.Network = 0, ""
@@ -201,21 +202,21 @@ func (n *Enricher) where(e *event.Event, site Site, w *watch) {
 }
 
 // agent reads a user agent, or remembers having done so.
-func (n *Enricher) agent(ua string, w *watch) agent {
+func (n *Enricher) agent(ua string, w *stopwatch.Watch) agent {
 	if a, ok := n.agents.GetIfPresent(ua); ok {
 		return a
 	}
 	var a agent
 	var parsed useragent.UserAgent
 	a.device, parsed = readDevice(ua)
-	w.done(ofDevice)
+	w.Done(ofDevice)
 	if ua != "" {
 		a.bot = n.crawlers.botReason(cutAgent(ua), parsed)
 	}
 	if a.bot != "" {
 		a.device.Class = machine
 	}
-	w.done(ofBot)
+	w.Done(ofBot)
 	// A hostile header must not weigh as much in the cache as many honest ones.
 	if len(ua) <= 512 {
 		n.agents.Set(strings.Clone(ua), a)
