@@ -144,24 +144,3 @@ func (q PathQuery) Check() (PathQuery, error) {
 	}
 	return q, between(q.Since, q.Until)
 }
-
-// CreditValue is what a share of a set has in one of the CreditDimensions.
-func CreditValue(c *event.Credits, s *event.Share, dimension string) string {
-	switch dimension {
-	case "channel":
-		return s.Channel
-	case "kind":
-		return string(s.Kind)
-	case "source":
-		return s.Source
-	case "campaign":
-		return s.Campaign
-	case "partner":
-		return s.Partner
-	case "name":
-		return c.Name
-	case "pixel_id":
-		return c.PixelID
-	}
-	return ""
-}

@@ -192,8 +192,9 @@ func (m *segmentMessage) identity(to *event.Identity, kind string) {
 	if err != nil {
 		return
 	}
+	q := u.Query()
 	for _, id := range [...]string{"gclid", "gbraid", "wbraid", "dclid", "msclkid", "fbclid", "ttclid", "vmcid", "aref"} {
-		if v := u.Query().Get(id); v != "" {
+		if v := q.Get(id); v != "" {
 			if to.ClickIDs == nil {
 				to.ClickIDs = map[string]string{}
 			}

@@ -37,9 +37,6 @@ func (j *job) decide(o event.Outcome, code, message string) {
 	j.result = partner.Result{EventID: j.delivery.Event.ID, Outcome: o, Code: code, Message: message}
 }
 
-// key is the event's name among all pixels'.
-func (j *job) key() string { return j.delivery.Event.PixelID + ":" + j.delivery.Event.ID }
-
 // batch is what may share a request.
 type batch struct {
 	seat   *seat

@@ -270,7 +270,7 @@ func TestOfTwoReplicasThatTakeACopyAtOnceOneSends(t *testing.T) {
 	w.deps.Keys = r
 	j := &job{delivery: purchase("1")}
 	body, _ := json.Marshal(record{State: free, Attempts: 1})
-	if err := w.keys.Set(t.Context(), state.Entry{Key: "sent:acme:" + j.key(), Value: body, TTL: time.Hour}); err != nil {
+	if err := w.keys.Set(t.Context(), state.Entry{Key: "sent:acme:" + j.delivery.Event.PixelID + ":" + j.delivery.Event.ID, Value: body, TTL: time.Hour}); err != nil {
 		t.Fatal(err)
 	}
 	w.push(purchase("1"))

@@ -61,27 +61,3 @@ type Books interface {
 	// ordered by queue, hour, pixel and stage.
 	Counts(ctx context.Context, since, until int32) ([]Count, error)
 }
-
-// FindDead is Dead for those letters alone that match. It looks at no more than
-// a number of letters, so that a page may be short, or empty, though there is a
-// next one.
-func FindDead(ctx context.Context, q Inspector, name, cursor string, limit, look int, match func(DeadLetter) bool) (found []DeadLetter, next string, err error) {
-	const page = 200
-	for {
-		// As few as are missing at most, since a cursor lies behind a page's last.
-		letters, next, err := q.Dead(ctx, name, cursor, min(page, limit-len(found), look))
-		if err != nil {
-			return nil, "", err
-		}
-		for _, l := range letters {
-			if match(l) {
-				found = append(found, l)
-			}
-		}
-		look -= len(letters)
-		if next == "" || len(found) >= limit || look <= 0 {
-			return found, next, nil
-		}
-		cursor = next
-	}
-}

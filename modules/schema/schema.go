@@ -102,18 +102,6 @@ func standard(body []byte) (*compiled, error) {
 // takes the place of.
 func (c *Checker) Standard(name string) bool { return c.standard[name] != nil }
 
-// Builtin is the built-in schema of an event, as text; empty if there is none.
-func Builtin(name string) jsontext.Value {
-	if !event.ValidName(name) {
-		return nil
-	}
-	body, err := builtin.ReadFile("ga4/" + name + ".json")
-	if err != nil {
-		return nil
-	}
-	return body
-}
-
 // Names are the events with a built-in schema.
 func Names() []string {
 	files, _ := builtin.ReadDir("ga4")

@@ -51,12 +51,20 @@ func Open(path string) (*DB, error) {
 	}
 	if err != nil {
 		db.Close()
-		if free, total, e := db.Disk(); e == nil && Unavailable(err) {
-			err = fmt.Errorf("%w; of its disk's %d MiB %d are free", err, total>>20, free>>20)
-		}
-		return nil, fmt.Errorf("open %s: %w", path, err)
+		return nil, fmt.Errorf("open %s: %w%s", path, err, db.advice(err))
 	}
 	return db, nil
+}
+
+// advice is what an operator can do about an error of Open.
+func (db *DB) advice(err error) string {
+	if e, ok := errors.AsType[*sqlite.Error](err); ok && (e.Code()&0xff == sqlite3.SQLITE_NOTADB || e.Code()&0xff == sqlite3.SQLITE_CORRUPT) {
+		return "; it is damaged: pixel restore makes a data folder of a backup"
+	}
+	if free, total, e := db.Disk(); e == nil && Unavailable(err) {
+		return fmt.Sprintf("; of its disk's %d MiB %d are free", total>>20, free>>20)
+	}
+	return ""
 }
 
 // busyTimeout is how long a connection waits for another, in milliseconds.

@@ -1,8 +1,10 @@
 package sqlitedb_test
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/miq/pixel/modules/sqlitedb"
@@ -33,5 +35,16 @@ func TestOnlyTheOwnerCanReadTheFiles(t *testing.T) {
 		if info.Mode().Perm() != 0o600 {
 			t.Errorf("%s has mode %v, want 0600", f.Name(), info.Mode().Perm())
 		}
+	}
+}
+
+func TestADamagedFileIsSaidToBeOne(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "queue.db")
+	if err := os.WriteFile(path, bytes.Repeat([]byte("no database. "), 1000), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := sqlitedb.Open(path)
+	if err == nil || !strings.HasPrefix(err.Error(), "open "+path+": ") || !strings.HasSuffix(err.Error(), "; it is damaged: pixel restore makes a data folder of a backup") {
+		t.Errorf("got %v", err)
 	}
 }

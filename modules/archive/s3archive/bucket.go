@@ -27,6 +27,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/logging"
 
 	"github.com/miq/pixel/config"
 	"github.com/miq/pixel/modules/archive/lake"
@@ -67,6 +68,7 @@ func newBucket(ctx context.Context, c config.Archive, maxBackoff time.Duration) 
 	}
 	load := []func(*awsconfig.LoadOptions) error{
 		awsconfig.WithHTTPClient(newClient(c.S3.Timeout)),
+		awsconfig.WithLogger(logging.Nop{}), // beside our log it would write what its errors say too
 		awsconfig.WithRetryer(func() aws.Retryer {
 			return retry.NewStandard(func(o *retry.StandardOptions) {
 				o.MaxAttempts = c.S3.Attempts

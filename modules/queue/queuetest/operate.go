@@ -3,11 +3,8 @@ package queuetest
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"testing"
 	"time"
-
-	"github.com/miq/pixel/modules/queue"
 )
 
 // peeked lists all that Peek shows, as "body state", a page at a time.
@@ -181,30 +178,6 @@ func drainQueue(t *testing.T, b Backend) {
 		t.Errorf("drained %d of a queue that does not exist, %v", n, err)
 	}
 	ok(t, b.Ack(t.Context(), name, msgs[0].ID))
-}
-
-func findDead(t *testing.T, b Backend) {
-	graveyard(t, b, 20)
-	odd := func(l queue.DeadLetter) bool { return strings.ContainsAny(string(l.Body)[len(l.Body)-1:], "13579") }
-	var got []string
-	pages := 0
-	for cursor := ""; ; pages++ {
-		letters, next, err := queue.FindDead(t.Context(), b, "dlq:acme", cursor, 3, 5, odd)
-		ok(t, err)
-		if len(letters) > 3 {
-			t.Fatalf("a page of %d letters", len(letters))
-		}
-		for _, l := range letters {
-			got = append(got, string(l.Body))
-		}
-		if next == "" {
-			break
-		}
-		cursor = next
-	}
-	if fmt.Sprint(got) != "[19 17 15 13 11 9 7 5 3 1]" {
-		t.Errorf("found %q", got)
-	}
 }
 
 // wipe leaves of one push a message in every state, and looks whether each is still

@@ -74,7 +74,6 @@ func Run(t *testing.T, open Open) {
 		{"drop deletes the letters named and no others", patient, drop},
 		{"dead letters cannot be pulled", patient, pullDead},
 		{"a revived message has its old id and account", patient, reviveSame},
-		{"a search of the dead letters pages through those that match", patient, findDead},
 		{"peek shows what waits, is delayed and is held, and claims nothing", patient, peek},
 		{"what is wiped leaves the rest as it is", patient, wipe},
 		{"peek pages through a long queue", patient, peekPages},
