@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
@@ -217,112 +216,6 @@ func (s *Sender) once(ctx context.Context, a Account, token string, deliveries [
 		return x, fmt.Errorf("the partner answered HTTP %d", answer.Status)
 	}
 	return x, nil
-}
-
-// Ask asks a partner what became of an earlier request, by its id; deliveries are
-// those that were accepted then.
-func (s *Sender) Ask(ctx context.Context, d partner.Deferred, a Account, requestID string, deliveries []event.Delivery) (x Exchange, err error) {
-	x.At = s.now()
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("the adapter of %s panicked: %s", s.spec.Name, describe(p))
-		}
-	}()
-	for try := range 2 {
-		var token string
-		b := a.Batch(s.now())
-		if partner.NeedsToken(s.adapter, b) {
-			token, err = s.tokens.get(ctx, a)
-			var gone *Disconnected
-			if errors.As(err, &gone) {
-				x.Receipt.Pause = gone.Reason
-				return x, nil
-			}
-			if err != nil {
-				return x, err
-			}
-		}
-		b.Token = token
-		var req *http.Request
-		if req, err = d.Ask(ctx, b, requestID); err != nil {
-			return x, nil
-		}
-		if x, err = s.heard(ctx, d, req, a, token, deliveries); err != nil || !x.Receipt.NewToken || try > 0 {
-			return x, err
-		}
-		s.tokens.drop(ctx, a, token)
-	}
-	return x, nil
-}
-
-func (s *Sender) heard(ctx context.Context, d partner.Deferred, req *http.Request, a Account, token string, deliveries []event.Delivery) (Exchange, error) {
-	x, m := Exchange{At: s.now()}, newMask(a.Credentials, token)
-	body, err := s.prepare(req, token)
-	if err != nil {
-		return x, nil
-	}
-	x.Method, x.URL, x.RequestHeader, x.Payload = req.Method, m.text(req.URL.Redacted()), m.header(req.Header), digest(body)
-	start := s.now()
-	answer, err := s.exchange(ctx, req)
-	if x.Latency = s.now().Sub(start); err != nil {
-		return x, bare(err)
-	}
-	answer.Now, answer.Settings = s.now(), a.Settings
-	x.Status, x.AnswerHeader, x.Answer = answer.Status, m.header(answer.Header), m.bytes(answer.Body)
-	x.Receipt = d.Hear(answer, deliveries)
-	for i, r := range x.Receipt.Results {
-		x.Receipt.Results[i].Message = m.text(r.Message)
-	}
-	if answer.Status >= 500 || answer.Status == http.StatusRequestTimeout {
-		return x, fmt.Errorf("the partner answered HTTP %d", answer.Status)
-	}
-	return x, nil
-}
-
-// Rehearse makes the request for one delivery and does not send it. Credentials
-// that are missing are stood in for.
-func (s *Sender) Rehearse(ctx context.Context, a Account, d event.Delivery) (x Exchange) {
-	x.At = s.now()
-	refuse := func(code, message string) {
-		x.Method, x.Receipt.Results = "", []partner.Result{*partner.Refuse(d, event.Rejected, code, message)}
-	}
-	defer func() {
-		if p := recover(); p != nil {
-			refuse("adapter_panic", "a fault of ours: the adapter panicked: "+describe(p))
-		}
-	}()
-	secrets := a.Credentials
-	a.Credentials = maps.Clone(secrets)
-	if a.Credentials == nil {
-		a.Credentials = map[string]string{}
-	}
-	for _, c := range s.spec.Credentials {
-		if a.Credentials[c.Name] == "" && !c.Optional {
-			a.Credentials[c.Name] = "dry-run"
-		}
-	}
-	b := a.Batch(x.At)
-	b.Token, b.Deliveries, b.Test = "dry-run", []event.Delivery{d}, a.Test
-	req, refused, err := s.adapter.Encode(ctx, b)
-	m := newMask(secrets, "")
-	switch {
-	case err != nil:
-		refuse("encode_failed", m.text(err.Error()))
-		return x
-	case req == nil:
-		if x.Receipt.Results = complete(refused, b.Deliveries); len(refused) == 0 {
-			refuse("encode_failed", "the adapter made no request and gave no reason")
-		}
-		return x
-	}
-	body, err := s.prepare(req, "")
-	if err != nil {
-		refuse("encode_failed", m.text(err.Error()))
-		return x
-	}
-	x.Method, x.URL = req.Method, m.text(req.URL.Redacted())
-	x.RequestHeader, x.RequestBody, x.Payload = m.header(req.Header), m.bytes(body), digest(body)
-	return x
 }
 
 // prepare reads the request's body, so that it can be hashed, shown and sent

@@ -2,6 +2,7 @@ package partner
 
 import (
 	"io"
+	"mime"
 	"net/http"
 	"strings"
 	"time"
@@ -62,4 +63,39 @@ func Imitate(name string, max int64, record func(Received), answer func(*http.Re
 		w.WriteHeader(a.Status)
 		_, _ = w.Write(raw)
 	}
+}
+
+// Grants is a sandbox's token endpoint, by OAuth 2: grant answers a form with a token, or
+// says what is wrong. A client that is wrong has a status of its own with some partners.
+// Nothing is recorded, since what is sent there is secret.
+func Grants(wrongClient int, grant func(*http.Request) (answer any, code, text string)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
+		kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+		code, text := "invalid_request", "the body must be a form"
+		var answer any
+		if kind == "application/x-www-form-urlencoded" && r.ParseForm() == nil {
+			answer, code, text = grant(r)
+		}
+		status := http.StatusOK
+		switch code {
+		case "":
+		case "invalid_client":
+			status = wrongClient
+		default:
+			status = http.StatusBadRequest
+		}
+		if code != "" {
+			answer = map[string]string{"error": code, "error_description": text}
+		}
+		Hand(w, status, answer)
+	}
+}
+
+// Hand answers a request to a sandbox that is not recorded.
+func Hand(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_ = json.MarshalWrite(w, v, json.Deterministic(true))
 }

@@ -28,7 +28,7 @@ const (
 func (Adapter) Sandbox(record func(partner.Received)) http.Handler {
 	s := &sandbox{tokens: map[string]grant{}, seen: map[string]bool{}}
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST "+tokenPath, s.token)
+	mux.HandleFunc("POST "+tokenPath, partner.Grants(http.StatusBadRequest, s.token))
 	mux.Handle("POST "+eventsPath, partner.Imitate("amazon", sandboxBytes, record, s.create))
 	return mux
 }
@@ -44,30 +44,17 @@ type grant struct {
 	expires time.Time
 }
 
-// token is not recorded: what is sent there is secret.
-func (s *sandbox) token(w http.ResponseWriter, r *http.Request) {
-	answer := func(status int, v any) {
-		w.Header().Set("Content-Type", "application/json")
-		w.Header().Set("Cache-Control", "no-store")
-		w.WriteHeader(status)
-		_ = json.MarshalWrite(w, v)
-	}
-	fail := func(code, text string) {
-		answer(http.StatusBadRequest, map[string]string{"error": code, "error_description": text})
-	}
-	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
-	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+// token answers a form of Login with Amazon.
+func (s *sandbox) token(r *http.Request) (answer any, code, text string) {
 	switch {
 	case r.Header.Get("Authorization") != "":
-		fail("invalid_request", "the call takes no Authorization header")
-	case kind != "application/x-www-form-urlencoded" || r.ParseForm() != nil:
-		fail("invalid_request", "the body must be a form")
+		return nil, "invalid_request", "the call takes no Authorization header"
 	case r.PostForm.Get("grant_type") != "refresh_token":
-		fail("unsupported_grant_type", "grant_type must be refresh_token")
+		return nil, "unsupported_grant_type", "grant_type must be refresh_token"
 	case r.PostForm.Get("client_id") == "" || r.PostForm.Get("client_secret") == "":
-		fail("invalid_client", "client_id or client_secret is missing")
+		return nil, "invalid_client", "client_id or client_secret is missing"
 	case r.PostForm.Get("refresh_token") == "" || strings.HasPrefix(r.PostForm.Get("refresh_token"), "revoked"):
-		fail("invalid_grant", "the refresh token is missing or revoked")
+		return nil, "invalid_grant", "the refresh token is missing or revoked"
 	default:
 		token := "Atza|" + rand.Text()
 		s.mu.Lock()
@@ -79,12 +66,12 @@ func (s *sandbox) token(w http.ResponseWriter, r *http.Request) {
 		}
 		s.tokens[token] = grant{r.PostForm.Get("client_id"), now.Add(tokenLife)}
 		s.mu.Unlock()
-		answer(http.StatusOK, struct {
+		return struct {
 			AccessToken  string `json:"access_token"`
 			RefreshToken string `json:"refresh_token"`
 			TokenType    string `json:"token_type"`
 			ExpiresIn    int    `json:"expires_in"`
-		}{token, r.PostForm.Get("refresh_token"), "bearer", int(tokenLife.Seconds())})
+		}{token, r.PostForm.Get("refresh_token"), "bearer", int(tokenLife.Seconds())}, "", ""
 	}
 }
 

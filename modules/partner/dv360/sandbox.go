@@ -27,7 +27,7 @@ const (
 func (Adapter) Sandbox(record func(partner.Received)) http.Handler {
 	s := &sandbox{tokens: map[string]grant{}, seen: map[string]bool{}, stored: map[string]time.Time{}, requests: map[string]ingestion{}}
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /token", s.token)
+	mux.HandleFunc("POST /token", partner.Grants(http.StatusUnauthorized, s.token))
 	mux.HandleFunc("GET /service-account.json", s.keyFile)
 	mux.Handle("POST /dfareporting/v5/userprofiles/{profile}/conversions/{call}", partner.Imitate("dv360", sandboxBytes, record, s.conversions))
 	mux.Handle("POST "+ingestPath, partner.Imitate("dv360", sandboxBytes, record, s.ingest))

@@ -8,13 +8,12 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
-	"mime"
 	"net/http"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/go-json-experiment/json"
+	"github.com/miq/pixel/modules/partner"
 )
 
 const (
@@ -46,60 +45,35 @@ func (s *sandbox) keyFile(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "no key could be made", http.StatusInternalServerError)
 		return
 	}
-	say(w, http.StatusOK, map[string]string{
+	partner.Hand(w, http.StatusOK, map[string]string{
 		"type": "service_account", "project_id": "sandbox", "private_key_id": "sandbox-1",
 		"private_key":  string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})),
 		"client_email": accountEmail, "client_id": "100000000000000000000", "token_uri": tokenURL,
 	})
 }
 
-func say(w http.ResponseWriter, status int, v any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
-	_ = json.MarshalWrite(w, v, json.Deterministic(true))
-}
-
-// token is not recorded: what is sent there is secret.
-func (s *sandbox) token(w http.ResponseWriter, r *http.Request) {
-	fail := func(code, text string) {
-		status := http.StatusBadRequest
-		if code == "invalid_client" {
-			status = http.StatusUnauthorized
-		}
-		say(w, status, map[string]string{"error": code, "error_description": text})
-	}
-	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
-	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if kind != "application/x-www-form-urlencoded" || r.ParseForm() != nil {
-		fail("invalid_request", "the body must be a form")
-		return
-	}
+// token answers a form of Google's token endpoint.
+func (s *sandbox) token(r *http.Request) (answer any, code, text string) {
 	scopes := cm360Scope + " " + dataManagerScope
 	switch f := r.PostForm; f.Get("grant_type") {
 	case "refresh_token":
 		token := f.Get("refresh_token")
 		switch {
 		case f.Get("client_id") == "" || f.Get("client_secret") == "":
-			fail("invalid_client", "The OAuth client was not found.")
-			return
+			return nil, "invalid_client", "The OAuth client was not found."
 		case token == "" || strings.HasPrefix(token, "revoked"):
-			fail("invalid_grant", "Token has been expired or revoked.")
-			return
+			return nil, "invalid_grant", "Token has been expired or revoked."
 		case strings.Contains(token, "cm360-only"):
 			scopes = cm360Scope
 		case strings.Contains(token, "datamanager-only"):
 			scopes = dataManagerScope
 		}
 	case "urn:ietf:params:oauth:grant-type:jwt-bearer":
-		var code, text string
 		if scopes, code, text = s.assertion(f.Get("assertion"), r.Host); code != "" {
-			fail(code, text)
-			return
+			return nil, code, text
 		}
 	default:
-		fail("unsupported_grant_type", "Invalid grant_type: "+f.Get("grant_type"))
-		return
+		return nil, "unsupported_grant_type", "Invalid grant_type: " + f.Get("grant_type")
 	}
 	token := "ya29." + rand.Text()
 	s.mu.Lock()
@@ -111,7 +85,7 @@ func (s *sandbox) token(w http.ResponseWriter, r *http.Request) {
 	}
 	s.tokens[token] = grant{scopes, now.Add(tokenLife)}
 	s.mu.Unlock()
-	say(w, http.StatusOK, map[string]any{"access_token": token, "expires_in": int(tokenLife.Seconds()), "scope": scopes, "token_type": "Bearer"})
+	return map[string]any{"access_token": token, "expires_in": int(tokenLife.Seconds()), "scope": scopes, "token_type": "Bearer"}, "", ""
 }
 
 // assertion checks a service account's JWT, and returns the scopes that it asks

@@ -30,7 +30,7 @@ const (
 func (Adapter) Sandbox(record func(partner.Received)) http.Handler {
 	s := &sandbox{tokens: map[string]time.Time{}, jtis: map[string]time.Time{}, seen: map[string]bool{}}
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /zts/v1/oauth2/token", s.token)
+	mux.HandleFunc("POST /zts/v1/oauth2/token", partner.Grants(http.StatusUnauthorized, s.token))
 	mux.HandleFunc("GET /client.json", s.client)
 	mux.Handle("POST "+eventsPath+"/{pixel}", partner.Imitate("yahoo", sandboxBytes, record, s.events))
 	mux.Handle("POST /{$}", partner.Imitate("yahoo", 64<<10, record, s.postback))

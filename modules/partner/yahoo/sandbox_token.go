@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
-	"mime"
 	"net/http"
 	"slices"
 	"strconv"
@@ -13,6 +12,8 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+
+	"github.com/miq/pixel/modules/partner"
 )
 
 const (
@@ -22,7 +23,7 @@ const (
 
 // client shows the client that the sandbox knows.
 func (s *sandbox) client(w http.ResponseWriter, _ *http.Request) {
-	say(w, http.StatusOK, map[string]string{"client_id": sandboxClient, "client_secret": s.known()})
+	partner.Hand(w, http.StatusOK, map[string]string{"client_id": sandboxClient, "client_secret": s.known()})
 }
 
 func (s *sandbox) known() string {
@@ -34,48 +35,32 @@ func (s *sandbox) known() string {
 	return s.secret
 }
 
-func say(w http.ResponseWriter, status int, v any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
-	_ = json.MarshalWrite(w, v, json.Deterministic(true))
-}
-
-// token is not recorded: what is sent there is secret.
-func (s *sandbox) token(w http.ResponseWriter, r *http.Request) {
-	fail := func(code, text string) {
-		status := http.StatusBadRequest
-		if code == "invalid_client" {
-			status = http.StatusUnauthorized
-		}
-		say(w, status, map[string]string{"error": code, "error_description": text})
-	}
-	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
-	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if kind != "application/x-www-form-urlencoded" || r.ParseForm() != nil {
-		fail("invalid_request", "the body must be a form")
-		return
-	}
+// token answers a form of Yahoo's token endpoint.
+func (s *sandbox) token(r *http.Request) (answer any, code, text string) {
 	f := r.PostForm
 	switch {
 	case r.Header.Get("Authorization") != "" || f.Get("client_secret") != "":
-		fail("invalid_request", "the client authenticates by its assertion alone; its secret is never sent")
+		return nil, "invalid_request", "the client authenticates by its assertion alone; its secret is never sent"
 	case f.Get("grant_type") != "client_credentials":
-		fail("unsupported_grant_type", "grant_type must be client_credentials")
+		return nil, "unsupported_grant_type", "grant_type must be client_credentials"
 	case f.Get("client_assertion_type") != "urn:ietf:params:oauth:client-assertion-type:jwt-bearer":
-		fail("invalid_client", "client_assertion_type must be that of a JWT")
-	default:
-		if code, text := s.assertion(f.Get("client_assertion"), f.Get("scope"), f.Get("realm")); code != "" {
-			fail(code, text)
-			return
-		}
-		token := "eyJ." + rand.Text()
-		s.mu.Lock()
-		s.tokens[token] = time.Now().Add(tokenLife)
-		s.mu.Unlock()
-		// Yahoo has been seen to write the number as a string.
-		say(w, http.StatusOK, map[string]string{"access_token": token, "token_type": "Bearer", "scope": f.Get("scope"), "expires_in": strconv.Itoa(int(tokenLife.Seconds()) - 1)})
+		return nil, "invalid_client", "client_assertion_type must be that of a JWT"
 	}
+	if code, text = s.assertion(f.Get("client_assertion"), f.Get("scope"), f.Get("realm")); code != "" {
+		return nil, code, text
+	}
+	token := "eyJ." + rand.Text()
+	s.mu.Lock()
+	now := time.Now()
+	for t, expires := range s.tokens {
+		if now.After(expires) {
+			delete(s.tokens, t)
+		}
+	}
+	s.tokens[token] = now.Add(tokenLife)
+	s.mu.Unlock()
+	// Yahoo has been seen to write the number as a string.
+	return map[string]string{"access_token": token, "token_type": "Bearer", "scope": f.Get("scope"), "expires_in": strconv.Itoa(int(tokenLife.Seconds()) - 1)}, "", ""
 }
 
 // assertion checks a client's JWT, in the form of DataX or in that of the DSP API,
