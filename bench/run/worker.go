@@ -206,7 +206,9 @@ func (m *memory) Set(_ context.Context, entries ...state.Entry) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, e := range entries {
-		m.keys[e.Key] = e.Value
+		if _, there := m.keys[e.Key]; there || e.TTL != state.Kept {
+			m.keys[e.Key] = e.Value
+		}
 	}
 	return nil
 }

@@ -6,7 +6,8 @@
 // same event given again gets the same session: a session is named for the event that
 // opened it, and an event is put where its own time says, in whatever order events
 // come. Two workers that take events of one visitor at the very same moment may each
-// open a session; the later write is then remembered.
+// open a session; the later write is then remembered. What was forgotten meanwhile no
+// write brings back, unless it opens a session.
 package session
 
 import (
@@ -27,9 +28,11 @@ import (
 const (
 	// idle ends a session.
 	idle = 30 * time.Minute
-	// keep is how long a visitor's sessions are remembered: after it, counting begins
-	// anew.
+	// keep is how long a visitor's sessions are remembered, from the beginning of the
+	// last: after it, counting begins anew. One that is longer than a day is remembered
+	// from its last event on.
 	keep = 30 * 24 * time.Hour
+	long = 24 * time.Hour
 	// most is how many sessions of a visitor are remembered.
 	most = 6
 	// maxEntry bounds the path that a session began on.
@@ -110,8 +113,12 @@ func Assign(ctx context.Context, store keys, events ...Of) error {
 	}
 	var entries []state.Entry
 	for i := range visitors {
-		if visitors[i].changed {
-			entries = append(entries, state.Entry{Key: names[i], Value: visitors[i].encode(), TTL: keep})
+		if v := &visitors[i]; v.changed {
+			e := state.Entry{Key: names[i], Value: v.encode(), TTL: state.Kept}
+			if v.renewed {
+				e.TTL = keep
+			}
+			entries = append(entries, e)
 		}
 	}
 	if len(entries) == 0 {
@@ -136,6 +143,7 @@ type visit struct {
 type visits struct {
 	list    []visit
 	changed bool
+	renewed bool // they are remembered for longer
 }
 
 // put finds the event's session, or opens it.
@@ -149,6 +157,7 @@ func (v *visits) put(o Of) {
 		s := &v.list[i]
 		if now > s.last && !server {
 			s.last, v.changed = now, true
+			v.renewed = v.renewed || s.last-s.start > long.Milliseconds()
 		}
 		s.tell(e)
 		return
@@ -185,7 +194,7 @@ func (v *visits) put(o Of) {
 	if len(v.list) > most {
 		v.list = slices.Delete(v.list, 0, len(v.list)-most)
 	}
-	v.changed = true
+	v.changed, v.renewed = true, true
 }
 
 // before is the latest that had begun at a time, -1 if there is none.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +19,7 @@ import (
 // memory is the state's keys in memory.
 type memory struct {
 	m             map[string][]byte
+	expiries      []time.Duration // as they were written
 	reads, writes int
 	err           error
 }
@@ -34,7 +36,10 @@ func (s *memory) Get(_ context.Context, keys ...string) ([][]byte, error) {
 func (s *memory) Set(_ context.Context, entries ...state.Entry) error {
 	s.writes++
 	for _, e := range entries {
-		s.m[e.Key] = e.Value
+		s.expiries = append(s.expiries, e.TTL)
+		if _, there := s.m[e.Key]; there || e.TTL != state.Kept {
+			s.m[e.Key] = e.Value
+		}
 	}
 	return s.err
 }
@@ -250,4 +255,45 @@ func BenchmarkAssign(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(list)), "ns/event")
+}
+
+func TestSessionsAreRememberedFromWhereTheLastBegan(t *testing.T) {
+	s := store()
+	var want []time.Duration
+	for _, c := range []struct {
+		minutes float64
+		ttl     time.Duration
+	}{
+		{0, keep}, {5, state.Kept}, {20, state.Kept}, // a visit
+		{-10, state.Kept}, // a late event is where it begins
+		{60, keep},        // another
+	} {
+		assign(t, s, Site{}, at(c.minutes, ""))
+		want = append(want, c.ttl)
+	}
+	// One that goes on for a day is remembered from its last event on.
+	for m := 80.0; m <= 60+24*60; m += 20 {
+		assign(t, s, Site{}, at(m, ""))
+		want = append(want, state.Kept)
+	}
+	for _, m := range []float64{10, 20} {
+		assign(t, s, Site{}, at(60+24*60+m, ""))
+		want = append(want, keep)
+	}
+	if !slices.Equal(s.expiries, want) {
+		t.Errorf("%v\n%v", s.expiries, want)
+	}
+	// Who was forgotten while an event was on its way stays so.
+	forgets := &forgetful{memory: s}
+	if err := Assign(t.Context(), forgets, Of{at(30, "", func(e *event.Event) { e.ID = "late" }), Site{}}); err != nil || len(s.m) != 0 {
+		t.Errorf("%d are remembered, %v", len(s.m), err)
+	}
+}
+
+// forgetful is a state in which everybody is forgotten between a read and a write.
+type forgetful struct{ *memory }
+
+func (f *forgetful) Set(ctx context.Context, entries ...state.Entry) error {
+	clear(f.m)
+	return f.memory.Set(ctx, entries...)
 }

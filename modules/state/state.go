@@ -20,6 +20,11 @@ type Entry struct {
 	TTL   time.Duration // 0: for ever
 }
 
+// Kept is the TTL of an entry that may only overwrite, for Set alone: a key that is there
+// keeps the expiry that it has, which costs a backend less than to write it anew, and one
+// that is absent stays so.
+const Kept time.Duration = -1
+
 // Change is an entry to write where its key holds Old; nil: where it is absent.
 type Change struct {
 	Old []byte
@@ -30,7 +35,7 @@ type Change struct {
 type Keys interface {
 	// Get returns a value for each key, nil where it is absent.
 	Get(ctx context.Context, keys ...string) ([][]byte, error)
-	// Set writes all the entries, whatever was there.
+	// Set writes all the entries, whatever was there; but see Kept.
 	Set(ctx context.Context, entries ...Entry) error
 	// Claim writes each entry whose key is absent, and returns the value that
 	// stands for each afterwards: one's own, or that of whoever came first.

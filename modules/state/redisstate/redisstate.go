@@ -143,8 +143,11 @@ func command(e state.Entry) []any {
 	if e.Value == nil {
 		args[2] = ""
 	}
-	if e.TTL > 0 {
+	switch {
+	case e.TTL > 0:
 		args = append(args, "PX", (e.TTL + time.Millisecond - 1).Milliseconds())
+	case e.TTL == state.Kept:
+		args = append(args, "XX", "KEEPTTL")
 	}
 	return args
 }

@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/miq/pixel/modules/sqlitedb"
@@ -65,20 +66,40 @@ func (s *Store) Set(ctx context.Context, entries ...state.Entry) error {
 		return ctx.Err()
 	}
 	now := time.Now()
+	kept := func(e state.Entry) bool { return e.TTL == state.Kept }
 	err := s.write(ctx, sqlitedb.Lazy, func() error {
-		return cut(entries, now, func(part []state.Entry, args []any) error {
-			stmt := s.set
-			if len(part) > 1 {
-				stmt = s.setRows
+		for rest := entries; len(rest) > 0; {
+			if e := rest[0]; kept(e) {
+				if _, err := s.overwrite.Exec(notNil(e.Value), e.Key, now.UnixMilli()); err != nil {
+					return err
+				}
+				rest = rest[1:]
+				continue
 			}
-			_, err := stmt.Exec(args...)
-			return err
-		})
+			n := slices.IndexFunc(rest, kept)
+			if n < 0 {
+				n = len(rest)
+			}
+			if err := cut(rest[:n], now, s.setSome); err != nil {
+				return err
+			}
+			rest = rest[n:]
+		}
+		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("set keys: %w", err)
 	}
 	return nil
+}
+
+func (s *Store) setSome(part []state.Entry, args []any) error {
+	stmt := s.set
+	if len(part) > 1 {
+		stmt = s.setRows
+	}
+	_, err := stmt.Exec(args...)
+	return err
 }
 
 // Claim writes the absent ones of the entries in one lazy transaction.

@@ -50,6 +50,7 @@ type Store struct {
 	dirty                                                         bool // lazy writes since the last that reached the disk
 	closed                                                        bool
 	set, setRows, claim, claimRows, standing, fresh, swap, remove *sql.Stmt
+	overwrite                                                     *sql.Stmt
 	create, update, unlink, bump                                  *sql.Stmt
 	sync, sweep                                                   *sql.Stmt
 
@@ -92,6 +93,8 @@ func (s *Store) prepare(ctx context.Context) error {
 		// key, value, expires
 		{&s.set, `INSERT INTO keys (key, value, expires) VALUES (?, ?, ?)
 			ON CONFLICT (key) DO UPDATE SET value = excluded.value, expires = excluded.expires`},
+		// value, key, now
+		{&s.overwrite, `UPDATE keys SET value = ? WHERE key = ? AND (expires = 0 OR expires > ?)`},
 		// key, value, expires, now → a row changed if the key was absent
 		{&s.claim, `INSERT INTO keys (key, value, expires) VALUES (?, ?, ?)
 			ON CONFLICT (key) DO UPDATE SET value = excluded.value, expires = excluded.expires

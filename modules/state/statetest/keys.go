@@ -163,6 +163,42 @@ func renew(t *testing.T, b Backend) {
 	is(t, get(t, b, "for ever", "renewed"), "2", "2")
 }
 
+func kept(t *testing.T, b Backend) {
+	over := func(key, value string) state.Entry {
+		return state.Entry{Key: key, Value: []byte(value), TTL: state.Kept}
+	}
+	var made, rest []state.Entry
+	var keys []string
+	for i := range 40 {
+		keys = append(keys, fmt.Sprint("many:", i))
+		if i%3 > 0 {
+			made = append(made, e(keys[i], "before"))
+		}
+		if i%2 == 0 {
+			rest = append(rest, over(keys[i], "after"))
+		} else {
+			rest = append(rest, e(keys[i], "set"))
+		}
+	}
+	ok(t, b.Set(t.Context(), append(made, e("for ever", "1"), state.Entry{Key: "limited", Value: []byte("1"), TTL: ttl}, state.Entry{Key: "over", Value: []byte("1"), TTL: time.Millisecond})...))
+	gone(t, b, "over", 0)
+	ok(t, b.Set(t.Context(), append(rest, over("for ever", ""), over("limited", "2"), over("absent", "2"), over("over", "2"), e("twice", "1"), over("twice", "2"))...))
+	is(t, get(t, b, "for ever", "limited", "absent", "over", "twice"), "", "2", nil, nil, "2")
+	for i, v := range get(t, b, keys...) {
+		want := "set"
+		if i%2 == 0 {
+			if want = "after"; i%3 == 0 {
+				want = ""
+			}
+		}
+		if string(v) != want || (v == nil) != (want == "") {
+			t.Errorf("%s holds %q, want %q", keys[i], v, want)
+		}
+	}
+	gone(t, b, "limited", 0) // and does not stay for ever
+	is(t, get(t, b, "for ever", "twice"), "", "2")
+}
+
 func swap(t *testing.T, b Backend) {
 	for _, step := range []struct {
 		name  string

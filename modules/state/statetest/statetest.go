@@ -33,6 +33,7 @@ func Run(t *testing.T, open Open) {
 		{"of concurrent claims to a key one wins and all agree", claimRace},
 		{"an expired key is as absent as one never set", expiry},
 		{"setting again renews or ends the expiry", renew},
+		{"an entry that is kept overwrites, leaves the expiry and makes no key", kept},
 		{"swap writes only over what was expected", swap},
 		{"of concurrent swaps from the same value one succeeds", swapRace},
 		{"of many swaps each is for itself, and what stands is returned", swapAll},
