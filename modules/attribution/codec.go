@@ -65,7 +65,7 @@ func (w *writer) touches(list []Touch) {
 
 // Encode returns a history as bytes.
 func (h *History) Encode() []byte {
-	w := writer{at: make(map[string]uint64, 16)}
+	w := writer{b: make([]byte, 0, 64+30*len(h.Touches)), at: make(map[string]uint64, 16)}
 	w.touches(h.Touches)
 	w.b = binary.AppendUvarint(w.b, uint64(len(h.Conversions)))
 	for i := range h.Conversions {

@@ -88,7 +88,7 @@ func lastNonDirect(path []Touch) int {
 // most by that, of equals to the first. Without any weight the shares are equal.
 func Split(whole int64, weights []float64) []int64 {
 	out := make([]int64, len(weights))
-	if len(weights) == 0 {
+	if len(weights) == 0 || whole == 0 {
 		return out
 	}
 	if whole < 0 {
@@ -159,11 +159,14 @@ func Give(pixelID, visitorID, model string, c *Conversion, path []Touch, weights
 // Shares puts weights and money to a path.
 func Shares(path []Touch, weights []int64, value, refunded int64) []event.Share {
 	w := make([]float64, len(weights))
+	n := 0
 	for i := range weights {
-		w[i] = float64(weights[i])
+		if w[i] = float64(weights[i]); weights[i] > 0 {
+			n++
+		}
 	}
 	values, backs := Split(value, w), Split(refunded, w)
-	out := make([]event.Share, 0, len(path))
+	out := make([]event.Share, 0, n)
 	for i := range path {
 		if weights[i] > 0 {
 			out = append(out, event.Share{Touchpoint: path[i].Touchpoint, Weight: weights[i], Value: values[i], Refunded: backs[i]})
@@ -178,6 +181,7 @@ func Shares(path []Touch, weights []int64, value, refunded int64) []event.Share 
 func (p Person) Settle(i int, c *Conversion, pixelID, visitorID string, s *settings.Attribution) (sets []event.Credits, changed bool) {
 	steps := p.Path(i, c, s.Lookback)
 	sum := uint64(1469598103934665603)
+	sets = make([]event.Credits, 0, len(Immediate))
 	for _, m := range Immediate {
 		set := Give(pixelID, visitorID, m, c, steps, Weigh(m, steps, c.At, s))
 		sum = sum*1099511628211 ^ digest(&set)

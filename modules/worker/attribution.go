@@ -48,11 +48,19 @@ func tell(it *item) *told {
 	if !it.known || !it.pixel.Processing.Forwards(&e.Enrichment) {
 		return nil
 	}
-	t := &told{pixel: &it.pixel, visitor: e.Subject.VisitorID, full: e.Verdict.State == event.Full}
-	if t.full {
+	converts, refunds := it.pixel.Attribution.Conversion(e.Name), attribution.IsRefund(e)
+	full := e.Verdict.State == event.Full
+	var touches []attribution.Touch
+	if e.Subject.VisitorID != "" {
+		touches = attribution.Read(e, converts)
+	}
+	if len(touches) == 0 && !converts && !refunds && !(it.merged && full) {
+		return nil // as most say nothing
+	}
+	t := &told{pixel: &it.pixel, visitor: e.Subject.VisitorID, full: full, touches: touches}
+	if full {
 		t.linked = others(it.linked, t.visitor)
 	}
-	converts := it.pixel.Attribution.Conversion(e.Name)
 	switch {
 	case converts:
 		c := attribution.ReadConversion(e)
@@ -60,15 +68,9 @@ func tell(it *item) *told {
 		if t.visitor == "" {
 			t.visitor = "event:" + e.ID // nobody's: it is owed to nothing that is known
 		}
-	case attribution.IsRefund(e):
+	case refunds:
 		r, currency := attribution.ReadRefund(e)
 		t.refund, t.order = &attribution.SaleRefund{Refund: r, Currency: currency}, e.Order.ID
-	}
-	if e.Subject.VisitorID != "" {
-		t.touches = attribution.Read(e, converts)
-	}
-	if len(t.touches) == 0 && t.conversion == nil && t.refund == nil && !(it.merged && t.full) {
-		return nil
 	}
 	return t
 }
