@@ -57,7 +57,7 @@ func TestAPixelFromNothingToItsFirstRoute(t *testing.T) {
 	if bad.status != 422 {
 		t.Errorf("%d", bad.status)
 	}
-	contains(t, bad.body, "does not look right", `value="not an id"`)
+	contains(t, bad.body, "must be 1 to 64 letters, digits, _ or -", `value="not an id"`)
 	bad = w.post("/pixels/px_1/routes", url.Values{"n": {"-1"}, "partner": {"ttd"}, "event": {"purchase"}, "revision": {"1"}, "p.adv": {"a1"}})
 	contains(t, bad.body, "needs exactly one of these: Event tracker of an advertiser (Advertiser id and Event tracker id)")
 	bad = w.post("/pixels/px_1/routes", url.Values{"n": {"-1"}, "partner": {"ttd"}, "event": {"2fast"}, "revision": {"1"}, "p.adv": {"a1"}, "p.tracker_id": {"t1"}})

@@ -3,6 +3,7 @@ package admin
 import (
 	"bytes"
 	"errors"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -64,11 +65,19 @@ func (f *form) collect(e *jsonschema.ValidationError, field string, out *setting
 			add(at+"."+name, "is not known to this partner")
 		}
 	case *kind.Pattern:
-		add(at, "does not look right: it must match "+k.Want)
+		add(at, inWords(k.Want))
 	case *kind.Enum:
 		add(at, "must be one of the choices")
 	case *kind.Type:
 		add(at, "must be "+article(strings.Join(k.Want, " or ")))
+	case *kind.Minimum:
+		add(at, "must be at least "+k.Want.RatString())
+	case *kind.Maximum:
+		add(at, "must be at most "+k.Want.RatString())
+	case *kind.MinLength:
+		add(at, "must have at least "+count(k.Want, "character"))
+	case *kind.MaxLength:
+		add(at, "must have at most "+count(k.Want, "character"))
 	case *kind.OneOf, *kind.AnyOf:
 		if len(e.InstanceLocation) == 0 && len(f.ways) > 0 {
 			add(at, "needs exactly one of these: "+f.choices())
@@ -88,6 +97,37 @@ func (f *form) collect(e *jsonschema.ValidationError, field string, out *setting
 			f.collect(c, field, out)
 		}
 	}
+}
+
+// plainShape is a pattern of characters of some kinds, so many of them.
+var plainShape = regexp.MustCompile(`^\^\(?\[((?:A-Z|a-z|0-9|[_.:@-])+)\]\{(\d+)(?:,(\d+))?\}\)?\??\$$`)
+
+// inWords says what a pattern demands, where it is one that can be said.
+func inWords(pattern string) string {
+	parts := plainShape.FindStringSubmatch(pattern)
+	switch {
+	case strings.HasPrefix(pattern, "^[1-9][0-9]{0,"):
+		return "must be a whole number"
+	case strings.HasPrefix(pattern, `^[^\s`):
+		return "must be written without spaces"
+	case parts == nil:
+		return "does not look right: it must match " + pattern
+	}
+	class, many := parts[1], parts[2]
+	if parts[3] != "" {
+		many += " to " + parts[3]
+	}
+	var kinds []string
+	for _, k := range [][2]string{{"A-Za-z", "letters"}, {"A-Z", "capital letters"}, {"a-z", "small letters"}, {"0-9", "digits"}} {
+		if rest, ok := strings.CutPrefix(class, k[0]); ok {
+			class, kinds = rest, append(kinds, k[1])
+		}
+	}
+	kinds = append(kinds, strings.Split(class, "")...)
+	if len(kinds) == 1 {
+		return "must be " + many + " " + kinds[0]
+	}
+	return "must be " + many + " " + strings.Join(kinds[:len(kinds)-1], ", ") + " or " + kinds[len(kinds)-1]
 }
 
 func article(kind string) string {

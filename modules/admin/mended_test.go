@@ -25,7 +25,7 @@ func TestWhatASchemaRefusedIsMendedAndSentOn(t *testing.T) {
 	if v.Version != 1 {
 		t.Errorf("%+v", v)
 	}
-	if got := b.call(adminToken, "PUT", base+"/pixels/px_mend/schemas/trial", `{"type":"things"}`); got.status != 422 || !strings.Contains(got.body, "must be a JSON Schema") {
+	if got := b.call(adminToken, "PUT", base+"/pixels/px_mend/schemas/trial", `{"type":"things"}`); got.status != 422 || !strings.Contains(got.body, "must be a JSON Schema: /type: ") {
 		t.Errorf("%d %s", got.status, got.body)
 	}
 	now := time.Now().UTC()

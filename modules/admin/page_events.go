@@ -73,6 +73,12 @@ type eventsData struct {
 	Searched time.Time
 }
 
+// Fields are those in which something can be typed: what is wrong with any of them stands beside it.
+func (eventsData) Fields() []string { return []string{"q", "name", "since"} }
+
+// Wrong is what is wrong with a field; empty: nothing.
+func (d eventsData) Wrong(field string) string { return wrongOf(d.Errors, field) }
+
 type httpFieldError struct{ Field, Message string }
 
 // findEventsForm leads from what was looked for to an address that does not say it.
@@ -102,6 +108,9 @@ func (a *Admin) eventsPage(c *echo.Context) error {
 	}
 	d.File = base + "/events" + cmp.Or(asQuery("find", d.Find, "pixel_id", f.PixelID, "name", f.Name, "since", c.QueryParam("since"), "until", c.QueryParam("until")), "?")
 	for _, p := range q.bad {
+		if p.Field == "find" {
+			p.Field = "q" // where it is typed
+		}
 		d.Errors = append(d.Errors, httpFieldError{p.Field, p.Message})
 	}
 	status := http.StatusOK

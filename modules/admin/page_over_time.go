@@ -2,6 +2,7 @@ package admin
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"net/url"
 	"slices"
@@ -40,10 +41,16 @@ func (a *Admin) overTimePage(c *echo.Context) error {
 	defer cancel()
 	d := overTimeData{reportView: a.reportView(c), Metrics: metricChoices, Metric: cmp.Or(c.QueryParam("metric"), "events"), GroupBy: c.QueryParam("group_by"), Name: c.QueryParam("name")}
 	m := analytics.Metric(d.Metric)
+	if !slices.ContainsFunc(metricChoices, func(c metricChoice) bool { return c.Key == d.Metric }) {
+		d.nothing("metric", d.Metric)
+	}
 	d.Dimensions = dimensions(m)
 	if m == analytics.MetricRevenue {
 		d.GroupBy = "currency" // amounts of different currencies cannot be added up
 	}
+	d.known("group_by", d.GroupBy)
+	d.known("where", c.QueryParam("where"))
+	d.known("dimension", c.QueryParam("dimension"))
 	if !slices.Contains(d.Dimensions, d.GroupBy) {
 		d.GroupBy = ""
 	}
@@ -66,7 +73,7 @@ func (a *Admin) overTimePage(c *echo.Context) error {
 	d.Step = q.Step
 	d.file("/reports/timeseries", append(pairs, "group_by", d.GroupBy, "step", string(q.Step), "compare", "before")...)
 	d.TopFile = base + "/reports/top" + asQuery(append(append(pairs, d.bounds()...), "pixel_id", d.Pixel, "dimension", d.Dimension, "limit", "1000")...)
-	if d.wrong("metric", q.Check()) {
+	if d.Refused() || d.wrong("metric", q.Check()) {
 		return a.show(c, d.status(), "reports", view{Title: "Reports", Nav: "reports", Data: d})
 	}
 	top := analytics.TopQuery{Metric: m, Dimension: d.Dimension, PixelID: d.Pixel, Name: d.Name, Where: q.Where, Since: d.since, Until: d.until, Limit: 20}
@@ -113,6 +120,23 @@ func (a *Admin) overTimePage(c *echo.Context) error {
 		d.Most = max(d.Most, r.Value)
 	}
 	return a.show(c, d.status(), "reports", view{Title: "Reports", Nav: "reports", Data: d})
+}
+
+// known refuses a dimension that there is not. One that another metric has is left out: whoever
+// chose it chose that metric then.
+func (d *overTimeData) known(field, dimension string) {
+	if dimension != "" && !slices.Contains(analytics.EventDimensions, dimension) && !slices.Contains(analytics.SyncDimensions, dimension) {
+		d.nothing(field, dimension)
+	}
+}
+
+func (d *overTimeData) nothing(field, name string) {
+	d.Errors = append(d.Errors, httpFieldError{field, fmt.Sprintf("there is nothing called %q; choose one of these", short(name, 40))})
+}
+
+// Refused reports whether there is no answer: part of the question is none.
+func (d overTimeData) Refused() bool {
+	return slices.ContainsFunc([]string{"metric", "group_by", "where", "dimension"}, func(field string) bool { return d.Wrong(field) != "" })
 }
 
 func metricTitle(key string) string {

@@ -110,6 +110,7 @@ func (a *Admin) createPixelForm(c *echo.Context) error {
 		if errors.Is(err, errPixelTaken) {
 			bad = map[string]string{"id": bad[""]}
 		}
+		p.Schemas.Own = nil // what was not saved is no version
 		return a.show(c, http.StatusUnprocessableEntity, "pixel_new", view{Title: "New pixel", Nav: "pixels", Data: refusedForm(p, typed, bad)})
 	}
 	if err != nil {

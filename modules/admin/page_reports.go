@@ -2,7 +2,9 @@ package admin
 
 import (
 	"cmp"
+	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/labstack/echo/v5"
@@ -36,10 +38,17 @@ func (a *Admin) funnelPage(c *echo.Context) error {
 	if len(d.Steps) == 0 {
 		d.Steps = usualFunnel
 	}
-	for _, s := range d.Steps {
+	for i, s := range d.Steps {
 		step, ok := funnelStep(s)
+		field := fmt.Sprint("step-", i)
 		if !ok {
-			d.Errors = append(d.Errors, httpFieldError{"step", "must be an event's name, perhaps with conditions: page_view(page_path=/checkout)"})
+			d.Errors = append(d.Errors, httpFieldError{field, "must be an event's name, perhaps with conditions: page_view(page_path=/checkout)"})
+		}
+		for _, c := range step.Where {
+			if ok && !slices.Contains(analytics.EventDimensions, c.Dimension) {
+				d.Errors = append(d.Errors, httpFieldError{field, fmt.Sprintf("nothing can be selected by %q, but by country, device or page_path, say", short(c.Dimension, 40))})
+				break
+			}
 		}
 		f.Steps = append(f.Steps, step)
 	}
@@ -51,7 +60,14 @@ func (a *Admin) funnelPage(c *echo.Context) error {
 	d.File += "&" + url.Values{"step": d.Steps}.Encode()
 	if len(d.Errors) == 0 {
 		f, err := f.Check()
-		if !d.wrong("step", err) {
+		field := "step-0"
+		switch {
+		case len(f.Steps) < analytics.MinFunnel:
+			field = fmt.Sprint("step-", len(f.Steps)) // what is missing
+		case f.Window > analytics.MaxFunnelWindow:
+			field = "window"
+		}
+		if !d.wrong(field, err) {
 			if d.Rows, err = a.comparedFunnel(ctx, f); err != nil {
 				return err
 			}

@@ -1,12 +1,15 @@
 package admin
 
 import (
+	"cmp"
+	"context"
 	"fmt"
 	"net/url"
 	"os"
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/chromedp/chromedp"
 )
@@ -15,7 +18,7 @@ import (
 type wrongForm struct {
 	page string
 	open string // what is pressed first, where the form is what that leads to
-	form string
+	form string // empty: what is wrong stands in the address
 	// typed are fields, by their ids, and what is typed into each.
 	typed [][2]string
 	// wrong are the fields that are marked for it, in the order of the page; none where what
@@ -38,10 +41,10 @@ var wrongForms = []wrongForm{
 	{page: "/pixels/new", form: `form[action="/pixels"]`, said: "two domains", typed: [][2]string{{"cross_domain", "true"}, {"schema_text", `{"required":["plan"]}`}}, wrong: []string{"cross_domain", "schema_event"}},
 	{page: "/pixels/px_shop", form: `form[action="/pixels/px_shop"]`, said: "event's name", typed: [][2]string{{"archive_days", "-7"}, {"schema_event", "2fast"}}, wrong: []string{"schema_event", "archive_days"}},
 	{page: "/pixels/px_shop", form: `form[action="/pixels/px_shop/delete"]`, said: "must be exactly px_shop", typed: [][2]string{{"confirm", "px_sho"}}, wrong: []string{"confirm"}},
-	{page: "/pixels/px_shop/routes/new?partner=ttd", form: "#route-form", said: "look right", typed: [][2]string{{"event", "2fast"}, {"f-adv", "not an id"}, {"f-tracker_id", "trk9x2"}, {"when", "value >"}, {"sample", "many"}, {"map", "value: 7"}}, wrong: []string{"f-adv", "when", "sample", "map"}},
+	{page: "/pixels/px_shop/routes/new?partner=ttd", form: "#route-form", said: "1 to 64 letters, digits, _ or -", typed: [][2]string{{"event", "2fast"}, {"f-adv", "not an id"}, {"f-tracker_id", "trk9x2"}, {"when", "value >"}, {"sample", "many"}, {"map", "value: 7"}}, wrong: []string{"f-adv", "when", "sample", "map"}},
 	{page: "/pixels/px_shop/routes/new?partner=ttd", form: "#route-form", said: "event's name", typed: [][2]string{{"event", "2fast"}, {"f-adv", "fellfleet"}, {"f-tracker_id", "trk9x2"}, {"sample", "101"}}, wrong: []string{"event", "sample"}},
 	{page: "/pixels/px_shop/routes/new?partner=amazon", form: "#route-form", said: "required", typed: [][2]string{{"map", "value = value * 0.5"}}, wrong: []string{"f-account_id"}},
-	{page: "/partners/ttd", form: "#settings form", said: "minimum", typed: [][2]string{{"f-offline_age_days", "0"}}, wrong: []string{"f-offline_age_days"}},
+	{page: "/partners/ttd", form: "#settings form", said: "at least 1", typed: [][2]string{{"f-offline_age_days", "0"}}, wrong: []string{"f-offline_age_days"}},
 	{page: "/partners/amazon", form: `#credentials details:last-of-type form`, said: "small letters", typed: [][2]string{{"account", "Brand EU!"}, {"new-client_id", "amzn1.example"}}, wrong: []string{"account"}},
 	{page: "/partners/amazon", form: `#credentials details:last-of-type form`, said: "no credentials yet", typed: [][2]string{{"account", "brand-eu"}}, wrong: []string{"account"}},
 	{page: "/people", form: `form[action="/people"]`, said: "already", typed: [][2]string{{"login", "linus@example.com"}, {"role", "marketer"}}, wrong: []string{"login"}},
@@ -55,8 +58,47 @@ var wrongForms = []wrongForm{
 	{page: "/backfills", form: `form[action="/backfills"]`, said: "", typed: [][2]string{{"replay-where", "value >"}, {"rate", "-1"}}, wrong: []string{"replay-where", "to", "rate"}},
 	{page: "/backfills?form=rehearse&pixel_id=px_shop", form: `form[action="/rehearsals"]`, said: "country", typed: [][2]string{{"change", `{"country":"Britain"}`}, {"rehearse-events", "purchase"}}, wrong: []string{"change"}},
 	{page: "/dead/ttd", open: `form[action="/dead/ttd/replay"] button`, form: "#replay form", said: "number from 1", typed: [][2]string{{"rate", "many"}, {"params", "[1]"}, {"event", `{"order":{"currency":"GBP"}`}}, wrong: []string{"rate", "params", "event"}, send: `button[name="confirm"]`},
+	{page: "/reports?range=dates&from=2026-11-01&to=2026-11-14", form: "#filters", said: "after the last day", typed: [][2]string{{"from", "2026-11-20"}, {"to", "2026-11-14"}}, wrong: []string{"from"}, send: ".dates button"},
+	{page: "/reports/consent?range=dates&from=2026-11-01&to=2026-11-14", form: "#filters", said: "time zone", typed: [][2]string{{"zone", "Mars/Base"}, {"from", "2020-01-01"}}, wrong: []string{"zone", "from"}, send: ".dates button"},
+	{page: "/reports/funnel", form: `form.card[action="/reports/funnel"]`, said: "with conditions", typed: [][2]string{{"step-0", "page_view(page_path=/"}, {"step-1", "view_item(colour=red)"}, {"step-2", "purchase(country=GB)"}, {"window", "soon"}}, wrong: []string{"step-0", "step-1", "window"}},
+	{page: "/reports/funnel", form: `form.card[action="/reports/funnel"]`, said: "2 to", typed: [][2]string{{"step-0", "purchase"}, {"step-1", ""}, {"step-2", ""}, {"step-3", ""}, {"window", "7d"}}, wrong: []string{"step-1"}},
+	{page: "/reports?group_by=colour&where=shape&is=round&dimension=taste", said: "colour", typed: [][2]string{{"is", "round"}}, wrong: []string{"group_by", "where", "dimension"}},
+	{page: "/reports?metric=colours", said: "colours", wrong: []string{"metric"}},
+	{page: "/reports/latency?range=dates&from=yesterday&to=2026-11-14", said: "a day such as", wrong: []string{"from"}},
+	{page: "/events?find=x&since=yesterday&name=purchase", said: "search", typed: [][2]string{{"name", "purchase"}}, wrong: []string{"q", "since"}},
 	{page: "{invited}", form: `form[action="/setup"]`, said: "at least", typed: [][2]string{{"password", "short"}, {"again", "short"}}, wrong: []string{"password"}},
 	{page: "{out}", form: `form[action="/login"]`, said: "do not go together", typed: [][2]string{{"login", "linus@example.com"}, {"password", "not it, by far"}}, wrong: []string{"login", "password"}},
+}
+
+// name is the form's in pictures.
+func (r wrongForm) name() string {
+	words := strings.FieldsFunc("refused "+r.page+" "+strings.Join(r.wrong[:min(1, len(r.wrong))], "")+" "+r.said, func(c rune) bool { return !unicode.IsLetter(c) && !unicode.IsDigit(c) })
+	return strings.Join(words, "-")
+}
+
+// try opens the form's page, types what is wrong and sends it, and waits for the answer.
+func (r wrongForm) try(t *testing.T, ctx context.Context, server string, at func(string) string) {
+	t.Helper()
+	if r.page == "{invited}" { // the last ones are for who is not signed in
+		eval[bool](t, ctx, `fetch("/logout", {method: "POST"}).then(() => true)`)
+	}
+	drive(t, ctx, chromedp.Navigate(server+at(r.page)))
+	if r.open != "" {
+		press(t, ctx, r.open)
+	}
+	if r.form == "" {
+		until(t, ctx, `document.readyState == "complete"`)
+		return
+	}
+	form := at(r.form)
+	until(t, ctx, fmt.Sprintf(`document.readyState == "complete" && document.querySelector(%q)`, form))
+	for _, f := range r.typed {
+		eval[bool](t, ctx, fmt.Sprintf(`((e) => { if (e.type === "checkbox") e.checked = true; else e.value = %q; return true; })(document.getElementById(%q))`, f[1], at(f[0])))
+	}
+	// The browser itself would not send some of it; others than browsers would.
+	eval[bool](t, ctx, fmt.Sprintf(`(window.here = true, document.querySelector(%q).noValidate = true)`, form))
+	press(t, ctx, form+" "+cmp.Or(r.send, "button"))
+	until(t, ctx, `!window.here && document.readyState == "complete"`)
 }
 
 // marked says what is missing at a field that was refused, or at one that was not; fields
@@ -100,26 +142,7 @@ func TestWhatAFormRefusesIsSaidBesideTheField(t *testing.T) {
 	at := strings.NewReplacer("{me}", userID(ada.Login), "{invited}", link.RequestURI(), "{out}", "/login").Replace
 	for _, r := range wrongForms {
 		t.Run(r.page+" "+r.said, func(t *testing.T) {
-			if r.page == "{invited}" { // the last ones are for who is not signed in
-				eval[bool](t, ctx, `fetch("/logout", {method: "POST"}).then(() => true)`)
-			}
-			drive(t, ctx, chromedp.Navigate(b.server.URL+at(r.page)))
-			if r.open != "" {
-				press(t, ctx, r.open)
-			}
-			form := at(r.form)
-			until(t, ctx, fmt.Sprintf(`document.readyState == "complete" && document.querySelector(%q)`, form))
-			for _, f := range r.typed {
-				eval[bool](t, ctx, fmt.Sprintf(`((e) => { if (e.type === "checkbox") e.checked = true; else e.value = %q; return true; })(document.getElementById(%q))`, f[1], at(f[0])))
-			}
-			// The browser itself would not send some of it; others than browsers would.
-			eval[bool](t, ctx, fmt.Sprintf(`(window.here = true, document.querySelector(%q).noValidate = true)`, form))
-			send := "button"
-			if r.send != "" {
-				send = r.send
-			}
-			press(t, ctx, form+" "+send)
-			until(t, ctx, `!window.here && document.readyState == "complete"`)
+			r.try(t, ctx, b.server.URL, at)
 			until(t, ctx, `document.activeElement !== document.body`)
 
 			wrong := make([]string, len(r.wrong))

@@ -38,6 +38,8 @@ type reportView struct {
 	File     string      // the address of the same report as CSV, but for the format
 	Others   [][2]string // what else the address asks for, which a change of the above keeps
 	Errors   []httpFieldError
+	// typed is what was asked for in the fields that are wrong.
+	typed map[string]string
 	// Here is the address with all that is asked for, and Saved are the views of whoever asks.
 	Here  string
 	Saved []savedView
@@ -47,7 +49,7 @@ type reportView struct {
 }
 
 func (a *Admin) reportView(c *echo.Context) reportView {
-	v := reportView{Tabs: reportTabs, Path: c.Request().URL.Path, Pixels: a.pixels(c.Request().Context()), Pixel: c.QueryParam("pixel_id"), Ranges: ranges, Zone: c.QueryParam("zone"), until: a.now(), zone: time.UTC}
+	v := reportView{Tabs: reportTabs, Path: c.Request().URL.Path, Pixels: a.pixels(c.Request().Context()), Pixel: c.QueryParam("pixel_id"), Ranges: ranges, Zone: c.QueryParam("zone"), until: a.now(), zone: time.UTC, typed: map[string]string{"zone": c.QueryParam("zone"), "from": c.QueryParam("from"), "to": c.QueryParam("to")}}
 	if _, ok := a.seen(c.Request().Context(), v.Pixel); !ok {
 		v.Pixel = ""
 	}
@@ -158,6 +160,26 @@ func (v *reportView) atMost(d time.Duration) {
 // starts are the steps of a chart of what is counted by the hour.
 func (v *reportView) starts() ([]time.Time, error) {
 	return analytics.SeriesQuery{Metric: analytics.MetricEvents, Since: v.since, Until: v.until, Step: hourly(niceStep(v.Range.Span)), Zone: v.Zone}.Starts()
+}
+
+// Wrong is what is wrong with a field; empty: nothing.
+func (v reportView) Wrong(field string) string {
+	return wrongOf(v.Errors, field)
+}
+
+func wrongOf(list []httpFieldError, field string) string {
+	if i := slices.IndexFunc(list, func(e httpFieldError) bool { return e.Field == field }); i >= 0 {
+		return list[i].Message
+	}
+	return ""
+}
+
+// Shown is what stands in a field: what was typed, where it is wrong, and else what is asked.
+func (v reportView) Shown(field, asked string) string {
+	if v.Wrong(field) != "" {
+		return v.typed[field]
+	}
+	return asked
 }
 
 // stepOf is the step that a time lies in, or the one next to it.

@@ -9,11 +9,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
 	cdppage "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 
@@ -217,11 +219,27 @@ func TestScreenshots(t *testing.T) {
 	must(t, err)
 	b.announce("console-1-a1b2c3d4", "dispatcher-1-b2c3d4e5")
 	ctx := chromium(t)
+	// A picture that is taken while one page makes way for the other shows neither.
+	drive(t, ctx, func(ctx context.Context, tab *chromedp.Target) (chromedp.Void, error) {
+		_, err := cdp.Call(ctx, tab, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-reduced-motion", Value: "reduce"}}})
+		return chromedp.Void{}, err
+	})
 	shot := func(name string) {
 		eval[bool](t, ctx, `scrollTo({top: 0, behavior: "instant"}), true`) // an answer that has the focus is in sight, and what sticks to the top with it
-		png, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
+		// A picture of more than the window is drawn out of shape now and then: the window is
+		// made as high as the page.
+		size := eval[[]int64](t, ctx, `[innerWidth, innerHeight, Math.max(innerHeight, document.documentElement.scrollHeight)]`)
+		drive(t, ctx, chromedp.EmulateViewport(size[0], size[2]))
+		eval[bool](t, ctx, `new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))`)
+		png, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
 		must(t, err)
 		must(t, os.WriteFile(filepath.Join(*screenshots, name+".png"), png, 0o644))
+		drive(t, ctx, chromedp.EmulateViewport(size[0], size[1]))
+	}
+	enter := func() {
+		secret, err := b.LoginLink(t.Context())
+		must(t, err)
+		drive(t, ctx, chromedp.Navigate(b.server.URL+secret[len(b.URL()):]))
 	}
 	for _, size := range []struct{ w, h int64 }{{1440, 900}, {390, 844}} {
 		drive(t, ctx, chromedp.EmulateViewport(size.w, size.h), chromedp.Navigate(b.server.URL+"/login"))
@@ -236,14 +254,10 @@ func TestScreenshots(t *testing.T) {
 					shot(fmt.Sprintf("%s-%d-%s", p.name, size.w, theme))
 				}
 			}
+			enter()
 			for _, p := range everyPage {
-				if p.name != "overview" && !pick.MatchString(p.name) {
+				if !pick.MatchString(p.name) {
 					continue
-				}
-				if p.name == "overview" {
-					secret, err := b.LoginLink(t.Context())
-					must(t, err)
-					drive(t, ctx, chromedp.Navigate(b.server.URL+secret[len(b.URL()):]))
 				}
 				drive(t, ctx, chromedp.Navigate(b.server.URL+b.at(p.path)), chromedp.Sleep(150*time.Millisecond))
 				healthy(t, ctx, p.path)
@@ -276,6 +290,20 @@ func TestScreenshots(t *testing.T) {
 				}
 				shot(fmt.Sprintf("%s-%d-%s", f.name, size.w, theme))
 			}
+			// What forms say of what they do not take.
+			for _, r := range wrongForms {
+				if !pick.MatchString(r.name()) {
+					continue
+				}
+				r.try(t, ctx, b.server.URL, strings.NewReplacer("{me}", userID("demo"), "{invited}", b.gates()[1].path, "{out}", "/login").Replace)
+				drive(t, ctx, chromedp.Sleep(150*time.Millisecond))
+				healthy(t, ctx, r.name())
+				if over := eval[int](t, ctx, `document.documentElement.scrollWidth - document.documentElement.clientWidth`); over > 0 {
+					t.Errorf("%s is %d px wider than a screen of %d", r.name(), over, size.w)
+				}
+				shot(fmt.Sprintf("%s-%d-%s", r.name(), size.w, theme))
+			}
+			enter() // the last forms are for who is not signed in
 		}
 	}
 	drive(t, ctx, chromedp.EmulateViewport(390, 844), chromedp.Navigate(b.server.URL+"/"))

@@ -168,7 +168,24 @@ func place(issues *cel.Issues) error {
 	if line := all[0].Location.Line(); line > 1 {
 		at = fmt.Sprintf("line %d, ", line)
 	}
-	return fmt.Errorf("%scolumn %d: %s", at, all[0].Location.Column()+1, brief(strings.ReplaceAll(all[0].Message, " (in container '')", "")))
+	return fmt.Errorf("%scolumn %d: %s", at, all[0].Location.Column()+1, brief(syntax(strings.ReplaceAll(all[0].Message, " (in container '')", ""))))
+}
+
+// syntax says what the parser stumbled over, and not the names of all that it would have taken.
+func syntax(message string) string {
+	found, ok := strings.CutPrefix(message, "Syntax error: ")
+	if !ok {
+		return message
+	}
+	found, _, _ = strings.Cut(found, " expecting ")
+	for _, kind := range []string{"mismatched input ", "extraneous input ", "no viable alternative at input "} {
+		if what, ok := strings.CutPrefix(found, kind); ok && what == "'<EOF>'" {
+			return "Syntax error: something is missing at the end"
+		} else if ok {
+			return "Syntax error: " + what + " is not expected here"
+		}
+	}
+	return "Syntax error: " + found
 }
 
 func brief(s string) string {

@@ -106,9 +106,9 @@ func TestMistakesAreShownWithTheirPlace(t *testing.T) {
 		at    string
 		says  string
 	}{
-		{settings.Route{When: `value >`}, "when", "column 8: Syntax error"},
+		{settings.Route{When: `value >`}, "when", "column 8: Syntax error: something is missing at the end"},
 		{settings.Route{When: `valeu > 3`}, "when", "column 1: undeclared reference to 'valeu'"},
-		{settings.Route{When: "value > 1 &&\n  currency = 'EUR'"}, "when", "line 2, column 12: "},
+		{settings.Route{When: "value > 1 &&\n  currency = 'EUR'"}, "when", "line 2, column 12: Syntax error: "},
 		{settings.Route{When: `value + 1`}, "when", "found no matching overload"},
 		{settings.Route{When: `currency`}, "when", "must come to true or false, not to string"},
 		{settings.Route{When: `now() > 3`}, "when", "undeclared reference to 'now'"},

@@ -19,6 +19,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/santhosh-tekuri/jsonschema/v6/kind"
+	"golang.org/x/text/language"
+	"golang.org/x/text/message"
 
 	"github.com/miq/pixel/modules/event"
 )
@@ -201,8 +203,16 @@ func compileDoc(doc any) (*compiled, error) {
 	s, err := c.Compile(at)
 	if err != nil {
 		text := err.Error()
-		if bad, ok := errors.AsType[*jsonschema.SchemaValidationError](err); ok {
-			text = bad.Error()
+		invalid, _ := errors.AsType[*jsonschema.SchemaValidationError](err)
+		if invalid != nil {
+			err = invalid.Err
+		}
+		if bad, ok := errors.AsType[*jsonschema.ValidationError](err); ok {
+			// The innermost says it; those around it only that it is so.
+			for len(bad.Causes) > 0 {
+				bad = bad.Causes[0]
+			}
+			text = "/" + strings.Join(bad.InstanceLocation, "/") + ": " + bad.ErrorKind.LocalizedString(message.NewPrinter(language.English))
 		}
 		return nil, errors.New("must be a JSON Schema: " + strings.ReplaceAll(strings.ReplaceAll(text, at, ""), "\n", " "))
 	}
