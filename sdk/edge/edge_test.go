@@ -129,10 +129,13 @@ func TestNothingElseIsThere(t *testing.T) {
 func TestWhileTheCollectorIsAway(t *testing.T) {
 	w := newWorld(t)
 	x := run(t, w)
-	var zipped bytes.Buffer
-	z := gzip.NewWriter(&zipped)
-	z.Write([]byte(envelope("zip", "full")))
-	z.Close()
+	zip := func(body string) string {
+		var zipped bytes.Buffer
+		z := gzip.NewWriter(&zipped)
+		z.Write([]byte(body))
+		z.Close()
+		return zipped.String()
+	}
 	slow := func(rw http.ResponseWriter, r *http.Request) {
 		select {
 		case <-r.Context().Done():
@@ -157,7 +160,8 @@ func TestWhileTheCollectorIsAway(t *testing.T) {
 	}{
 		{name: "agreed, line broken", method: "POST", target: "/collect", body: envelope("down", "full"), status: 202, keeps: "down"},
 		{name: "agreed in part", method: "POST", target: "/collect", body: envelope("partial", "partial"), status: 202, keeps: "partial"},
-		{name: "compressed", method: "POST", target: "/collect", body: zipped.String(), status: 202, keeps: "zip", headers: []string{"Content-Encoding", "gzip"}},
+		{name: "compressed", method: "POST", target: "/collect", body: zip(envelope("zip", "full")), status: 202, keeps: "zip", headers: []string{"Content-Encoding", "gzip"}},
+		{name: "unpacks to too much", method: "POST", target: "/collect", body: zip(envelope("bomb", "full") + strings.Repeat(" ", 2<<20)), status: 503, headers: []string{"Content-Encoding", "gzip"}},
 		{name: "slow", method: "POST", target: "/collect", body: envelope("slow", "full"), collector: slow, status: 202, keeps: "slow"},
 		{name: "bad gateway", method: "POST", target: "/collect", body: envelope("502", "full"), collector: status(502), status: 202, keeps: "502"},
 		{name: "busy, says so itself", method: "POST", target: "/collect", body: envelope("503", "full"), collector: status(503, "Retry-After", "7"), status: 503},

@@ -105,7 +105,7 @@ func encode(items []queue.Item, scratch []byte) (blob, raw []byte) {
 	for _, it := range items {
 		b = append(b, it.Body...)
 	}
-	if len(b) < compressFrom {
+	if len(b) < compressFrom || len(b) > compressTo {
 		return b, b
 	}
 	small := slices.Grow(scratch[:0], 1+s2.MaxEncodedLen(len(b)-1))
@@ -117,8 +117,9 @@ func encode(items []queue.Item, scratch []byte) (blob, raw []byte) {
 	return b, b
 }
 
-// compressFrom is the size from which a segment is compressed.
-const compressFrom = 256
+// compressFrom and compressTo are the sizes between which a segment is compressed, so that a
+// damaged one does not claim to unpack to all the memory that there is.
+const compressFrom, compressTo = 256, 64 << 20
 
 var errDamaged = errors.New("a segment of messages is damaged")
 
@@ -131,7 +132,10 @@ func decode(b []byte, n int) ([]entry, error) {
 	case plain:
 		b = b[1:]
 	case compressed:
-		var err error
+		size, err := s2.DecodedLen(b[1:])
+		if err != nil || size > compressTo {
+			return nil, errDamaged
+		}
 		if b, err = s2.Decode(nil, b[1:]); err != nil {
 			return nil, errDamaged
 		}

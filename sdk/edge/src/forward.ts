@@ -5,11 +5,8 @@ import { cors, image, problem } from "./answers";
 import { readUpTo } from "./bytes";
 import type { Env } from "./env";
 import { keep } from "./keep";
-import { ask, away, passedOn, type Onward } from "./request";
+import { ask, away, maxBody, passedOn, type Onward } from "./request";
 import { seen } from "./sign";
-
-/** The collector's own limit for a body as it was sent. */
-const maxBody = 1 << 20;
 
 export async function forward(request: Request, env: Env, target: string): Promise<Response> {
   const who = seen(request, Date.now());

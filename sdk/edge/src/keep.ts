@@ -4,8 +4,9 @@
 // that it is sent again later by whoever sent it.
 
 import { cors, image } from "./answers";
+import { readUpTo } from "./bytes";
 import { count, type Env } from "./env";
-import type { Onward } from "./request";
+import { maxBody, type Onward } from "./request";
 
 interface Envelope {
   consent?: { state?: unknown };
@@ -48,10 +49,10 @@ const agreed = (p: URLSearchParams): boolean => ["gdpr_consent", "gpp", "us_priv
 
 async function read(onward: Onward): Promise<Envelope | undefined> {
   try {
-    let body: Response = new Response(onward.body);
+    let body: Uint8Array<ArrayBuffer> | undefined = onward.body;
     if (onward.headers.some(([name, value]) => name == "content-encoding" && value == "gzip"))
-      body = new Response(body.body!.pipeThrough(new DecompressionStream("gzip")));
-    const envelope: unknown = await body.json();
+      body = await readUpTo(new Response(body).body!.pipeThrough(new DecompressionStream("gzip")), maxBody);
+    const envelope: unknown = JSON.parse(new TextDecoder().decode(body));
     return typeof envelope == "object" && envelope ? (envelope as Envelope) : undefined;
   } catch {
     return undefined; // the collector would refuse it

@@ -3,6 +3,9 @@
 import { sign, header, type Seen } from "./sign";
 import { originTimeout, type Env } from "./env";
 
+/** The collector's own limit for a body, as it was sent and as it is unpacked. */
+export const maxBody = 1 << 20;
+
 export interface Onward {
   method: string;
   /** Path and query. */
