@@ -70,3 +70,18 @@ func TestEventsThatComeWhileRedisIsAwayAreStoredAndDeliveredLater(t *testing.T) 
 		}
 	}
 }
+
+func TestWhileTheBucketIsAwayEventsComeInAndWait(t *testing.T) {
+	t.Setenv("AWS_ACCESS_KEY_ID", "nobody")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "nothing")
+	j := begin(t, map[string]string{"archive.url": "s3://bucket/pixel", "archive.s3.endpoint": "http://127.0.0.1:1", "archive.s3.region": "eu-west-1"})
+	if status := j.post("waits", optedIn); status != "accepted" {
+		t.Fatalf("status = %s", status)
+	}
+	if code, body := look(t, j.base+"/readyz"); code != http.StatusOK {
+		t.Errorf("with the bucket away the collector's /readyz says %d %s", code, body)
+	}
+	if code, body := look(t, "http://"+j.ops.Addr()+"/readyz"); code != http.StatusServiceUnavailable || !strings.Contains(body, `"archive":"`) {
+		t.Errorf("with the bucket away the operators' /readyz says %d %s", code, body)
+	}
+}

@@ -54,7 +54,7 @@ func provide(p Params) (*Collector, error) {
 		Tag:  Tag{Version: sdk.Version, Script: sdk.Script(), Module: sdk.Module(), Types: sdk.Types(), Parts: sdk.Parts()},
 		Log:  p.Log.With("component", "collector"), Metrics: p.Metrics,
 		Tracer: p.Traces.Tracer("github.com/miq/pixel/modules/collector"),
-		Checks: p.Checks, Leaving: p.Leaving, Pressure: p.Pressure, Rate: p.Rate,
+		Checks: health.Door(p.Checks), Leaving: p.Leaving, Pressure: p.Pressure, Rate: p.Rate,
 	}
 	if p.OTel.Endpoint != "" {
 		o.Traced, o.Outside = p.OTel.Tag, sampling.NewOutside(p.OTel.Outside)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -16,6 +17,18 @@ type Check struct {
 	Check func(context.Context) error
 	// Spared says that the process goes on without it: that it fails is only a Warning.
 	Spared bool
+	// Behind says that it is worked with behind the queues: while it is away events wait there,
+	// and whoever takes them in can spare it.
+	Behind bool
+}
+
+// Door are the checks of a server that takes events in.
+func Door(checks []Check) []Check {
+	out := slices.Clone(checks)
+	for i := range out {
+		out[i].Spared = out[i].Spared || out[i].Behind
+	}
+	return out
 }
 
 // Warning is an error of a check that leaves the process ready: something that an

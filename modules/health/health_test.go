@@ -26,6 +26,19 @@ func TestWhatCanBeSparedWarnsHoweverItFails(t *testing.T) {
 	}
 }
 
+func TestADoorIsOpenWhileWhatIsBehindTheQueuesIsAway(t *testing.T) {
+	away := func(context.Context) error { return errors.New("away") }
+	all := []health.Check{{Name: "queue", Check: away}, {Name: "archive", Check: away, Behind: true}}
+	for i, c := range health.Door(all) {
+		if warns := errors.As(c.Run(t.Context()), new(health.Warning)); warns != c.Behind {
+			t.Errorf("at the door %s: a warning alone is %v", c.Name, warns)
+		}
+		if errors.As(all[i].Run(t.Context()), new(health.Warning)) {
+			t.Errorf("elsewhere %s is a warning alone", c.Name)
+		}
+	}
+}
+
 func TestACheckThatHangsIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		end := make(chan struct{})

@@ -52,5 +52,5 @@ func provide(p Params) (Result, error) {
 		return Result{}, err
 	}
 	p.Lifecycle.Append(fx.StartStopHook(s.Start, func(context.Context) error { return s.Stop() }))
-	return Result{Store: s, Writer: s, Reader: s, ReceiptWriter: s, ReceiptReader: s, Identities: s, CreditWriter: s, CreditReader: s, Eraser: s, Expirer: s, History: s, Scrubber: s, Health: health.Check{Name: "clickhouse", Check: s.Check}}, nil
+	return Result{Store: s, Writer: s, Reader: s, ReceiptWriter: s, ReceiptReader: s, Identities: s, CreditWriter: s, CreditReader: s, Eraser: s, Expirer: s, History: s, Scrubber: s, Health: health.Check{Name: "clickhouse", Check: s.Check, Behind: true}}, nil
 }

@@ -80,7 +80,7 @@ func provide(p Params) (Result, error) {
 		running.Wait()
 		s.Stop()
 	}))
-	return Result{Store: s, Writer: s, Reader: s, ReceiptWriter: s, ReceiptReader: s, Identities: s, CreditWriter: s, CreditReader: s, Eraser: s, Expirer: s, History: s, Health: health.Check{Name: "analytics", Check: s.Check}}, nil
+	return Result{Store: s, Writer: s, Reader: s, ReceiptWriter: s, ReceiptReader: s, Identities: s, CreditWriter: s, CreditReader: s, Eraser: s, Expirer: s, History: s, Health: health.Check{Name: "analytics", Check: s.Check, Behind: true}}, nil
 }
 
 // warmAll reads what reports keep in memory before somebody asks for it, the sync log first,

@@ -44,7 +44,7 @@ func provide(p Params) (Result, error) {
 		return Result{}, err
 	}
 	p.Lifecycle.Append(fx.StopHook(l.Close))
-	return Result{Archive: l, Upkeep: l, Health: health.Check{Name: "archive", Check: f.Check}}, nil
+	return Result{Archive: l, Upkeep: l, Health: health.Check{Name: "archive", Check: f.Check, Behind: true}}, nil
 }
 
 func provideLog(p Params) (*logbook.Book, error) {
