@@ -1,6 +1,7 @@
 package config
 
 import (
+	"context"
 	"encoding/base64"
 	"math"
 	"net"
@@ -43,7 +44,7 @@ func (c Config) checkAddresses(bad *Invalid) {
 	} {
 		_, port, err := net.SplitHostPort(s.addr)
 		if err == nil && port != "" {
-			_, err = net.LookupPort("tcp", port)
+			_, err = net.DefaultResolver.LookupPort(context.Background(), "tcp", port) // numbers, and a file of names
 		}
 		switch {
 		case err != nil || port == "":
