@@ -196,33 +196,38 @@ func earlier(q analytics.SeriesQuery) analytics.SeriesQuery {
 	return q
 }
 
+// both asks of a time and of the one before it, at once.
+func (a *Admin) both(ctx context.Context, q analytics.SeriesQuery) (now, before []analytics.Series, err error) {
+	two, within := errgroup.WithContext(ctx)
+	two.Go(func() (err error) {
+		now, err = a.o.Events.Series(within, q)
+		return err
+	})
+	two.Go(func() (err error) {
+		before, err = a.o.Events.Series(within, earlier(q))
+		return err
+	})
+	return now, before, two.Wait()
+}
+
 // fewValued are the dimensions whose groups an answer usually has room for.
-var fewValued = []string{"", "consent", "device", "browser", "os", "referrer_kind", "currency", "source", "partner", "outcome"}
+var fewValued = []string{"consent", "device", "browser", "os", "referrer_kind", "currency", "source", "partner", "outcome"}
 
 // compared asks of a time and of the one before it. Of groups only those are answered of the
 // time before that are among the greatest now. Where few are to be expected both are asked at
 // once; of many, which may have been others before, asking for all would be work for nothing.
 func (a *Admin) compared(ctx context.Context, q analytics.SeriesQuery) (now, before []analytics.Series, err error) {
-	was, atOnce := earlier(q), slices.Contains(fewValued, q.GroupBy)
-	both, within := errgroup.WithContext(ctx)
-	both.Go(func() (err error) {
-		now, err = a.o.Events.Series(within, q)
-		return err
-	})
-	if atOnce {
-		both.Go(func() (err error) {
-			before, err = a.o.Events.Series(within, was)
-			return err
-		})
-	}
-	if err := both.Wait(); err != nil {
-		return nil, nil, err
-	}
 	if q.GroupBy == "" {
-		return now, before, nil
+		return a.both(ctx, q)
 	}
-	if len(now) == 0 {
-		return nil, nil, nil
+	atOnce := slices.Contains(fewValued, q.GroupBy)
+	if atOnce {
+		now, before, err = a.both(ctx, q)
+	} else {
+		now, err = a.o.Events.Series(ctx, q)
+	}
+	if err != nil || len(now) == 0 {
+		return nil, nil, err
 	}
 	groups := analytics.Condition{Dimension: q.GroupBy}
 	for _, s := range now {
@@ -233,6 +238,7 @@ func (a *Admin) compared(ctx context.Context, q analytics.SeriesQuery) (now, bef
 	if atOnce && (len(before) < analytics.MaxGroups || len(ours) == len(now)) {
 		return now, ours, nil
 	}
+	was := earlier(q)
 	if len(was.Where) < analytics.MaxConditions {
 		was.Where = append(slices.Clone(was.Where), groups)
 	}

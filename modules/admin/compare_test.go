@@ -193,6 +193,26 @@ func TestGroupsAreComparedWithThemselves(t *testing.T) {
 	}
 }
 
+// Of a time in which everybody agreed the one before is no less what it was.
+func TestAShareIsOfAllThatThereWas(t *testing.T) {
+	b := open(t)
+	now := b.now().UTC()
+	for i, state := range []event.State{event.Full, event.Full, event.Partial} {
+		e := someEvent(fmt.Sprint("e-", i), now.Add(-time.Hour))
+		if i > 0 {
+			e.ReceivedAt = now.Add(-30 * time.Hour)
+		}
+		e.Verdict.State = state
+		must(t, b.store.WriteEvents(t.Context(), e))
+	}
+	page := words(b.as(Viewer).get("/?range=24h&chart=consent").body)
+	_, table, _ := strings.Cut(page, "The numbers as a table From Full consent In the 24 hours before")
+	table, _, _ = strings.Cut(table, "Top events")
+	if !strings.Contains(table, " – 50% ") {
+		t.Errorf("%.2500s", table)
+	}
+}
+
 func TestNothingIsComparedWhereNothingWas(t *testing.T) {
 	b := open(t)
 	must(t, b.store.WriteEvents(t.Context(), someEvent("e", b.now().UTC().Add(-time.Hour))))

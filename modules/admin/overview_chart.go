@@ -32,7 +32,8 @@ func (a *Admin) overviewChart(ctx context.Context, d *overviewData, q analytics.
 		file = append(file, "group_by", q.GroupBy)
 	}
 	if d.Shows != "events" {
-		if now, before, err = a.compared(ctx, q); err != nil {
+		// Of all consent there was: a share of what there is now would be of less.
+		if now, before, err = a.both(ctx, q); err != nil {
 			return err
 		}
 	}
