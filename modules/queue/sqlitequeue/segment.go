@@ -117,8 +117,9 @@ func encode(items []queue.Item, scratch []byte) (blob, raw []byte) {
 	return b, b
 }
 
-// compressFrom and compressTo are the sizes between which a segment is compressed, so that a
-// damaged one does not claim to unpack to all the memory that there is.
+// compressFrom and compressTo are the sizes between which a segment is compressed. One that
+// claims to unpack to twice the latter is damaged, and must not get the memory: those of an
+// earlier version may be a little larger.
 const compressFrom, compressTo = 256, 64 << 20
 
 var errDamaged = errors.New("a segment of messages is damaged")
@@ -133,7 +134,7 @@ func decode(b []byte, n int) ([]entry, error) {
 		b = b[1:]
 	case compressed:
 		size, err := s2.DecodedLen(b[1:])
-		if err != nil || size > compressTo {
+		if err != nil || size > 2*compressTo {
 			return nil, errDamaged
 		}
 		if b, err = s2.Decode(nil, b[1:]); err != nil {

@@ -21,7 +21,7 @@ func TestADamagedSegmentIsRefusedAndTakesNoMemory(t *testing.T) {
 		"of no kind":           {9},
 		"cut off":              good[:len(good)-1],
 		"four gigabytes":       binary.AppendUvarint([]byte{compressed}, 1<<32-1),
-		"more than is packed":  binary.AppendUvarint([]byte{compressed}, compressTo+1),
+		"more than is packed":  binary.AppendUvarint([]byte{compressed}, 2*compressTo+1),
 		"accounts without end": {plain, 0xff, 0xff, 0xff, 0xff, 0x0f},
 	} {
 		var before, after runtime.MemStats
