@@ -39,7 +39,9 @@ func (a *Admin) shell(next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		p := problem(err)
 		if p == nil {
-			p = &httpserver.Problem{Status: http.StatusInternalServerError, Detail: "Something went wrong on our side. It is in the log."}
+			if p = httpserver.Away(err); p == nil {
+				p = &httpserver.Problem{Status: http.StatusInternalServerError, Detail: "Something went wrong on our side. It is in the log."}
+			}
 			if wantsPage(c) && c.Request().Context().Err() == nil {
 				a.o.Log.Error("page failed", "method", c.Request().Method, "route", c.Path(), "error", err)
 			}

@@ -1,12 +1,18 @@
 package admin
 
 import (
+	"fmt"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
+
+	"github.com/labstack/echo/v5"
 
 	"github.com/miq/pixel/modules/httpserver"
 )
@@ -55,6 +61,27 @@ func TestAWayOutIsOfAProblemThatThereIs(t *testing.T) {
 	for code := range waysOut {
 		if !regexp.MustCompile(`"` + code + `"`).MatchString(text.String()) {
 			t.Errorf("nothing has the code %s", code)
+		}
+	}
+}
+
+func TestAStoreThatIsAwayIsSaidToBeAway(t *testing.T) {
+	b := open(t)
+	for accept, want := range map[string]string{"text/html": "A store does not answer, or is busy.", "application/json": ""} {
+		r := httptest.NewRequest(http.MethodGet, "/queues", nil)
+		r.Header.Set("Accept", accept)
+		w := httptest.NewRecorder()
+		err := b.shell(func(*echo.Context) error {
+			return fmt.Errorf("read the queues: %w", &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED})
+		})(echo.New().NewContext(r, w))
+		if want == "" {
+			if httpserver.Away(err) == nil {
+				t.Errorf("a program is told %v", err)
+			}
+			continue
+		}
+		if err != nil || w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), want) {
+			t.Errorf("somebody is told %d %.300s, %v", w.Code, w.Body, err)
 		}
 	}
 }

@@ -44,7 +44,7 @@ func around(o Options) echo.MiddlewareFunc {
 			switch {
 			case over(err):
 				status = http.StatusRequestEntityTooLarge
-			case unavailable(err):
+			case Away(err) != nil:
 				status = http.StatusServiceUnavailable
 			}
 			if span.IsRecording() {

@@ -132,11 +132,8 @@ func problem(err error) *Problem {
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return tooLarge()
 	}
-	if unavailable(err) {
-		return &Problem{
-			Status: http.StatusServiceUnavailable, Code: "unavailable", RetryAfter: time.Second,
-			Detail: "something that this needs does not answer now; the log says what. Try again later",
-		}
+	if p := Away(err); p != nil {
+		return p
 	}
 	if status := echo.StatusCode(err); status != 0 {
 		p := &Problem{Status: status}
@@ -148,11 +145,16 @@ func problem(err error) *Problem {
 	return &Problem{Status: http.StatusInternalServerError, Code: "internal", Detail: "something went wrong here, not in the request"}
 }
 
-// unavailable reports an error of something behind us that cannot be reached, or that takes
-// too long.
-func unavailable(err error) bool {
-	_, ok := errors.AsType[net.Error](err)
-	return ok || errors.Is(err, queue.ErrUnavailable)
+// Away is what to say of an error of something behind us that cannot be reached, or that takes
+// too long; nil: it is another error.
+func Away(err error) *Problem {
+	if _, ok := errors.AsType[net.Error](err); !ok && !errors.Is(err, queue.ErrUnavailable) {
+		return nil
+	}
+	return &Problem{
+		Status: http.StatusServiceUnavailable, Code: "unavailable", RetryAfter: time.Second,
+		Detail: "something that this needs does not answer now; the log says what. Try again later",
+	}
 }
 
 // hungUp reports a connection that was closed under a write: that of the client,
