@@ -210,36 +210,21 @@ func (a *Admin) both(ctx context.Context, q analytics.SeriesQuery) (now, before 
 	return now, before, two.Wait()
 }
 
-// fewValued are the dimensions whose groups an answer usually has room for.
-var fewValued = []string{"consent", "device", "browser", "os", "referrer_kind", "currency", "source", "partner", "outcome"}
-
-// compared asks of a time and of the one before it. Of groups only those are answered of the
-// time before that are among the greatest now. Where few are to be expected both are asked at
-// once; of many, which may have been others before, asking for all would be work for nothing.
+// compared asks of a time and of the one before it. Of groups only those are asked of the
+// time before that are among the greatest now.
 func (a *Admin) compared(ctx context.Context, q analytics.SeriesQuery) (now, before []analytics.Series, err error) {
 	if q.GroupBy == "" {
 		return a.both(ctx, q)
 	}
-	atOnce := slices.Contains(fewValued, q.GroupBy)
-	if atOnce {
-		now, before, err = a.both(ctx, q)
-	} else {
-		now, err = a.o.Events.Series(ctx, q)
-	}
-	if err != nil || len(now) == 0 {
+	if now, err = a.o.Events.Series(ctx, q); err != nil || len(now) == 0 {
 		return nil, nil, err
-	}
-	groups := analytics.Condition{Dimension: q.GroupBy}
-	for _, s := range now {
-		groups.Values = append(groups.Values, s.Group)
-	}
-	ours := slices.DeleteFunc(slices.Clone(before), func(b analytics.Series) bool { return !slices.Contains(groups.Values, b.Group) })
-	// An answer with room left has every group that there was; a full one may lack some of ours.
-	if atOnce && (len(before) < analytics.MaxGroups || len(ours) == len(now)) {
-		return now, ours, nil
 	}
 	was := earlier(q)
 	if len(was.Where) < analytics.MaxConditions {
+		groups := analytics.Condition{Dimension: q.GroupBy}
+		for _, s := range now {
+			groups.Values = append(groups.Values, s.Group)
+		}
 		was.Where = append(slices.Clone(was.Where), groups)
 	}
 	before, err = a.o.Events.Series(ctx, was)
