@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -165,7 +164,7 @@ func (p *pace) run(conns int) (time.Duration, error) {
 			}
 			armed = next
 		}
-		n, err := wait(poll, events)
+		n, err := unix.EpollWait(poll, events, -1)
 		if err != nil && err != unix.EINTR {
 			return 0, err
 		}
@@ -178,17 +177,6 @@ func (p *pace) run(conns int) (time.Duration, error) {
 		}
 	}
 	return time.Since(p.start), nil
-}
-
-// wait is epoll_wait that Go's scheduler does not hear of: it would give away what this thread
-// runs by, as nobody knows how long a wait takes, and the thread would ask for it anew each time.
-// Nothing else runs here that could use it.
-func wait(poll int, events []unix.EpollEvent) (int, error) {
-	n, _, err := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(poll), uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)), ^uintptr(0), 0, 0)
-	if err != 0 {
-		return 0, err
-	}
-	return int(n), nil
 }
 
 // send sends the request that is due.
