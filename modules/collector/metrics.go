@@ -88,7 +88,7 @@ func newMetrics(reg prometheus.Registerer, r *room) *metrics {
 	m.events.WithLabelValues(rejected, "")
 	m.events.WithLabelValues(suppressed, "")
 	if reg != nil {
-		reg.MustRegister(m.events, m.suppressions, m.rejections, m.consent, m.lostRefusals, m.edge, m.cleaned, m.violations, m.crossings, m.parts, m.seconds, m.group, m.commit,
+		reg.MustRegister(m.events, m.suppressions, m.rejections, m.consent, m.lostRefusals, m.edge, m.cleaned, m.violations, m.crossings, m.parts.HistogramVec, m.seconds, m.group, m.commit,
 			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 				Name: "pixel_collector_waiting_bytes", Help: "Bytes of requests that are being read or wait to be durable.",
 			}, func() float64 { return float64(r.used.Load()) }))

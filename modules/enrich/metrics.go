@@ -24,7 +24,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		}, []string{"by"}),
 	}
 	if reg != nil {
-		for _, c := range []prometheus.Collector{m.seconds, m.missing, m.bots} {
+		for _, c := range []prometheus.Collector{m.seconds.HistogramVec, m.missing, m.bots} {
 			if err := reg.Register(c); err != nil {
 				return nil, err
 			}
