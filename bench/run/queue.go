@@ -261,17 +261,6 @@ func own() time.Duration {
 
 // memory is what Redis needs for an event that waits, pushed so many at a time.
 func (b *queueBench) memory(ctx context.Context, client redis.UniversalClient, q *redisqueue.Queue, n int) (float64, error) {
-	used := func() (int64, error) {
-		info, err := client.Info(ctx, "memory").Result()
-		if err != nil {
-			return 0, err
-		}
-		m := usedMemory.FindStringSubmatch(info)
-		if m == nil {
-			return 0, errors.New("redis does not say how much memory it uses")
-		}
-		return strconv.ParseInt(m[1], 10, 64)
-	}
 	// Connections and scripts are there before the first look.
 	if err := q.Push(ctx, b.items[:1]...); err != nil {
 		return 0, err
@@ -279,7 +268,7 @@ func (b *queueBench) memory(ctx context.Context, client redis.UniversalClient, q
 	if err := client.FlushAll(ctx).Err(); err != nil {
 		return 0, err
 	}
-	before, err := used()
+	before, err := usedBy(ctx, client)
 	if err != nil {
 		return 0, err
 	}
@@ -307,14 +296,12 @@ func (b *queueBench) memory(ctx context.Context, client redis.UniversalClient, q
 	if err := <-errs; err != nil {
 		return 0, err
 	}
-	after, err := used()
+	after, err := usedBy(ctx, client)
 	if err != nil {
 		return 0, err
 	}
-	return float64(after-before) / float64(total), client.FlushAll(ctx).Err()
+	return (after - before) / float64(total), client.FlushAll(ctx).Err()
 }
-
-var usedMemory = regexp.MustCompile(`used_memory:(\d+)`)
 
 // sampleItems makes events as the collector stores them, no two the same.
 func sampleItems(n int) ([]queue.Item, error) {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -45,6 +46,8 @@ func did(ctx context.Context, client redis.UniversalClient) (map[string]float64,
 	}
 	return out, nil
 }
+
+var usedMemory = regexp.MustCompile(`used_memory:(\d+)`)
 
 // usedBy is how many bytes Redis needs.
 func usedBy(ctx context.Context, client redis.UniversalClient) (float64, error) {
