@@ -3,6 +3,7 @@ package admin
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"regexp"
 	"slices"
 	"strconv"
@@ -99,18 +100,25 @@ func (f *form) collect(e *jsonschema.ValidationError, field string, out *setting
 	}
 }
 
-// plainShape is a pattern of characters of some kinds, so many of them.
-var plainShape = regexp.MustCompile(`^\^\(?\[((?:A-Z|a-z|0-9|[_.:@-])+)\]\{(\d+)(?:,(\d+))?\}\)?\??\$$`)
+// Shapes of patterns that can be said: characters of some kinds, so many of them; a whole
+// number, of so many digits after its first; so many characters, none of them a space.
+var (
+	plainShape  = regexp.MustCompile(`^\^\(?\[((?:A-Z|a-z|0-9|[_.:@-])+)\]\{(\d+)(?:,(\d+))?\}\)?\??\$$`)
+	numberShape = regexp.MustCompile(`^\^\[1-9\]\[0-9\]\{0,(\d+)\}\$$`)
+	spaceless   = regexp.MustCompile(`^\^\[\^\\s\\x00-\\x1f\]\{(\d+),(\d+)\}\$$`)
+)
 
 // inWords says what a pattern demands, where it is one that can be said.
 func inWords(pattern string) string {
+	if digits := numberShape.FindStringSubmatch(pattern); digits != nil {
+		more, _ := strconv.Atoi(digits[1])
+		return fmt.Sprintf("must be a whole number from 1 on, of at most %d digits and without a 0 in front", more+1)
+	}
+	if bounds := spaceless.FindStringSubmatch(pattern); bounds != nil {
+		return "must be " + bounds[1] + " to " + bounds[2] + " characters without spaces"
+	}
 	parts := plainShape.FindStringSubmatch(pattern)
-	switch {
-	case strings.HasPrefix(pattern, "^[1-9][0-9]{0,"):
-		return "must be a whole number"
-	case strings.HasPrefix(pattern, `^[^\s`):
-		return "must be written without spaces"
-	case parts == nil:
+	if parts == nil {
 		return "does not look right: it must match " + pattern
 	}
 	class, many := parts[1], parts[2]
