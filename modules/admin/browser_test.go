@@ -21,6 +21,16 @@ func asEachRole(t *testing.T, need Role, way func(t *testing.T, role Role, may b
 	}
 }
 
+// arrive is a browser in which somebody with a role has signed in to a console that has data.
+func arrive(t *testing.T, role Role) (*bench, context.Context) {
+	t.Helper()
+	b := open(t, allPartners)
+	seed(t, b, time.Now())
+	ctx := chromium(t)
+	b.enter(ctx, role)
+	return b, ctx
+}
+
 // ends looks at where a way ends for a role: the page says what is needed, or it has nothing
 // of what leads on.
 func (b *bench) ends(ctx context.Context, role, need Role, page, control string) {

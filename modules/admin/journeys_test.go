@@ -15,10 +15,7 @@ import (
 
 func TestWhatBecameOfAnOrderIsFoundOut(t *testing.T) {
 	asEachRole(t, Viewer, func(t *testing.T, role Role, _ bool) {
-		b := open(t, allPartners)
-		seed(t, b, time.Now())
-		ctx := chromium(t)
-		b.enter(ctx, role)
+		b, ctx := arrive(t, role)
 		drive(t, ctx, chromedp.Navigate(b.server.URL+"/events"))
 		fill(t, ctx, "#q", "0193f2bb-story")
 		eval[bool](t, ctx, `document.querySelector("form[role=search]").requestSubmit(), true`)
@@ -53,10 +50,7 @@ func TestWhatBecameOfAnOrderIsFoundOut(t *testing.T) {
 
 func TestARouteIsMappedAndItsPayloadSeen(t *testing.T) {
 	asEachRole(t, Marketer, func(t *testing.T, role Role, may bool) {
-		b := open(t, allPartners)
-		seed(t, b, time.Now())
-		ctx := chromium(t)
-		b.enter(ctx, role)
+		b, ctx := arrive(t, role)
 		if !may {
 			b.ends(ctx, role, Marketer, "/pixels/px_shop", `a[href*="/routes/"], form[action*="/routes"]`)
 			b.ends(ctx, role, Marketer, "/pixels/px_shop/routes/new?partner=ttd", "#route-form")
@@ -107,10 +101,7 @@ func TestARouteIsMappedAndItsPayloadSeen(t *testing.T) {
 
 func TestDeadLettersAreMendedAndReplayed(t *testing.T) {
 	asEachRole(t, Administrator, func(t *testing.T, role Role, may bool) {
-		b := open(t, allPartners)
-		seed(t, b, time.Now())
-		ctx := chromium(t)
-		b.enter(ctx, role)
+		b, ctx := arrive(t, role)
 		if !may {
 			b.ends(ctx, role, Administrator, "/dead/ttd", `form[action^="/dead/"], input[name="id"], #replay form`)
 			until(t, ctx, `document.querySelectorAll("article.letter").length == 14`) // they are read all the same
@@ -136,10 +127,7 @@ func TestDeadLettersAreMendedAndReplayed(t *testing.T) {
 
 func TestAPartnerIsHeldAndSeenInForce(t *testing.T) {
 	asEachRole(t, Administrator, func(t *testing.T, role Role, may bool) {
-		b := open(t, allPartners)
-		seed(t, b, time.Now())
-		ctx := chromium(t)
-		b.enter(ctx, role)
+		b, ctx := arrive(t, role)
 		if !may {
 			b.ends(ctx, role, Administrator, "/partners", "form.mode")
 			b.ends(ctx, role, Administrator, "/partners/ttd", "form.mode, #dry button, #test button, #settings .btn, #credentials form")

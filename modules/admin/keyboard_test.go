@@ -276,10 +276,7 @@ func TestTheFocusStaysWhereAPageRefreshesItself(t *testing.T) {
 // All that can be clicked on a page is reached by the keyboard, and the keyboard gets out
 // of it again.
 func TestThereIsAWayThroughEveryPageByKeyboard(t *testing.T) {
-	b := open(t, allPartners)
-	seed(t, b, time.Now())
-	ctx := chromium(t)
-	b.enter(ctx, Administrator)
+	b, ctx := arrive(t, Administrator)
 	h := hands{t, ctx}
 	for _, path := range []string{"/", "/live", "/pixels/px_shop", "/pixels/px_shop/routes/0", "/partners/amazon", "/dead/ttd", "/people"} {
 		drive(t, ctx, chromedp.Navigate(b.server.URL+path))

@@ -15,10 +15,7 @@ import (
 
 func TestAViewIsSavedAndComeBackTo(t *testing.T) {
 	asEachRole(t, Viewer, func(t *testing.T, role Role, _ bool) {
-		b := open(t, allPartners)
-		seed(t, b, time.Now())
-		ctx := chromium(t)
-		b.enter(ctx, role)
+		b, ctx := arrive(t, role)
 		drive(t, ctx, chromedp.Navigate(b.server.URL+"/reports?range=30d&metric=visitors&group_by=device"))
 		fill(t, ctx, "#view-name", "Visitors by device")
 		press(t, ctx, `form[action="/reports/views"] button`)
