@@ -14,7 +14,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -22,7 +21,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"github.com/miq/pixel/modules/health"
 	"github.com/miq/pixel/modules/httpserver"
 	"github.com/miq/pixel/modules/queue"
 )
@@ -126,66 +124,6 @@ func TestErrorsBecomeProblems(t *testing.T) {
 	}
 }
 
-func TestReadyNamesWhatFails(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var broken error
-		calls := 0
-		checks := []health.Check{
-			{Name: "queue", Check: func(context.Context) error { calls++; return broken }},
-			{Name: "state", Check: func(context.Context) error { return nil }},
-		}
-		public := httpserver.New(httpserver.Options{Name: "public", Checks: checks})
-		private := httpserver.New(httpserver.Options{Name: "private", Checks: checks, Detailed: true})
-		get := func(e *echo.Echo) (int, string) {
-			w := httptest.NewRecorder()
-			e.ServeHTTP(w, httptest.NewRequest("GET", "/readyz", nil))
-			return w.Code, w.Body.String()
-		}
-		if code, body := get(public); code != 200 || !strings.Contains(body, `"queue":"ok"`) {
-			t.Fatalf("all is well: %d %s", code, body)
-		}
-		broken = errors.New("dial 10.0.0.7:6379: refused")
-		before := calls
-		if code, _ := get(public); code != 200 || calls != before {
-			t.Errorf("a fresh answer was not repeated: %d after %d more calls", code, calls-before)
-		}
-		time.Sleep(time.Second)
-		code, body := get(public)
-		if code != 503 || !strings.Contains(body, `"queue":"failing"`) || !strings.Contains(body, `"state":"ok"`) {
-			t.Errorf("with a broken queue: %d %s", code, body)
-		}
-		if strings.Contains(body, "10.0.0.7") {
-			t.Errorf("the public answer tells an address: %s", body)
-		}
-		if code, body := get(private); code != 503 || !strings.Contains(body, "10.0.0.7") {
-			t.Errorf("the private answer does not say why: %d %s", code, body)
-		}
-		broken = nil
-		time.Sleep(time.Second)
-		if code, _ := get(public); code != 200 {
-			t.Errorf("repaired: %d", code)
-		}
-	})
-}
-
-func TestReadyDoesNotHangWithACheck(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		release := make(chan struct{})
-		e := httpserver.New(httpserver.Options{Checks: []health.Check{{Name: "deaf", Check: func(context.Context) error { <-release; return nil }}}})
-		w := httptest.NewRecorder()
-		e.ServeHTTP(w, httptest.NewRequest("GET", "/readyz", nil))
-		if w.Code != 503 {
-			t.Errorf("got %d %s", w.Code, w.Body)
-		}
-		w = httptest.NewRecorder()
-		e.ServeHTTP(w, httptest.NewRequest("GET", "/healthz", nil))
-		if w.Code != 200 {
-			t.Errorf("alive: %d", w.Code)
-		}
-		close(release)
-	})
-}
-
 func TestClientAddress(t *testing.T) {
 	proxies, err := httpserver.ParseProxies([]string{"10.0.0.0/8", "192.0.2.1", "2001:db8::/32"})
 	if err != nil {
@@ -250,82 +188,6 @@ func TestRequestsAreCountedByRouteAndNotByPath(t *testing.T) {
 	}
 }
 
-func TestServerDrains(t *testing.T) {
-	e := httpserver.New(httpserver.Options{})
-	started, release := make(chan struct{}), make(chan struct{})
-	e.GET("/slow", func(c *echo.Context) error {
-		close(started)
-		<-release
-		return c.String(200, "done")
-	})
-	streaming := make(chan struct{})
-	e.GET("/stream", func(c *echo.Context) error {
-		close(streaming)
-		<-httpserver.Draining(c.Request().Context())
-		return c.NoContent(204)
-	})
-	s := httpserver.NewServer(e, "ops.addr", "127.0.0.1:0", slog.New(slog.DiscardHandler))
-	if err := s.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	taken := httpserver.NewServer(e, "ops.addr", s.Addr(), slog.New(slog.DiscardHandler))
-	if err := taken.Start(t.Context()); err == nil || err.Error() != "ops.addr: cannot listen on "+s.Addr()+": bind: address already in use; end what listens there, or choose another address" {
-		t.Errorf("a taken port: %v", err)
-	}
-	answers := make(chan string, 2)
-	for _, path := range []string{"/slow", "/stream"} {
-		go func() {
-			res, err := http.Get("http://" + s.Addr() + path)
-			if err != nil {
-				answers <- err.Error()
-				return
-			}
-			defer res.Body.Close()
-			answers <- res.Status
-		}()
-	}
-	<-started
-	<-streaming
-	stopped := make(chan error)
-	go func() { stopped <- s.Stop(context.Background()) }()
-	if got := <-answers; got != "204 No Content" {
-		t.Errorf("the stream got %q", got)
-	}
-	select {
-	case <-stopped:
-		t.Error("stopped while a request ran")
-	default:
-	}
-	close(release)
-	if got := <-answers; got != "200 OK" {
-		t.Errorf("the slow request got %q", got)
-	}
-	if err := <-stopped; err != nil {
-		t.Error(err)
-	}
-	if _, err := net.Dial("tcp", s.Addr()); err == nil {
-		t.Error("still listening")
-	}
-}
-
-func TestStopCutsOffWhatDoesNotEnd(t *testing.T) {
-	e := httpserver.New(httpserver.Options{})
-	started, release := make(chan struct{}), make(chan struct{})
-	e.GET("/", func(*echo.Context) error { close(started); <-release; return nil })
-	s := httpserver.NewServer(e, "ops.addr", "127.0.0.1:0", slog.New(slog.DiscardHandler))
-	if err := s.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	go http.Get("http://" + s.Addr())
-	<-started
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := s.Stop(ctx); !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v", err)
-	}
-	close(release)
-}
-
 func TestFiveMegabytesGetAnAnswerAndNotAReset(t *testing.T) {
 	e := httpserver.New(httpserver.Options{})
 	e.POST("/", func(c *echo.Context) error { _, err := io.Copy(io.Discard, c.Request().Body); return err })
@@ -361,32 +223,6 @@ func TestAnUnknownMemberIsNamed(t *testing.T) {
 	}
 }
 
-func TestAStopLeavesTimeForWhatStopsAfterIt(t *testing.T) {
-	begun, release := make(chan struct{}), make(chan struct{})
-	defer close(release)
-	s := httpserver.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
-		close(begun)
-		<-release
-	}), "ops.addr", "127.0.0.1:0", slog.New(slog.DiscardHandler))
-	if err := s.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		if resp, err := http.Get("http://" + s.Addr()); err == nil {
-			resp.Body.Close()
-		}
-	}()
-	<-begun
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-	defer cancel()
-	if err := s.Stop(ctx); err == nil {
-		t.Error("a request that never ends was not reported")
-	}
-	if ctx.Err() != nil {
-		t.Error("nothing is left of the time to stop")
-	}
-}
-
 func TestAClientThatHungUpIsNoFailureOfOurs(t *testing.T) {
 	for name, err := range map[string]error{
 		"broken pipe":      &net.OpError{Op: "write", Err: os.NewSyscallError("write", syscall.EPIPE)},
@@ -408,40 +244,5 @@ func TestAClientThatHungUpIsNoFailureOfOurs(t *testing.T) {
 				t.Error("a store that hung up while the client waits was not logged")
 			}
 		})
-	}
-}
-
-func TestAProcessThatLeavesServesOnAndSaysSo(t *testing.T) {
-	leaving := &health.Leaving{}
-	e := httpserver.New(httpserver.Options{Name: "test", Leaving: leaving, Checks: []health.Check{{Name: "store", Check: func(context.Context) error { return nil }}}})
-	e.GET("/work", func(c *echo.Context) error { return c.String(200, "done") })
-	s := httptest.NewServer(e)
-	defer s.Close()
-	ask := func(path string) (int, string, bool) {
-		t.Helper()
-		resp, err := s.Client().Get(s.URL + path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer resp.Body.Close()
-		body, err := io.ReadAll(resp.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return resp.StatusCode, string(body), resp.Close
-	}
-	if code, _, closes := ask("/readyz"); code != 200 || closes {
-		t.Fatalf("before: %d, closes %v", code, closes)
-	}
-	leaving.Begin()
-	// At once, whatever was answered a moment ago.
-	if code, body, _ := ask("/readyz"); code != 503 || !strings.Contains(body, `"status":"leaving"`) {
-		t.Errorf("/readyz: %d %s", code, body)
-	}
-	if code, _, _ := ask("/healthz"); code != 200 {
-		t.Errorf("/healthz: %d", code)
-	}
-	if code, body, closes := ask("/work"); code != 200 || body != "done" || !closes {
-		t.Errorf("/work: %d %s, the connection closes: %v", code, body, closes)
 	}
 }
