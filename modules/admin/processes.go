@@ -24,7 +24,7 @@ type processView struct {
 	Settings bool `json:"settings"`
 	// Spill is what waits on a collector's own disk; absent: it has none for that.
 	Spill *settings.Spilled `json:"spill,omitempty"`
-	// Warnings say what sets it apart: another_build, clock, settings, spill.
+	// Warnings say what sets it apart: another_build, clock, secret_key, settings, spill.
 	Warnings []string `json:"warnings"`
 }
 
@@ -76,6 +76,9 @@ func (a *Admin) processViews(ctx context.Context) ([]processView, error) {
 		}
 		if r.Ahead != nil && v.Ahead().Abs() > clockTolerance {
 			v.Warnings = append(v.Warnings, "clock")
+		}
+		if _, wrong := r.Strangers(all); wrong {
+			v.Warnings = append(v.Warnings, "secret_key")
 		}
 		if !v.Settings {
 			v.Warnings = append(v.Warnings, "settings")

@@ -1,18 +1,28 @@
 package admin
 
 import (
+	"bytes"
 	"log/slog"
 	"testing"
 	"time"
 
+	"github.com/miq/pixel/modules/secret"
 	"github.com/miq/pixel/modules/settings"
 )
 
+// withAnotherKey are the settings as a process sees them that was given another secret_key.
+func withAnotherKey(b *bench) *settings.Store {
+	b.t.Helper()
+	box, err := secret.New(bytes.Repeat([]byte{9}, secret.KeySize))
+	must(b.t, err)
+	return settings.New(b.state, box, slog.New(slog.DiscardHandler))
+}
+
 // fleet are processes that tell of themselves until the test ends: two as they should
-// be, one with a wrong clock, one of another build.
+// be, one with a wrong clock, one of another build, one with another key.
 func (b *bench) fleet() {
 	b.t.Helper()
-	for i, name := range []string{"collector-1-x4k2p9", "collector-2-b7m3q1", "worker-1-n2v8d5", "worker-2-j6c0r4"} {
+	for i, name := range []string{"collector-1-x4k2p9", "collector-2-b7m3q1", "worker-1-n2v8d5", "worker-2-j6c0r4", "worker-3-t8h5w1"} {
 		p := settings.Process{Instance: name, Roles: "worker,dispatcher", Version: "1.2.0", Commit: "4f1c2a9be077", Since: time.Now().Add(-time.Hour)}
 		off := 4 * time.Millisecond
 		switch i {
@@ -27,7 +37,11 @@ func (b *bench) fleet() {
 			p.Commit = "0b91de5577aa"
 		}
 		p.Ahead = func() (time.Duration, bool) { return off, true }
-		a := b.o.Settings.Announcer(b.state, p, slog.New(slog.DiscardHandler))
+		s := b.o.Settings
+		if i == 4 {
+			s = withAnotherKey(b)
+		}
+		a := s.Announcer(b.state, p, slog.New(slog.DiscardHandler))
 		a.Start()
 		b.t.Cleanup(func() { a.Stop(b.t.Context()) })
 	}
@@ -35,11 +49,12 @@ func (b *bench) fleet() {
 
 func TestAProcessOfAnotherBuildOrWithAWrongClockIsShown(t *testing.T) {
 	b := open(t)
-	tell := func(p settings.Process) {
-		a := b.o.Settings.Announcer(b.state, p, slog.New(slog.DiscardHandler))
+	announce := func(s *settings.Store, p settings.Process) {
+		a := s.Announcer(b.state, p, slog.New(slog.DiscardHandler))
 		must(t, a.Publish(t.Context()))
 		t.Cleanup(func() { a.Start(); a.Stop(t.Context()) })
 	}
+	tell := func(p settings.Process) { announce(b.o.Settings, p) }
 	clock := func(d time.Duration) settings.Ahead { return func() (time.Duration, bool) { return d, true } }
 	usual := settings.Process{Roles: "worker", Version: "1.2.0", Commit: "abc", Since: time.Now().Add(-time.Hour)}
 	for _, name := range []string{"a", "b"} {
@@ -59,6 +74,9 @@ func TestAProcessOfAnotherBuildOrWithAWrongClockIsShown(t *testing.T) {
 		return &settings.Spilled{Items: 12345, Oldest: 90, Used: 3 << 28, Limit: 1 << 30, Dead: 2}
 	}
 	tell(p)
+	p = usual
+	p.Instance = "stranger"
+	announce(withAnotherKey(b), p)
 
 	got := b.call(adminToken, get, base+"/processes", nil)
 	if got.status != 200 {
@@ -66,7 +84,7 @@ func TestAProcessOfAnotherBuildOrWithAWrongClockIsShown(t *testing.T) {
 	}
 	list, err := b.processViews(t.Context())
 	must(t, err)
-	want := map[string]string{"a": "", "b": "", "fast": "clock", "next": "another_build", "ancient": "another_build", "spilling": "spill"}
+	want := map[string]string{"a": "", "b": "", "fast": "clock", "next": "another_build", "ancient": "another_build", "spilling": "spill", "stranger": "secret_key"}
 	for _, v := range list {
 		warned := ""
 		for _, w := range v.Warnings {
@@ -81,6 +99,6 @@ func TestAProcessOfAnotherBuildOrWithAWrongClockIsShown(t *testing.T) {
 		t.Errorf("not told of: %v", want)
 	}
 	w := b.as(Viewer)
-	contains(t, w.get("/processes").body, "1.2.0", "def", "older", "1m30s ahead", "newest")
+	contains(t, w.get("/processes").body, "1.2.0", "def", "older", "1m30s", "newest", "another key")
 	contains(t, w.get("/queues").body, `href="/processes"`, "collectors’ disks", "spilling", "12,345", "1 min", "75%", "Dead letters")
 }

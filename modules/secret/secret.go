@@ -13,6 +13,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -119,6 +120,20 @@ func (b *Box) Derivations(name string) ([][]byte, error) {
 		}
 	}
 	return out, nil
+}
+
+// Fingerprints tell keys apart and nothing else of them: that of the one which seals, and
+// behind it those of the keys that it replaced. A box without a key has none.
+func (b *Box) Fingerprints() []string {
+	all, err := b.Derivations("fingerprint")
+	if err != nil {
+		return nil
+	}
+	out := make([]string, len(all))
+	for i, f := range all {
+		out[i] = hex.EncodeToString(f[:8])
+	}
+	return out
 }
 
 // ParseKey reads a key written in base64, standard or URL alphabet.

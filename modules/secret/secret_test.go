@@ -3,9 +3,11 @@ package secret
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -110,5 +112,23 @@ func TestAReplacedKeyStillOpensAndSaysWhatIsStale(t *testing.T) {
 	}
 	if keys, err := ParseKeys(" , " + base64.StdEncoding.EncodeToString(first) + ", " + base64.StdEncoding.EncodeToString(second)); err != nil || len(keys) != 2 {
 		t.Errorf("ParseKeys: %d, %v", len(keys), err)
+	}
+}
+
+func TestFingerprintsTellKeysApartAndNoMore(t *testing.T) {
+	first, second := bytes.Repeat([]byte{1}, KeySize), bytes.Repeat([]byte{2}, KeySize)
+	after, err := New(second, first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, prints := box(t, 1).Fingerprints(), after.Fingerprints()
+	if len(before) != 1 || len(prints) != 2 || prints[1] != before[0] || prints[0] == prints[1] {
+		t.Errorf("%v, %v", before, prints)
+	}
+	if strings.Contains(prints[0], hex.EncodeToString(second[:4])) {
+		t.Error("a fingerprint shows the key")
+	}
+	if got := new(Box).Fingerprints(); got != nil {
+		t.Errorf("a box without a key has %v", got)
 	}
 }

@@ -1,6 +1,7 @@
 package settings
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -30,6 +31,9 @@ type Receipt struct {
 	Ahead *int64 `json:"ahead_ms,omitempty"`
 	// Spill is what waits on its own disk; nil: it has none for that.
 	Spill *Spilled `json:"spill,omitempty"`
+	// Keys are fingerprints of its secret_key and of those in secret_key_old, the one in
+	// use first. Processes of an older version do not say.
+	Keys []string `json:"keys,omitempty"`
 	// Partners are the partners that somebody changed, by name.
 	Partners map[string]Applied `json:"partners"`
 	// Pixels is the version of all pixels and their routes together.
@@ -86,13 +90,14 @@ func (r *receipts) applied(s *snapshot, at time.Time) {
 }
 
 // Announcer tells the other processes what this one has in force.
-func (s *Store) Announcer(keys state.Keys, p Process, log *slog.Logger) *slots.Publisher {
-	return slots.New(keys, receiptPrefix, func() ([]byte, error) {
+func (s *Store) Announcer(shared state.Keys, p Process, log *slog.Logger) *slots.Publisher {
+	keys := s.box.Fingerprints()
+	return slots.New(shared, receiptPrefix, func() ([]byte, error) {
 		s.receipts.mu.Lock()
 		defer s.receipts.mu.Unlock()
 		r := s.receipts.now
 		r.Instance, r.Roles, r.At = p.Instance, p.Roles, time.Now().UTC()
-		r.Version, r.Commit, r.Since = p.Version, p.Commit, p.Since
+		r.Version, r.Commit, r.Since, r.Keys = p.Version, p.Commit, p.Since, keys
 		if p.Ahead != nil {
 			if offset, known := p.Ahead(); known {
 				ms := offset.Milliseconds()
@@ -121,4 +126,22 @@ func Receipts(ctx context.Context, keys state.Keys) ([]Receipt, error) {
 	}
 	slices.SortFunc(out, func(a, b Receipt) int { return strings.Compare(a.Instance, b.Instance) })
 	return out, nil
+}
+
+// Strangers are those of all processes that run whose secret_key is another one: neither
+// is the other's, or among those that the other's replaced. Wrong is whether the mistake is
+// taken to be here: fewer run with our key, or as many, and one of the others was there first.
+func (r Receipt) Strangers(all []Receipt) (instances []string, wrong bool) {
+	with, first := 1, false
+	for _, o := range all {
+		switch {
+		case o.Instance == r.Instance, len(o.Keys) == 0, len(r.Keys) == 0:
+		case slices.Contains(o.Keys, r.Keys[0]), slices.Contains(r.Keys, o.Keys[0]):
+			with++
+		default:
+			instances = append(instances, o.Instance)
+			first = first || cmp.Or(o.Since.Compare(r.Since), strings.Compare(o.Instance, r.Instance)) < 0
+		}
+	}
+	return instances, len(instances) > with || len(instances) == with && first
 }
