@@ -47,7 +47,7 @@ func (s *Store) sumsOf(ctx context.Context, tx *sql.Tx, q question, dimension st
 			return nil, err
 		}
 	}
-	if err := s.addSums(ctx, tx, q.way(parts[0]), len(q.starts), q.money(), sums); err != nil {
+	if err := s.addSums(ctx, tx, q.way(parts[0]), len(q.starts), sums); err != nil {
 		return nil, err
 	}
 	return q.figures(sums), nil

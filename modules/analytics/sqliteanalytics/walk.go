@@ -18,6 +18,7 @@ type walk struct {
 	// time; late those of the others.
 	early, late []piece
 	group       string // the dimension to group by; empty: none
+	amounts     string // a column: events without such an amount are left out; empty: none is
 }
 
 // taken are the rows of a part that fulfil what is asked.
@@ -84,6 +85,24 @@ func holds(list []pick, row int) bool {
 	return true
 }
 
+// among leaves of some rows those that it picks, in their place.
+func (p pick) among(rows []int32) []int32 {
+	n := 0
+	for _, row := range rows {
+		rows[n] = row
+		n += bit(p.ok[p.codes[row]])
+	}
+	return rows[:n]
+}
+
+// bit is a truth as a number, which a processor counts without having to guess it.
+func bit(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
 // touches reports whether a piece could hold an event of the part.
 func touches(list []piece, since, until int64) bool {
 	i := sort.Search(len(list), func(i int) bool { return list[i].to > since })
@@ -133,14 +152,22 @@ func (s *Store) walk(ctx context.Context, tx *sql.Tx, w walk, f func(*taken) err
 			}
 			t.codes, t.texts = c.codes, c.texts
 		}
-		rows, steps = slices.Grow(rows[:0], p.n), slices.Grow(steps[:0], p.n)
+		if rows, err = w.candidates(p, rows[:0]); err != nil {
+			return err
+		}
+		for _, c := range conds {
+			rows = c.among(rows)
+		}
+		if len(rows) == 0 {
+			return nil
+		}
+		steps = slices.Grow(steps[:0], len(rows))[:len(rows)]
 		t.first, t.last = math.MaxInt32, -1
-		if now, ok := covers(list, p.since, p.until); ok && len(conds) == 0 {
-			rows, steps = rows[:p.n], steps[:p.n]
+		if now, ok := covers(list, p.since, p.until); ok {
 			t.first = int32(now.step) //nolint:gosec // they are few
 			t.last = t.first
-			for row := range rows {
-				rows[row], steps[row] = int32(row), t.first //nolint:gosec // they are few
+			for i := range steps {
+				steps[i] = t.first
 			}
 			t.rows, t.steps = rows, steps
 			return f(&t)
@@ -149,9 +176,9 @@ func (s *Store) walk(ctx context.Context, tx *sql.Tx, w walk, f func(*taken) err
 		if err != nil {
 			return err
 		}
-		now, step := piece{}, int32(0)
-		for row, at := range at.ints {
-			if at < now.from || at >= now.to {
+		now, step, n := piece{}, int32(0), 0
+		for _, row := range rows {
+			if at := at.ints[row]; at < now.from || at >= now.to {
 				i := sort.Search(len(list), func(i int) bool { return list[i].to > at })
 				if i == len(list) || list[i].from > at {
 					continue
@@ -159,15 +186,33 @@ func (s *Store) walk(ctx context.Context, tx *sql.Tx, w walk, f func(*taken) err
 				now, step = list[i], int32(list[i].step) //nolint:gosec // they are few
 				t.first, t.last = min(t.first, step), max(t.last, step)
 			}
-			if holds(conds, row) {
-				rows, steps = append(rows, int32(row)), append(steps, step) //nolint:gosec // they are few
-			}
+			rows[n], steps[n] = row, step
+			n++
 		}
-		if t.rows, t.steps = rows, steps; len(rows) == 0 {
+		if t.rows, t.steps = rows[:n], steps[:n]; n == 0 {
 			return nil
 		}
 		return f(&t)
 	})
+}
+
+// candidates are the rows of a part that the walk could take.
+func (w walk) candidates(p *part, rows []int32) ([]int32, error) {
+	if w.amounts == "" {
+		rows = slices.Grow(rows, p.n)[:p.n]
+		for row := range rows {
+			rows[row] = int32(row) //nolint:gosec // chunkRows bounds it
+		}
+		return rows, nil
+	}
+	c, err := p.column(w.amounts)
+	if err != nil {
+		return nil, err
+	}
+	for _, row := range c.rows {
+		rows = append(rows, int32(row))
+	}
+	return rows, nil
 }
 
 // conditions are all that the question asks of an event.
@@ -187,7 +232,7 @@ func (q question) conditions() []analytics.Condition {
 // way is the question's walk: early are the pieces of what no roll-up answers.
 func (q question) way(early []piece) walk {
 	from, to := within(q.since, q.until)
-	return walk{conds: q.conditions(), early: early, late: pieces(q.starts, from, to)[0], group: q.dimension}
+	return walk{conds: q.conditions(), early: early, late: pieces(q.starts, from, to)[0], group: q.dimension, amounts: q.amounts()}
 }
 
 // whole is the walk where no roll-up answers anything.
@@ -197,85 +242,92 @@ func (q question) whole() walk {
 	return w
 }
 
-// slots are what a part's rows add to, by group and step: found once for each, and not
-// for each row.
-type slots[T any] struct {
+// cells are what the rows of a walk add to, by group and step. A part's groups are looked up
+// once, and not for each row.
+type cells[T any] struct {
 	steps int
-	few   []*T
-	many  map[int64]*T
-	make  func(figure) *T
+	names map[string]int
+	all   [][]T // by group, of each step
+	now   [][]T // by the codes of the part at hand; nil: not looked up yet
 }
 
-func newSlots[T any](t *taken, steps int, make_ func(figure) *T) slots[T] {
-	s := slots[T]{steps: max(1, steps), make: make_}
-	if n := max(1, len(t.texts)) * s.steps; n <= 1<<14 {
-		s.few = make([]*T, n)
-	} else {
-		s.many = map[int64]*T{}
-	}
-	return s
+func newCells[T any](steps int) *cells[T] {
+	return &cells[T]{steps: max(1, steps), names: map[string]int{}}
 }
 
-func (s *slots[T]) of(t *taken, i int) *T {
-	row, step := t.rows[i], int(t.steps[i])
-	k := step
+// begin turns to a part.
+func (c *cells[T]) begin(t *taken) {
+	n := max(1, len(t.texts))
+	c.now = slices.Grow(c.now[:0], n)[:n]
+	clear(c.now)
+}
+
+// of are the steps of the group of a row.
+func (c *cells[T]) of(t *taken, row int32) []T {
+	code := 0
 	if t.codes != nil {
-		k += int(t.codes[row]) * s.steps
+		code = int(t.codes[row])
 	}
-	if s.few != nil {
-		if s.few[k] == nil {
-			s.few[k] = s.make(figure{step, t.of(row)})
+	if c.now[code] == nil {
+		c.look(code, t.of(row))
+	}
+	return c.now[code]
+}
+
+func (c *cells[T]) look(code int, group string) {
+	i, known := c.names[group]
+	if !known {
+		i = len(c.all)
+		c.names[group], c.all = i, append(c.all, make([]T, c.steps))
+	}
+	c.now[code] = c.all[i]
+}
+
+// each calls f with every cell.
+func (c *cells[T]) each(f func(figure, *T)) {
+	for group, i := range c.names {
+		for step := range c.all[i] {
+			f(figure{step, group}, &c.all[i][step])
 		}
-		return s.few[k]
 	}
-	v := s.many[int64(k)]
-	if v == nil {
-		v = s.make(figure{step, t.of(row)})
-		s.many[int64(k)] = v
-	}
-	return v
 }
 
 // addSums adds up what a walk finds.
-func (s *Store) addSums(ctx context.Context, tx *sql.Tx, w walk, steps int, money bool, sums map[figure]*sum) error {
-	return s.walk(ctx, tx, w, func(t *taken) error {
-		at := newSlots(t, steps, func(f figure) *sum {
-			if sums[f] == nil {
-				sums[f] = &sum{}
+func (s *Store) addSums(ctx context.Context, tx *sql.Tx, w walk, steps int, sums map[figure]*sum) error {
+	found := newCells[sum](steps)
+	err := s.walk(ctx, tx, w, func(t *taken) error {
+		found.begin(t)
+		if w.amounts == "" {
+			for i, row := range t.rows {
+				found.of(t, row)[t.steps[i]].events++
 			}
-			return sums[f]
-		})
-		var revenue, base []float64
-		if money {
-			var err error
-			if revenue, err = t.amounts(colRevenue); err != nil {
-				return err
-			}
-			if base, err = t.amounts(colBase); err != nil {
-				return err
-			}
+			return nil
 		}
+		c, err := t.column(w.amounts)
+		if err != nil {
+			return err
+		}
+		k := 0
 		for i, row := range t.rows {
-			one := at.of(t, i)
-			one.events++
-			if money {
-				one.revenue += revenue[row]
-				one.base += base[row]
+			for int32(c.rows[k]) < row { // both ascend
+				k++
+			}
+			if one := &found.of(t, row)[t.steps[i]]; w.amounts == colRevenue {
+				one.revenue += c.amounts[k]
+			} else {
+				one.base += c.amounts[k]
 			}
 		}
 		return nil
 	})
-}
-
-// amounts are those of all rows.
-func (p *part) amounts(name string) ([]float64, error) {
-	c, err := p.column(name)
-	if err != nil {
-		return nil, err
-	}
-	out := make([]float64, p.n)
-	for i, row := range c.rows {
-		out[row] = c.amounts[i]
-	}
-	return out, nil
+	found.each(func(f figure, v *sum) {
+		switch {
+		case *v == sum{}:
+		case sums[f] == nil:
+			sums[f] = v
+		default:
+			sums[f].add(*v)
+		}
+	})
+	return err
 }
