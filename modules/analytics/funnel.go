@@ -2,6 +2,7 @@ package analytics
 
 import (
 	"context"
+	"math/bits"
 	"slices"
 	"time"
 )
@@ -109,10 +110,9 @@ func (t *FunnelTally) Add(visitor uint64, at int64, steps uint16) {
 // take lets the events of one moment in. The last step comes first, so that none
 // follows another of the same moment.
 func (t *FunnelTally) take() {
-	for i := len(t.first) - 1; i >= 0 && t.masks != 0; i-- {
-		if t.masks&(1<<i) == 0 {
-			continue
-		}
+	for t.masks != 0 {
+		i := bits.Len16(t.masks) - 1
+		t.masks &^= 1 << i
 		if i == 0 {
 			t.first[0] = t.at
 		} else if began := t.first[i-1]; began != noChain && t.at-began <= t.window {
@@ -123,7 +123,6 @@ func (t *FunnelTally) take() {
 		}
 		t.reached = max(t.reached, i+1)
 	}
-	t.masks = 0
 }
 
 func (t *FunnelTally) end() {

@@ -202,6 +202,19 @@ func (s *Store) column(ctx context.Context, tx *sql.Tx, chunk int64, name string
 	if c, ok := s.columns.GetIfPresent(k); ok {
 		return c, nil
 	}
+	if name == colWho {
+		pixels, err := s.column(ctx, tx, chunk, "pixel_id")
+		if err != nil {
+			return nil, err
+		}
+		visitors, err := s.column(ctx, tx, chunk, colVisitor)
+		if err != nil {
+			return nil, err
+		}
+		c := whoColumn(pixels, visitors)
+		s.columns.Set(k, c)
+		return c, nil
+	}
 	var body []byte
 	if err := tx.QueryRowContext(ctx, `SELECT body FROM chunk_columns WHERE chunk = ? AND name = ?`, chunk, name).Scan(&body); err != nil {
 		return nil, fmt.Errorf("read column %s of chunk %d: %w", name, chunk, err)
@@ -243,6 +256,10 @@ func partOf(b *batch, first, upto int64, late bool) *part {
 	return &part{first: first, last: b.seq[n-1], n: n, since: b.since, until: b.until, late: late, column: func(name string) (*column, error) {
 		if c := all[name]; c != nil {
 			return c, nil
+		}
+		if name == colWho {
+			all[name] = whoColumn(all["pixel_id"], all[colVisitor])
+			return all[name], nil
 		}
 		return nil, fmt.Errorf("there is no column %s", name)
 	}}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync/atomic"
 
 	"github.com/klauspost/compress/s2"
 )
@@ -14,10 +15,13 @@ type column struct {
 	codes   []uint16  // the place of each event's value among the different ones
 	texts   []string  // the different values of a dimension
 	digests []uint64  // or of an identifier; 0: there is none
+	pixels  []uint16  // what pixel each digest is of, where that matters
 	ints    []int64   // each event's number
 	rows    []uint16  // the events that have an amount
 	amounts []float64 // theirs, in millionths
 	words   *words    // what is in their texts
+
+	numbered atomic.Pointer[numbered] // of the digests
 }
 
 // The columns beside those of dimensions.
@@ -286,7 +290,7 @@ func decodeColumn(name string, body []byte) (*column, error) {
 
 // weight is about how many bytes of memory it takes.
 func (c *column) weight() int {
-	n := 2*len(c.codes) + 8*len(c.digests) + 8*len(c.ints) + 10*len(c.rows)
+	n := 2*len(c.codes) + 12*len(c.digests) + 2*len(c.pixels) + 8*len(c.ints) + 10*len(c.rows)
 	for _, t := range c.texts {
 		n += 16 + len(t)
 	}

@@ -306,6 +306,7 @@ func (s *Store) deleteSome(ctx context.Context, pixelID string, list []int64, h 
 	}
 	if n.Events > 0 {
 		s.columns.InvalidateAll()
+		s.census.Store(&census{})
 	}
 	return n, err
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"math"
 	"slices"
 
 	"github.com/miq/pixel/modules/analytics"
@@ -17,8 +18,18 @@ type passing struct {
 
 // course are events of one person, as they came in a part.
 type course struct {
-	person uint64
-	events []passing
+	person   uint32
+	part     int32
+	from, to int32
+}
+
+// courses are all that could fulfil steps.
+type courses struct {
+	faces
+
+	list  []course
+	parts [][]passing
+	own   []passing
 }
 
 // Funnel gathers the events that any step needs from columns, by person and time.
@@ -29,175 +40,168 @@ func (s *Store) Funnel(ctx context.Context, q analytics.FunnelQuery) (counts []a
 	if err := s.people.load(ctx, s.db.Read); err != nil {
 		return nil, err
 	}
-	var all []course
+	all := courses{faces: faces{census: s.counting()}}
 	err = s.snapshot(ctx, "count a funnel", func(tx *sql.Tx) error {
 		w := question{pixel: q.PixelID, where: append(slices.Clone(q.Where), analytics.Is("name", q.Names()...)), since: q.Since, until: q.Until}.whole()
 		return s.walk(ctx, tx, w, func(t *taken) error {
-			all, err = s.courses(t, q.Steps, all)
-			return err
+			if err := s.meet(&all.faces, t.part); err != nil {
+				return err
+			}
+			return all.add(t, q.Steps)
 		})
 	})
 	if err != nil {
 		return nil, err
 	}
 	tally := q.Tally()
-	var own []passing
-	for _, some := range byPerson(all) {
-		slices.SortStableFunc(some, func(x, y course) int { return cmp.Compare(x.person, y.person) })
-		for len(some) > 0 {
-			n := 1
-			for n < len(some) && some[n].person == some[0].person {
-				n++
-			}
-			own = inTime(some[:n], own[:0])
-			for _, e := range own {
-				tally.Add(some[0].person, e.at, e.steps)
-			}
-			some = some[n:]
+	for list := all.byPerson(); len(list) > 0; {
+		n := 1
+		for n < len(list) && list[n].person == list[0].person {
+			n++
 		}
+		for _, e := range all.inTime(list[:n]) {
+			tally.Add(uint64(list[0].person), e.at, e.steps)
+		}
+		list = list[n:]
 	}
 	return tally.Counts(q), nil
 }
 
 // inTime are a person's events in the order of time, in which most came.
-func inTime(list []course, into []passing) []passing {
-	sorted, last := true, int64(-far)
-	for _, c := range list {
-		for _, e := range c.events {
-			sorted, last = sorted && e.at >= last, e.at
-			into = append(into, e)
+func (c *courses) inTime(list []course) []passing {
+	own := c.parts[list[0].part][list[0].from:list[0].to]
+	if len(list) > 1 {
+		own = append(c.own[:0], own...)
+		for _, more := range list[1:] {
+			own = append(own, c.parts[more.part][more.from:more.to]...)
 		}
+		c.own = own
 	}
-	if !sorted {
-		slices.SortFunc(into, func(x, y passing) int { return cmp.Compare(x.at, y.at) })
+	byTime := func(x, y passing) int { return cmp.Compare(x.at, y.at) }
+	if !slices.IsSortedFunc(own, byTime) {
+		slices.SortStableFunc(own, byTime)
 	}
-	return into
+	return own
 }
 
-// courses adds the courses of what was taken of a part.
-func (s *Store) courses(t *taken, list []analytics.FunnelStep, all []course) ([]course, error) {
-	visitors, err := t.column(colVisitor)
-	if err != nil {
-		return nil, err
-	}
-	pixels, err := t.column("pixel_id")
-	if err != nil {
-		return nil, err
-	}
+// add adds the courses of what was taken of a part.
+func (c *courses) add(t *taken, list []analytics.FunnelStep) error {
 	times, err := t.column(colTime)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	steps, err := funnelSteps(t.part, list)
+	steps, err := stepsOf(t.part, list)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	// A visitor's rows are put together by the part's code of theirs, in their order.
-	masks, ends := make([]uint16, len(t.rows)), make([]int32, len(visitors.digests)+1)
-	pixelOf, mixed := make([]uint16, len(visitors.digests)), false
-	for i, row := range t.rows {
-		code := visitors.codes[row]
-		if visitors.digests[code] == 0 {
-			continue
-		}
-		if masks[i] = steps(int(row)); masks[i] == 0 {
-			continue
-		}
-		if p := pixels.codes[row] + 1; pixelOf[code] == 0 {
-			pixelOf[code] = p
-		} else {
-			mixed = mixed || pixelOf[code] != p
-		}
-		ends[code+1]++
+	// A person's rows are put together, in their order.
+	masks, n := make([]uint16, len(t.rows)), 0
+	ends := make([]int32, len(c.numbers)+1)
+	for _, row := range t.rows {
+		mask := steps.of(row)
+		t.rows[n], masks[n] = row, mask
+		n += bit(mask != 0) & bit(c.numbers[c.codes[row]] != 0)
+	}
+	for _, row := range t.rows[:n] {
+		ends[c.codes[row]+1]++
 	}
 	for i := 1; i < len(ends); i++ {
 		ends[i] += ends[i-1]
 	}
-	events := make([]passing, ends[len(ends)-1])
-	s.people.of(pixels.texts, func(of []map[uint64]uint64) {
-		person := func(pixel, code uint16) uint64 {
-			v := visitors.digests[code]
-			if profile, known := of[pixel][v]; known {
-				return profile
-			}
-			return v
+	events := make([]passing, n)
+	for i, row := range t.rows[:n] {
+		at := &ends[c.codes[row]]
+		events[*at] = passing{times.ints[row], masks[i]}
+		*at++
+	}
+	from := int32(0)
+	for code, to := range ends[:len(c.numbers)] {
+		if to > from {
+			c.list = append(c.list, course{c.numbers[code], int32(len(c.parts)), from, to}) //nolint:gosec // parts are some thousands
 		}
-		for i, row := range t.rows {
-			if masks[i] == 0 {
-				continue
-			}
-			code := visitors.codes[row]
-			at := ends[code]
-			events[at] = passing{times.ints[row], masks[i]}
-			if ends[code]++; mixed { // one visitor of several pixels may be several people
-				all = append(all, course{person(pixels.codes[row], code), events[at : at+1]})
-			}
-		}
-		begin := int32(0)
-		for code, end := range ends[:len(visitors.digests)] {
-			if end > begin && !mixed {
-				all = append(all, course{person(pixelOf[code]-1, uint16(code)), events[begin:end]}) //nolint:gosec // chunkRows bounds it
-			}
-			begin = end
-		}
-	})
-	return all, nil
+		from = to
+	}
+	c.parts = append(c.parts, events)
+	return nil
 }
 
-// funnelSteps says which steps a row of a part could fulfil.
-func funnelSteps(p *part, list []analytics.FunnelStep) (func(row int) uint16, error) {
+// byPerson are the courses so that a person's are together and in their order.
+func (c *courses) byPerson() []course {
+	next := make([]int32, c.census.size()+2)
+	for i := range c.list {
+		next[c.list[i].person+1]++
+	}
+	for i := 1; i < len(next); i++ {
+		next[i] += next[i-1]
+	}
+	sorted := make([]course, len(c.list))
+	for _, one := range c.list {
+		at := &next[one.person]
+		sorted[*at] = one
+		*at++
+	}
+	return sorted
+}
+
+// funnelSteps say which steps a part's rows could fulfil, as bits.
+type funnelSteps struct {
+	names  []uint16 // codes
+	named  []uint16 // by code, the steps of that name
+	limits []limit
+}
+
+// limit is what a column's values leave of the steps.
+type limit struct {
+	codes, left []uint16
+}
+
+func stepsOf(p *part, list []analytics.FunnelStep) (f funnelSteps, err error) {
 	names, err := p.column("name")
 	if err != nil {
-		return nil, err
+		return f, err
 	}
-	named := make([]uint16, len(names.texts))
-	conds := make([][]pick, len(list))
+	f.names, f.named = names.codes, make([]uint16, len(names.texts))
 	for i, step := range list {
 		picks, some, err := picks(p, step.Where)
 		if err != nil {
-			return nil, err
+			return f, err
 		}
 		if !some {
 			continue
 		}
-		conds[i] = picks
 		for code, name := range names.texts {
 			if name == step.Name {
-				named[code] |= 1 << i
+				f.named[code] |= 1 << i
+			}
+		}
+		for _, pick := range picks {
+			left := f.limit(pick)
+			for value, ok := range pick.ok {
+				if !ok {
+					left[value] &^= 1 << i
+				}
 			}
 		}
 	}
-	return func(row int) uint16 {
-		mask := named[names.codes[row]]
-		for i := range conds {
-			if mask&(1<<i) != 0 && !holds(conds[i], row) {
-				mask &^= 1 << i
-			}
-		}
-		return mask
-	}, nil
+	return f, nil
 }
 
-// byPerson parts courses so that a person's are together and in their order, in heaps that
-// are small to sort.
-func byPerson(all []course) [][]course {
-	const bits = 12
-	ends := make([]int, 1<<bits+1)
-	for i := range all {
-		ends[all[i].person>>(64-bits)+1]++
+// limit is that of a pick's column: of steps that ask for the same there is one.
+func (f *funnelSteps) limit(p pick) []uint16 {
+	for _, l := range f.limits {
+		if &l.codes[0] == &p.codes[0] {
+			return l.left
+		}
 	}
-	for i := 1; i < len(ends); i++ {
-		ends[i] += ends[i-1]
+	left := slices.Repeat([]uint16{math.MaxUint16}, len(p.ok))
+	f.limits = append(f.limits, limit{p.codes, left})
+	return left
+}
+
+func (f *funnelSteps) of(row int32) uint16 {
+	steps := f.named[f.names[row]]
+	for _, l := range f.limits {
+		steps &= l.left[l.codes[row]]
 	}
-	sorted, next := make([]course, len(all)), slices.Clone(ends)
-	for _, c := range all {
-		k := c.person >> (64 - bits)
-		sorted[next[k]] = c
-		next[k]++
-	}
-	heaps := make([][]course, 1<<bits)
-	for k := range heaps {
-		heaps[k] = sorted[ends[k]:ends[k+1]]
-	}
-	return heaps
+	return steps
 }

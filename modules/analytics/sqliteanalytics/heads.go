@@ -7,38 +7,6 @@ import (
 	"slices"
 )
 
-// numbers gives each digest a small number, from 1 on, in the order in which they come: who
-// is counted by one takes four bytes, and a place in a list.
-type numbers struct {
-	table   []uint32 // by the first bits of a digest, of a power of two; 0: free
-	digests []uint64 // by number, less one
-}
-
-func (x *numbers) of(digest uint64) uint32 {
-	if 2*(len(x.digests)+1) > len(x.table) {
-		x.table = make([]uint32, max(1<<10, 2*len(x.table)))
-		for i, d := range x.digests {
-			x.table[x.place(d)] = uint32(i + 1) //nolint:gosec // so many do not fit into memory
-		}
-	}
-	at := x.place(digest)
-	if x.table[at] == 0 {
-		x.digests = append(x.digests, digest)
-		x.table[at] = uint32(len(x.digests)) //nolint:gosec // so many do not fit into memory
-	}
-	return x.table[at]
-}
-
-// place is where a digest is, or would be.
-func (x *numbers) place(digest uint64) uint64 {
-	mask := uint64(len(x.table) - 1)
-	i := digest >> (64 - bits.Len64(mask))
-	for n := x.table[i]; n != 0 && x.digests[n-1] != digest; n = x.table[i] {
-		i = (i + 1) & mask
-	}
-	return i
-}
-
 // heads are the numbers of people, of whom some may be there more than once until each is
 // told apart.
 type heads []uint32
@@ -46,144 +14,126 @@ type heads []uint32
 // meeting is who was met on a walk, by group and step.
 type meeting struct {
 	*cells[heads]
+	faces
 
-	numbers numbers
 	// stamps say by number in which list somebody was seen last. To look there is quicker
 	// than a table for each list, of which there may be many.
 	stamps []uint32
 	stamp  uint32
-	seen   seen
+	// These are only for the part at hand.
+	seen []uint64
+	now  []uint32
+	ends []int32
 }
 
 // met counts the people that a walk finds.
 func (s *Store) met(ctx context.Context, tx *sql.Tx, w walk, steps int) (*meeting, error) {
-	m := &meeting{cells: newCells[heads](steps)}
+	m := &meeting{cells: newCells[heads](steps), faces: faces{census: s.counting()}}
 	err := s.walk(ctx, tx, w, func(t *taken) error {
-		visitors, err := t.column(colVisitor)
-		if err != nil {
+		if err := s.meet(&m.faces, t.part); err != nil {
 			return err
 		}
-		pixels, err := t.column("pixel_id")
-		if err != nil {
-			return err
+		if more := m.census.size() + 1 - len(m.stamps); more > 0 {
+			m.stamps = append(m.stamps, make([]uint32, more)...)
 		}
-		s.people.of(pixels.texts, func(of []map[uint64]uint64) { m.add(t, visitors, pixels, of) })
+		if m.cells.begin(t); m.places(t)*m.words() <= mostSeen*len(t.rows)/64 {
+			m.once(t)
+		} else {
+			m.all(t)
+		}
 		return nil
 	})
-	m.each(func(_ figure, who *heads) { m.apart(who) })
+	m.each(func(_ figure, list *heads) { m.apart(list) })
 	return m, err
 }
 
-// add counts the rows of a part; of are the profiles of the visitors of its pixels.
-func (m *meeting) add(t *taken, visitors, pixels *column, of []map[uint64]uint64) {
-	m.begin(t)
-	m.seen.begin(t, of, len(visitors.digests))
+// mostSeen is how many bits there are at most for each row to see who comes again: it takes
+// longer to look at more than to tell them apart later.
+const mostSeen = 16
+
+// words is how many of 64 bits there are for a part's people.
+func (f *faces) words() int { return (len(f.numbers) + 63) / 64 }
+
+// places is how many lists a part's rows could add to: one for each step and group.
+func (m *meeting) places(t *taken) int { return int(t.last-t.first+1) * max(1, len(t.texts)) }
+
+// place is the one that a row adds to.
+func (t *taken) place(i int, row int32) int {
+	if t.codes == nil {
+		return int(t.steps[i] - t.first)
+	}
+	return int(t.steps[i]-t.first)*len(t.texts) + int(t.codes[row])
+}
+
+// once notes whoever rows are of once: there is a bit for each place and person.
+func (m *meeting) once(t *taken) {
+	words := m.words()
+	n := m.places(t) * words
+	m.seen = slices.Grow(m.seen[:0], n)[:n]
+	clear(m.seen)
 	for i, row := range t.rows {
-		code, pixel := visitors.codes[row], pixels.codes[row]
-		who := m.seen.pixel[pixel] + uint(code)
-		if m.seen.already(t, i, who) {
-			continue
-		}
-		n := m.seen.numbers[who]
-		if n == 0 {
-			v := visitors.digests[code]
-			if v == 0 {
-				continue
+		who := m.codes[row]
+		m.seen[t.place(i, row)*words+int(who/64)] |= 1 << (who % 64)
+	}
+	for place := range m.places(t) {
+		m.now = m.now[:0]
+		for i, word := range m.seen[place*words : (place+1)*words] {
+			for ; word != 0; word &= word - 1 {
+				m.now = append(m.now, m.numbers[64*i+bits.TrailingZeros64(word)])
 			}
-			if profile, ok := of[pixel][v]; ok {
-				v = profile
-			}
-			n = m.numbers.of(v)
-			m.seen.numbers[who] = n
 		}
-		list := &m.of(t, row)[t.steps[i]]
-		if len(*list) == cap(*list) {
-			m.room(list)
-		}
-		*list = append(*list, n)
+		m.note(t, place, m.now)
 	}
 }
 
-// room makes some for one more, without those who are there twice.
-func (m *meeting) room(list *heads) {
-	if m.apart(list); 2*len(*list) >= cap(*list) {
-		*list = slices.Grow(*list, max(16, len(*list)))
+// all notes the person of each row: those of one list together, so that each is come to once.
+func (m *meeting) all(t *taken) {
+	n := m.places(t)
+	m.ends = slices.Grow(m.ends[:0], n+1)[:n+1]
+	clear(m.ends)
+	for i, row := range t.rows {
+		m.ends[t.place(i, row)+1]++
 	}
+	for place := range n {
+		m.ends[place+1] += m.ends[place]
+	}
+	m.now = slices.Grow(m.now[:0], len(t.rows))[:len(t.rows)]
+	for i, row := range t.rows {
+		at := &m.ends[t.place(i, row)]
+		m.now[*at] = m.numbers[m.codes[row]]
+		*at++
+	}
+	from := int32(0)
+	for place, to := range m.ends[:n] {
+		m.note(t, place, m.now[from:to])
+		from = to
+	}
+}
+
+// note adds people to a list.
+func (m *meeting) note(t *taken, place int, people []uint32) {
+	if len(people) == 0 {
+		return
+	}
+	groups := max(1, len(t.texts))
+	list := &m.group(t, place%groups)[int(t.first)+place/groups]
+	if len(*list)+len(people) > cap(*list) {
+		if m.apart(list); 2*(len(*list)+len(people)) > cap(*list) {
+			*list = slices.Grow(*list, max(16, len(*list)+len(people)))
+		}
+	}
+	*list = append(*list, people...)
 }
 
 // apart leaves everybody in a list once.
 func (m *meeting) apart(list *heads) {
-	if more := len(m.numbers.digests) + 1 - len(m.stamps); more > 0 {
-		m.stamps = append(m.stamps, make([]uint32, more)...)
-	}
 	m.stamp++
+	m.stamps[0] = m.stamp // nobody
 	n := 0
 	for _, who := range *list {
-		if m.stamps[who] != m.stamp {
-			m.stamps[who] = m.stamp
-			(*list)[n] = who
-			n++
-		}
+		(*list)[n] = who
+		n += bit(m.stamps[who] != m.stamp)
+		m.stamps[who] = m.stamp
 	}
 	*list = (*list)[:n]
-}
-
-// seen remembers who of a part was counted already, as most rows are of somebody who was:
-// a bit for each step, group, pixel and visitor. The steps of a part are few, and follow
-// one another; pixels that know no profiles need not be told apart.
-type seen struct {
-	bits               []uint64
-	step, group, pixel []uint   // where those of each begin
-	numbers            []uint32 // of pixels' visitors; 0: not known yet
-}
-
-// mostSeen is how many bits there are at most for each row; with more, nobody is
-// remembered: it takes longer to clear them than to tell those apart who come again.
-const mostSeen = 64
-
-func (m *seen) begin(t *taken, of []map[uint64]uint64, visitors int) {
-	width, alone := uint(visitors), uint(0) //nolint:gosec // a length
-	m.pixel = m.pixel[:0]
-	for _, profiles := range of {
-		if len(profiles) == 0 {
-			m.pixel = append(m.pixel, 0)
-			continue
-		}
-		alone++
-		m.pixel = append(m.pixel, alone*width)
-	}
-	width *= alone + 1
-	m.numbers = slices.Grow(m.numbers[:0], int(width))[:width] //nolint:gosec // some thousands
-	clear(m.numbers)
-	m.group = m.group[:0]
-	for i := range max(1, uint(len(t.texts))) {
-		m.group = append(m.group, i*width)
-	}
-	width *= uint(len(m.group))
-	m.step = m.step[:0]
-	for i := range uint(t.last-t.first) + 1 { //nolint:gosec // the last is not before the first
-		m.step = append(m.step, i*width)
-	}
-	width *= uint(len(m.step))
-	if m.bits = m.bits[:0]; width <= mostSeen*uint(len(t.rows)) {
-		m.bits = slices.Grow(m.bits, int(width/64)+1)[:width/64+1] //nolint:gosec // mostSeen bounds it
-		clear(m.bits)
-	}
-}
-
-// already reports whether whoever a row is of was seen before, and remembers it.
-func (m *seen) already(t *taken, i int, who uint) bool {
-	if len(m.bits) == 0 {
-		return false
-	}
-	place := who + m.step[t.steps[i]-t.first]
-	if t.codes != nil {
-		place += m.group[t.codes[t.rows[i]]]
-	}
-	word, bit := &m.bits[place/64], uint64(1)<<(place%64)
-	if *word&bit != 0 {
-		return true
-	}
-	*word |= bit
-	return false
 }

@@ -13,6 +13,7 @@ import (
 	"database/sql"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/maypok86/otter/v2"
@@ -33,8 +34,9 @@ type Store struct {
 	putConversion                      *sql.Stmt
 	rolled                             []string // dimensions with roll-ups of their own
 	rollEvery                          int64
-	mostLooked                         int
+	mostLooked, mostNumbered           int
 	people                             people
+	census                             atomic.Pointer[census]
 	commits                            commits
 	ahead                              ahead
 	columns                            *otter.Cache[columnKey, *column]
@@ -69,8 +71,9 @@ func New(db *sqlitedb.DB) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the codec for events: %w", err)
 	}
-	s := &Store{db: db, bodies: bodies, rolled: dimensions(), rollEvery: rollEvery, mostLooked: mostLooked}
+	s := &Store{db: db, bodies: bodies, rolled: dimensions(), rollEvery: rollEvery, mostLooked: mostLooked, mostNumbered: mostNumbered}
 	s.lines.changed.most, s.lines.awaited = mostChanged, mostAwaited
+	s.census.Store(&census{})
 	s.keepMatches()
 	s.keepOwed()
 	s.keepTouches()

@@ -47,7 +47,7 @@ func (s *Store) visitorsOf(ctx context.Context, tx *sql.Tx, q question) (map[fig
 			if all[f] == nil {
 				all[f] = &crowd{}
 			}
-			all[f].add(late.numbers.digests[n-1])
+			all[f].add(late.census.digest(n))
 		}
 	})
 	out := make(map[figure]float64, len(all))

@@ -248,7 +248,7 @@ type cells[T any] struct {
 	steps int
 	names map[string]int
 	all   [][]T // by group, of each step
-	now   [][]T // by the codes of the part at hand; nil: not looked up yet
+	part  [][]T // by the codes of the part at hand; nil: not looked up yet
 }
 
 func newCells[T any](steps int) *cells[T] {
@@ -258,8 +258,8 @@ func newCells[T any](steps int) *cells[T] {
 // begin turns to a part.
 func (c *cells[T]) begin(t *taken) {
 	n := max(1, len(t.texts))
-	c.now = slices.Grow(c.now[:0], n)[:n]
-	clear(c.now)
+	c.part = slices.Grow(c.part[:0], n)[:n]
+	clear(c.part)
 }
 
 // of are the steps of the group of a row.
@@ -268,19 +268,28 @@ func (c *cells[T]) of(t *taken, row int32) []T {
 	if t.codes != nil {
 		code = int(t.codes[row])
 	}
-	if c.now[code] == nil {
-		c.look(code, t.of(row))
-	}
-	return c.now[code]
+	return c.group(t, code)
 }
 
-func (c *cells[T]) look(code int, group string) {
+// group are the steps of a group of the part.
+func (c *cells[T]) group(t *taken, code int) []T {
+	if c.part[code] == nil {
+		c.look(t, code)
+	}
+	return c.part[code]
+}
+
+func (c *cells[T]) look(t *taken, code int) {
+	group := ""
+	if t.codes != nil {
+		group = t.texts[code]
+	}
 	i, known := c.names[group]
 	if !known {
 		i = len(c.all)
 		c.names[group], c.all = i, append(c.all, make([]T, c.steps))
 	}
-	c.now[code] = c.all[i]
+	c.part[code] = c.all[i]
 }
 
 // each calls f with every cell.
