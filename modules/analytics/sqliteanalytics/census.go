@@ -2,6 +2,7 @@ package sqliteanalytics
 
 import (
 	"math/bits"
+	"slices"
 	"sync"
 )
 
@@ -21,8 +22,10 @@ const mostNumbered = 3 << 20
 
 // numbered are the numbers of a column's digests; 0: that is none.
 type numbered struct {
-	by   *census
-	list []uint32
+	by    *census
+	list  []uint32
+	state int      // of people
+	who   []uint32 // the numbers of profiles in place of those of visitors
 }
 
 // counting is the census for a question: it knows those of the questions before.
@@ -38,21 +41,40 @@ func (s *Store) counting() *census {
 	return c
 }
 
-// column numbers the digests of a column.
-func (x *census) column(c *column) []uint32 {
+// visitors numbers the digests of a column.
+func (x *census) visitors(c *column) []uint32 {
 	if known := c.numbered.Load(); known != nil && known.by == x {
 		return known.list
 	}
 	list := make([]uint32, len(c.digests))
 	x.mu.Lock()
+	defer x.mu.Unlock()
 	for i, d := range c.digests {
 		if d != 0 {
 			list[i] = x.add(d)
 		}
 	}
-	x.mu.Unlock()
-	c.numbered.Store(&numbered{x, list})
 	return list
+}
+
+// people numbers whoever the digests of a column stand for; of are the profiles of the visitors
+// of its pixels, in a state.
+func (x *census) people(c *column, state int, of []map[uint64]uint64) []uint32 {
+	if known := c.numbered.Load(); known != nil && known.by == x && known.state == state {
+		return known.who
+	}
+	list := x.visitors(c)
+	who := slices.Clone(list)
+	for i, pixel := range c.pixels {
+		if len(of[pixel]) == 0 {
+			continue
+		}
+		if profile, ok := of[pixel][c.digests[i]]; ok && who[i] != 0 {
+			who[i] = x.one(profile)
+		}
+	}
+	c.numbered.Store(&numbered{x, list, state, who})
+	return who
 }
 
 // one numbers a digest.
@@ -133,7 +155,7 @@ func whoColumn(pixels, visitors *column) *column {
 type faces struct {
 	census  *census
 	codes   []uint16
-	numbers []uint32 // by code; 0: nobody's
+	numbers []uint32 // by code, not to be changed; 0: nobody's
 }
 
 // meet turns to a part.
@@ -147,16 +169,6 @@ func (s *Store) meet(f *faces, p *part) error {
 		return err
 	}
 	f.codes = who.codes
-	f.numbers = append(f.numbers[:0], f.census.column(who)...)
-	s.people.of(pixels.texts, func(of []map[uint64]uint64) {
-		for i, pixel := range who.pixels {
-			if len(of[pixel]) == 0 {
-				continue
-			}
-			if profile, ok := of[pixel][who.digests[i]]; ok && f.numbers[i] != 0 {
-				f.numbers[i] = f.census.one(profile)
-			}
-		}
-	})
+	s.people.of(pixels.texts, func(state int, of []map[uint64]uint64) { f.numbers = f.census.people(who, state, of) })
 	return nil
 }

@@ -41,14 +41,14 @@ func TestACensusNumbersEachOnce(t *testing.T) {
 		c.digests = append(c.digests, d)
 	}
 	for range 2 {
-		list := x.column(c)
+		list := x.people(c, 1, nil)
 		for i, d := range c.digests {
 			if list[i] != known[d] {
 				t.Errorf("%x is %d in a column, not %d", d, list[i], known[d])
 			}
 		}
 	}
-	if other := (&census{}).column(c); other[1] != 1 {
+	if other := (&census{}).people(c, 1, nil); other[1] != 1 {
 		t.Error("a column has the numbers of another census")
 	}
 }
@@ -129,8 +129,16 @@ func TestPeopleOfColumnsAreThoseOfTheEvents(t *testing.T) {
 	}
 	check("at first")
 	check("with numbers of before")
+	for i := range known {
+		if k := &known[i]; i%3 == 0 {
+			k.Version, k.ProfileID = 2, []string{"", fmt.Sprint("profile-", r.IntN(40))}[r.IntN(2)]
+			profiles[[2]string{k.PixelID, k.VisitorID}] = k.ProfileID
+		}
+	}
+	must(t, s.WriteIdentities(t.Context(), known...))
+	check("with other profiles")
 	s.mostNumbered = 1
-	check("with none")
+	check("with a census for each question")
 	s.mostNumbered = mostNumbered
 	check("with them again")
 

@@ -290,7 +290,7 @@ func decodeColumn(name string, body []byte) (*column, error) {
 
 // weight is about how many bytes of memory it takes.
 func (c *column) weight() int {
-	n := 2*len(c.codes) + 12*len(c.digests) + 2*len(c.pixels) + 8*len(c.ints) + 10*len(c.rows)
+	n := 2*len(c.codes) + 16*len(c.digests) + 2*len(c.pixels) + 8*len(c.ints) + 10*len(c.rows)
 	for _, t := range c.texts {
 		n += 16 + len(t)
 	}

@@ -22,28 +22,20 @@ func (c *crowd) add(list ...uint64) {
 	}
 }
 
-// fresh adds one, and reports whether it was not there.
-func (c *crowd) fresh(v uint64) bool {
-	if 2*(c.n+1) > len(c.table) {
-		c.grow(4 * (c.n + 1))
-	}
-	return c.put(v)
-}
-
-func (c *crowd) put(v uint64) (fresh bool) {
+func (c *crowd) put(v uint64) {
 	if v == 0 {
-		fresh, c.zero = !c.zero, true
-		return fresh
+		c.zero = true
+		return
 	}
 	mask := uint64(len(c.table) - 1)
 	for i := v >> (64 - bits.Len64(mask)); ; i = (i + 1) & mask {
 		switch c.table[i] {
 		case v:
-			return false
+			return
 		case 0:
 			c.table[i] = v
 			c.n++
-			return true
+			return
 		}
 	}
 }

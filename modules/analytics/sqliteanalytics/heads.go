@@ -22,7 +22,7 @@ type meeting struct {
 	stamp  uint32
 	// These are only for the part at hand.
 	seen []uint64
-	now  []uint32
+	now  heads
 	ends []int32
 }
 
@@ -39,7 +39,7 @@ func (s *Store) met(ctx context.Context, tx *sql.Tx, w walk, steps int) (*meetin
 		if m.cells.begin(t); m.places(t)*m.words() <= mostSeen*len(t.rows)/64 {
 			m.once(t)
 		} else {
-			m.all(t)
+			m.often(t)
 		}
 		return nil
 	})
@@ -86,8 +86,8 @@ func (m *meeting) once(t *taken) {
 	}
 }
 
-// all notes the person of each row: those of one list together, so that each is come to once.
-func (m *meeting) all(t *taken) {
+// often notes the person of each row: those of one list together, so that each is come to once.
+func (m *meeting) often(t *taken) {
 	n := m.places(t)
 	m.ends = slices.Grow(m.ends[:0], n+1)[:n+1]
 	clear(m.ends)
@@ -119,7 +119,7 @@ func (m *meeting) note(t *taken, place int, people []uint32) {
 	list := &m.group(t, place%groups)[int(t.first)+place/groups]
 	if len(*list)+len(people) > cap(*list) {
 		if m.apart(list); 2*(len(*list)+len(people)) > cap(*list) {
-			*list = slices.Grow(*list, max(16, len(*list)+len(people)))
+			*list = slices.Grow(*list, max(8, len(*list)+len(people)))
 		}
 	}
 	*list = append(*list, people...)
@@ -136,4 +136,25 @@ func (m *meeting) apart(list *heads) {
 		m.stamps[who] = m.stamp
 	}
 	*list = (*list)[:n]
+}
+
+// figures are how many people there are.
+func (m *meeting) figures() map[figure]float64 {
+	out := make(map[figure]float64, len(m.all)*m.steps)
+	m.each(func(f figure, list *heads) { out[f] = float64(len(*list)) })
+	return out
+}
+
+// wholeGroups are how many there are in each group, whatever the step.
+func (m *meeting) wholeGroups() map[figure]float64 {
+	out := make(map[figure]float64, len(m.all))
+	for group, i := range m.names {
+		m.now = m.now[:0]
+		for _, list := range m.all[i] {
+			m.now = append(m.now, list...)
+		}
+		m.apart(&m.now)
+		out[figure{group: group}] = float64(len(m.now))
+	}
+	return out
 }

@@ -15,6 +15,7 @@ type people struct {
 	mu     sync.RWMutex
 	loaded bool
 	by     map[string]map[uint64]uint64 // by pixel, the profile of a visitor
+	state  int                          // another with each change
 }
 
 // load reads all identities, once. It must not be called within a snapshot: an
@@ -68,19 +69,30 @@ func (p *people) forget() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.loaded, p.by = false, nil
+	p.state++
 }
 
 func (p *people) put(i analytics.Identity) {
 	of := p.by[i.PixelID]
+	visitor := digest(i.VisitorID)
+	was, known := of[visitor]
 	if i.ProfileID == "" {
-		delete(of, digest(i.VisitorID))
+		if known {
+			delete(of, visitor)
+			p.state++
+		}
+		return
+	}
+	profile := digest(i.ProfileID)
+	if known && was == profile {
 		return
 	}
 	if of == nil {
 		of = map[uint64]uint64{}
 		p.by[i.PixelID] = of
 	}
-	of[digest(i.VisitorID)] = digest(i.ProfileID)
+	of[visitor] = profile
+	p.state++
 }
 
 // count puts people in place of a pixel's visitors.
@@ -98,13 +110,14 @@ func (p *people) count(pixel string, visitors []uint64) {
 	}
 }
 
-// of calls f with the profiles of the visitors of each pixel, which it must not keep.
-func (p *people) of(pixels []string, f func([]map[uint64]uint64)) {
+// of calls f with the profiles of the visitors of each pixel, which it must not keep, and the
+// state that they are of.
+func (p *people) of(pixels []string, f func(state int, of []map[uint64]uint64)) {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	list := make([]map[uint64]uint64, len(pixels))
 	for i, pixel := range pixels {
 		list[i] = p.by[pixel]
 	}
-	f(list)
+	f(p.state, list)
 }

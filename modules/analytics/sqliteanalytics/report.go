@@ -33,15 +33,15 @@ type figure struct {
 // answering counts what a question asks for.
 type answering func(question) (map[figure]float64, error)
 
-// asking calls f with what answers questions of a snapshot. Questions of the sync
+// asking calls f with a snapshot, and with what answers questions of it. Questions of the sync
 // log have none: they wait for their turn at its lines, and whoever has it waits for a
 // connection, which those who wait must not hold.
-func (s *Store) asking(ctx context.Context, what string, metric analytics.Metric, f func(answering) error) error {
+func (s *Store) asking(ctx context.Context, what string, metric analytics.Metric, f func(*sql.Tx, answering) error) error {
 	if metric == analytics.MetricSyncs {
-		return f(func(q question) (map[figure]float64, error) { return s.syncs(ctx, q) })
+		return f(nil, func(q question) (map[figure]float64, error) { return s.syncs(ctx, q) })
 	}
 	return s.snapshot(ctx, what, func(tx *sql.Tx) error {
-		return f(func(q question) (map[figure]float64, error) { return s.answer(ctx, tx, q) })
+		return f(tx, func(q question) (map[figure]float64, error) { return s.answer(ctx, tx, q) })
 	})
 }
 
@@ -59,7 +59,11 @@ func (s *Store) answer(ctx context.Context, tx *sql.Tx, q question) (map[figure]
 // walked answers from columns, where nothing is rolled up for the question.
 func (s *Store) walked(ctx context.Context, tx *sql.Tx, q question) (map[figure]float64, error) {
 	if q.metric == analytics.MetricVisitors {
-		return s.crowdsOf(ctx, tx, q)
+		m, err := s.met(ctx, tx, q.whole(), len(q.starts))
+		if err != nil {
+			return nil, err
+		}
+		return m.figures(), nil
 	}
 	sums := map[figure]*sum{}
 	err := s.addSums(ctx, tx, q.whole(), len(q.starts), sums)
@@ -196,7 +200,7 @@ func (s *Store) Top(ctx context.Context, q analytics.TopQuery) (top []analytics.
 	if err := s.knowPeople(ctx, q.Metric); err != nil {
 		return nil, err
 	}
-	err = s.asking(ctx, "count the greatest", q.Metric, func(answer answering) error {
+	err = s.asking(ctx, "count the greatest", q.Metric, func(_ *sql.Tx, answer answering) error {
 		figures, err := answer(question{metric: q.Metric, pixel: q.PixelID, name: q.Name, partner: q.Partner, where: q.Where, since: q.Since, until: q.Until, dimension: q.Dimension})
 		top = greatest(figures, q.Limit)
 		return err
@@ -217,9 +221,18 @@ func (s *Store) Series(ctx context.Context, q analytics.SeriesQuery) (series []a
 	if err := s.knowPeople(ctx, q.Metric); err != nil {
 		return nil, err
 	}
-	err = s.asking(ctx, "count over time", q.Metric, func(answer answering) error {
+	err = s.asking(ctx, "count over time", q.Metric, func(tx *sql.Tx, answer answering) error {
 		groups := []analytics.TopRow{{}}
-		if q.GroupBy != "" {
+		var figures map[figure]float64
+		if q.GroupBy != "" && q.Metric == analytics.MetricVisitors && !ask.visited() {
+			// People cannot be added up, but those of the steps can be put together.
+			ask.starts = starts
+			m, err := s.met(ctx, tx, ask.whole(), len(starts))
+			if err != nil {
+				return err
+			}
+			figures, groups = m.figures(), greatest(m.wholeGroups(), analytics.MaxGroups)
+		} else if q.GroupBy != "" {
 			figures, err := answer(ask)
 			if err != nil {
 				return err
@@ -231,10 +244,10 @@ func (s *Store) Series(ctx context.Context, q analytics.SeriesQuery) (series []a
 				ask.only = append(ask.only, g.Group)
 			}
 		}
-		ask.starts = starts
-		figures, err := answer(ask)
-		if err != nil {
-			return err
+		if ask.starts = starts; figures == nil {
+			if figures, err = answer(ask); err != nil {
+				return err
+			}
 		}
 		for _, g := range groups {
 			one := analytics.Series{Group: g.Group, Points: make([]analytics.Point, len(starts))}

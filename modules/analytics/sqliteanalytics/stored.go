@@ -61,44 +61,41 @@ func (s *Store) Stored(ctx context.Context, since, until time.Time) ([]analytics
 // sentOf counts what was sent and accepted of the events of some hours.
 func (s *Store) sentOf(ctx context.Context, first, end int64) (out tallies, ok bool, err error) {
 	out = tallies{}
-	type place struct {
-		pixel, partner uint16
-		hour           int64
-	}
-	counts, seen := map[place]*analytics.Tally{}, crowd{}
+	const attempted, accepted = 1, 2
+	// Of an event there may be several lines at a partner, which count once.
+	var known census
+	done := []byte{0} // by number
 	ok, err = s.lines.waited(ctx, s, func(list []line, values [4][]string) {
+		partners := len(values[ofPartner])
+		latest := make([]struct { // a place's lines mostly come in the order of time
+			hour int64
+			of   *analytics.Tally
+		}, len(values[ofPixel])*partners)
 		for i := range list {
 			l := &list[i]
 			if l.hour < first || l.hour >= end {
 				continue
 			}
-			at := place{l.of[ofPixel], l.of[ofPartner], l.hour}
-			for _, accepted := range [...]bool{false, true} {
-				if accepted && !l.accepted || !accepted && !l.attempted || !seen.fresh(l.once(accepted)) {
-					continue
-				}
-				t := counts[at]
-				if t == nil {
-					t = out.of(values[ofPixel][l.of[ofPixel]], l.hour, values[ofPartner][l.of[ofPartner]])
-					counts[at] = t
-				}
-				if accepted {
-					t.N++
-				} else {
-					t.Sent++
-				}
+			now := byte(attempted*bit(l.attempted) | accepted*bit(l.accepted))
+			if now == 0 {
+				continue
 			}
+			n := known.add(l.event ^ (uint64(l.of[ofPartner])+1)*0x9E3779B97F4A7C15)
+			if int(n) == len(done) {
+				done = append(done, 0)
+			}
+			fresh := now &^ done[n]
+			if fresh == 0 {
+				continue
+			}
+			done[n] |= fresh
+			t := &latest[int(l.of[ofPixel])*partners+int(l.of[ofPartner])]
+			if t.of == nil || t.hour != l.hour {
+				t.hour, t.of = l.hour, out.of(values[ofPixel][l.of[ofPixel]], l.hour, values[ofPartner][l.of[ofPartner]])
+			}
+			t.of.N += int64(fresh / accepted)
+			t.of.Sent += int64(fresh & attempted)
 		}
 	})
 	return out, ok, err
-}
-
-// once is a digest of a line's event and partner, and of whether it was accepted or only
-// attempted.
-func (l *line) once(accepted bool) uint64 {
-	n := 2*uint64(l.of[ofPartner]) + 1
-	if accepted {
-		n++
-	}
-	return l.event ^ n*0x9E3779B97F4A7C15
 }

@@ -56,14 +56,3 @@ func (s *Store) visitorsOf(ctx context.Context, tx *sql.Tx, q question) (map[fig
 	}
 	return out, nil
 }
-
-// crowdsOf counts different people from columns alone.
-func (s *Store) crowdsOf(ctx context.Context, tx *sql.Tx, q question) (map[figure]float64, error) {
-	m, err := s.met(ctx, tx, q.whole(), len(q.starts))
-	if err != nil {
-		return nil, err
-	}
-	out := map[figure]float64{}
-	m.each(func(f figure, who *heads) { out[f] = float64(len(*who)) })
-	return out, nil
-}
