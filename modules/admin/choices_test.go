@@ -55,7 +55,7 @@ func (b *bench) choices(now time.Time) (paths []string) {
 				other = all[(slices.Index(all, half)+1)%len(all)]
 			}
 			add("/reports", "metric", choice.Key, "group_by", d, "dimension", d, "where", other, "is", value(m, other))
-			add("/reports", "metric", choice.Key, "group_by", d, "dimension", most, "where", half, "is", value(m, half))
+			add("/reports", "metric", choice.Key, "group_by", d, "dimension", most, "where", other, "is", value(m, other))
 			add("/reports", "metric", choice.Key, "group_by", most, "dimension", most, "where", d, "is", value(m, d))
 		}
 		for _, d := range []string{most, half} {

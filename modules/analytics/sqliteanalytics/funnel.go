@@ -114,6 +114,9 @@ func (c *courses) add(t *taken, list []analytics.FunnelStep) error {
 		events[*at] = passing{times.ints[row], masks[i]}
 		*at++
 	}
+	if more := len(c.numbers); len(c.list)+more > cap(c.list) {
+		c.list = slices.Grow(c.list, max(len(c.list), 16*more)) // the parts to come have as many
+	}
 	from := int32(0)
 	for code, to := range ends[:len(c.numbers)] {
 		if to > from {
