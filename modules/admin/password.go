@@ -65,8 +65,8 @@ func checkPassword(password, login string) error {
 	switch n := utf8.RuneCountInString(password); {
 	case n < 10:
 		return settings.Invalid{{Field: "password", Message: "must have at least 10 characters"}}
-	case len(password) > 500:
-		return settings.Invalid{{Field: "password", Message: "must have at most 500 bytes"}}
+	case n > 500:
+		return settings.Invalid{{Field: "password", Message: "must have at most 500 characters"}}
 	case normalLogin(password) == normalLogin(login):
 		return settings.Invalid{{Field: "password", Message: "must not be your name"}}
 	}

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/labstack/echo/v5"
 
@@ -31,8 +32,8 @@ func (a *Admin) query(c *echo.Context) *query { return &query{c: c, now: a.now()
 func (q *query) text(name string) string {
 	q.known = append(q.known, name)
 	v := q.c.QueryParam(name)
-	if len(v) > 500 || len(q.c.QueryParams()[name]) > analytics.MaxValues {
-		q.fail(name, fmt.Sprintf("must be at most 500 bytes, and be there at most %d times", analytics.MaxValues))
+	if utf8.RuneCountInString(v) > 500 || len(q.c.QueryParams()[name]) > analytics.MaxValues {
+		q.fail(name, fmt.Sprintf("must be at most 500 characters, and be there at most %d times", analytics.MaxValues))
 		return ""
 	}
 	return v

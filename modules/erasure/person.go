@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/miq/pixel/modules/event"
 	"github.com/miq/pixel/modules/identity"
@@ -19,7 +20,7 @@ type Identifier struct {
 // it is of.
 var Kinds = []string{"visitor_id", "user_id", "email", "phone", "email_sha256", "phone_sha256", "uid2", "maid", "tdid", "order_id", "event_id"}
 
-// maxValue bounds an identifier, in bytes.
+// maxValue bounds an identifier, in characters.
 const maxValue = 512
 
 // Check says what is wrong with an identifier.
@@ -29,8 +30,8 @@ func (i Identifier) Check() error {
 		return fmt.Errorf("kind must be one of %s", strings.Join(Kinds, ", "))
 	case strings.TrimSpace(i.Value) == "":
 		return fmt.Errorf("value must be the person's %s", i.Kind)
-	case len(i.Value) > maxValue:
-		return fmt.Errorf("value must have at most %d bytes", maxValue)
+	case utf8.RuneCountInString(i.Value) > maxValue:
+		return fmt.Errorf("value must have at most %d characters", maxValue)
 	}
 	s := i.subject("")
 	if strings.HasPrefix(i.Kind, "email") && s.Email == "" {

@@ -3,6 +3,7 @@ package settings
 import (
 	"maps"
 	"slices"
+	"unicode/utf8"
 )
 
 // Fields says which fields partners may be sent of a pixel's events. Paths are those of
@@ -82,8 +83,8 @@ func (f *Fields) validate(v *Invalid) {
 				v.add(at+"."+partner, "must be at most %d fields", MaxFields)
 			case !slices.IsSorted(list):
 				v.add(at+"."+partner, "must be in the order of the alphabet")
-			case slices.ContainsFunc(list, func(p string) bool { return p == "" || len(p) > maxPath }):
-				v.add(at+"."+partner, "must be paths of 1 to %d bytes", maxPath)
+			case slices.ContainsFunc(list, func(p string) bool { return p == "" || utf8.RuneCountInString(p) > maxPath }):
+				v.add(at+"."+partner, "must be paths of 1 to %d characters", maxPath)
 			}
 		}
 	}

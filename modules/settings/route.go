@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"unicode/utf8"
 )
 
 // Mapping says what a partner is told instead of what the event says. Each is an
@@ -45,13 +46,13 @@ const DedupeOrder = "order"
 
 // The bounds of a route's expressions.
 const (
-	MaxExpression = 2000 // bytes of one
+	MaxExpression = 2000 // characters of one
 	maxMapped     = 50   // parameters or properties
 )
 
 func (r Route) validate(v *Invalid, at string) {
-	if len(r.When) > MaxExpression {
-		v.add(at+".when", "must be at most %d bytes", MaxExpression)
+	if utf8.RuneCountInString(r.When) > MaxExpression {
+		v.add(at+".when", "must be at most %d characters", MaxExpression)
 	}
 	if r.Sample < 0 || r.Sample > 100 || r.Sample != r.Sample {
 		v.add(at+".sample", "must be more than 0 and at most 100 percent, or 0 for all")
@@ -63,8 +64,8 @@ func (r Route) validate(v *Invalid, at string) {
 		v.add(at+".map", "must hold at most %d parameters and %d properties", maxMapped, maxMapped)
 	}
 	r.Map.Each(func(where, expression string) {
-		if len(expression) > MaxExpression || expression == "" {
-			v.add(fmt.Sprintf("%s.map.%s", at, where), "must be 1 to %d bytes", MaxExpression)
+		if utf8.RuneCountInString(expression) > MaxExpression || expression == "" {
+			v.add(fmt.Sprintf("%s.map.%s", at, where), "must be 1 to %d characters", MaxExpression)
 		}
 	})
 }

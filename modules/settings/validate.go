@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/miq/pixel/modules/event"
 )
@@ -50,14 +51,17 @@ var (
 	accountName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,31}$`)
 )
 
+// maxName is how many characters a pixel's name has at most.
+const maxName = 200
+
 // Validate returns an Invalid, or nil.
 func (p Pixel) Validate() error {
 	var v Invalid
 	if !pixelID.MatchString(p.ID) {
 		v.add("id", "must be 1 to 64 letters, digits, _ or -, and begin with a letter or digit")
 	}
-	if len(p.Name) > 200 {
-		v.add("name", "must be at most 200 bytes")
+	if utf8.RuneCountInString(p.Name) > maxName {
+		v.add("name", "must be at most %d characters", maxName)
 	}
 	switch p.ConsentMode {
 	case CMP, GCM, Banner, Implied:
@@ -123,7 +127,7 @@ func (p Pixel) Validate() error {
 // The most that a banner may say: it goes to every visitor.
 const (
 	maxLanguages = 40
-	maxText      = 1000
+	maxText      = 1000 // characters
 )
 
 func joined(words []string) string { return strings.Join(words, ", ") }
@@ -144,8 +148,8 @@ func (b BannerOptions) validate(v *Invalid) {
 			switch text := b.Texts[code][word]; {
 			case !slices.Contains(BannerWords[:], word):
 				v.add(at+"."+word, "is not a text of the banner; those are %s", strings.Join(BannerWords[:], ", "))
-			case strings.TrimSpace(text) == "" || len(text) > maxText:
-				v.add(at+"."+word, "must be 1 to %d bytes", maxText)
+			case strings.TrimSpace(text) == "" || utf8.RuneCountInString(text) > maxText:
+				v.add(at+"."+word, "must be 1 to %d characters", maxText)
 			}
 		}
 	}

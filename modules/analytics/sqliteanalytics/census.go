@@ -16,7 +16,7 @@ type census struct {
 	digests []uint64 // by number, less one
 }
 
-// mostNumbered is with how many a census is not gone on with: they take 12 to 24 bytes each,
+// mostNumbered is with how many a census is not gone on with: they take 16 to 26 bytes each,
 // and four in what a question remembers of them.
 const mostNumbered = 3 << 20
 
