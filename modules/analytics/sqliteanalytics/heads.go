@@ -21,6 +21,7 @@ type meeting struct {
 	stamps []uint32
 	stamp  uint32
 	// These are only for the part at hand.
+	at   []int32 // the places of its rows
 	seen []uint64
 	now  heads
 	ends []int32
@@ -36,7 +37,9 @@ func (s *Store) met(ctx context.Context, tx *sql.Tx, w walk, steps int) (*meetin
 		if more := m.census.size() + 1 - len(m.stamps); more > 0 {
 			m.stamps = append(m.stamps, make([]uint32, more)...)
 		}
-		if m.cells.begin(t); m.places(t)*m.words() <= mostSeen*len(t.rows)/64 {
+		m.cells.begin(t)
+		m.place(t)
+		if m.places(t)*m.words() <= mostSeen*len(t.rows)/64 {
 			m.once(t)
 		} else {
 			m.often(t)
@@ -57,12 +60,25 @@ func (f *faces) words() int { return (len(f.numbers) + 63) / 64 }
 // places is how many lists a part's rows could add to: one for each step and group.
 func (m *meeting) places(t *taken) int { return int(t.last-t.first+1) * max(1, len(t.texts)) }
 
-// place is the one that a row adds to.
-func (t *taken) place(i int, row int32) int {
-	if t.codes == nil {
-		return int(t.steps[i] - t.first)
+// place says which one each row adds to.
+func (m *meeting) place(t *taken) {
+	m.at = slices.Grow(m.at[:0], len(t.rows))[:len(t.rows)]
+	at, rows, codes := m.at, t.rows, t.codes
+	switch {
+	case codes == nil:
+		for i, step := range t.steps {
+			at[i] = step - t.first
+		}
+	case t.first == t.last:
+		for i, row := range rows {
+			at[i] = int32(codes[row])
+		}
+	default:
+		groups := int32(len(t.texts)) //nolint:gosec // chunkRows bounds it
+		for i, row := range rows {
+			at[i] = (t.steps[i]-t.first)*groups + int32(codes[row])
+		}
 	}
-	return int(t.steps[i]-t.first)*len(t.texts) + int(t.codes[row])
 }
 
 // once notes whoever rows are of once: there is a bit for each place and person.
@@ -71,13 +87,14 @@ func (m *meeting) once(t *taken) {
 	n := m.places(t) * words
 	m.seen = slices.Grow(m.seen[:0], n)[:n]
 	clear(m.seen)
+	seen, codes, at := m.seen, m.codes, m.at
 	for i, row := range t.rows {
-		who := m.codes[row]
-		m.seen[t.place(i, row)*words+int(who/64)] |= 1 << (who % 64)
+		who := codes[row]
+		seen[int(at[i])*words+int(who/64)] |= 1 << (who % 64)
 	}
 	for place := range m.places(t) {
 		m.now = m.now[:0]
-		for i, word := range m.seen[place*words : (place+1)*words] {
+		for i, word := range seen[place*words : (place+1)*words] {
 			for ; word != 0; word &= word - 1 {
 				m.now = append(m.now, m.numbers[64*i+bits.TrailingZeros64(word)])
 			}
@@ -91,21 +108,23 @@ func (m *meeting) often(t *taken) {
 	n := m.places(t)
 	m.ends = slices.Grow(m.ends[:0], n+1)[:n+1]
 	clear(m.ends)
-	for i, row := range t.rows {
-		m.ends[t.place(i, row)+1]++
+	m.now = slices.Grow(m.now[:0], len(t.rows))[:len(t.rows)]
+	ends, now, at := m.ends, m.now, m.at
+	for _, place := range at {
+		ends[place+1]++
 	}
 	for place := range n {
-		m.ends[place+1] += m.ends[place]
+		ends[place+1] += ends[place]
 	}
-	m.now = slices.Grow(m.now[:0], len(t.rows))[:len(t.rows)]
+	codes, numbers := m.codes, m.numbers
 	for i, row := range t.rows {
-		at := &m.ends[t.place(i, row)]
-		m.now[*at] = m.numbers[m.codes[row]]
-		*at++
+		end := &ends[at[i]]
+		now[*end] = numbers[codes[row]]
+		*end++
 	}
 	from := int32(0)
-	for place, to := range m.ends[:n] {
-		m.note(t, place, m.now[from:to])
+	for place, to := range ends[:n] {
+		m.note(t, place, now[from:to])
 		from = to
 	}
 }
@@ -128,14 +147,15 @@ func (m *meeting) note(t *taken, place int, people []uint32) {
 // apart leaves everybody in a list once.
 func (m *meeting) apart(list *heads) {
 	m.stamp++
-	m.stamps[0] = m.stamp // nobody
-	n := 0
-	for _, who := range *list {
-		(*list)[n] = who
-		n += bit(m.stamps[who] != m.stamp)
-		m.stamps[who] = m.stamp
+	stamps, stamp, n := m.stamps, m.stamp, 0
+	stamps[0] = stamp // nobody
+	all := *list
+	for _, who := range all {
+		all[n] = who
+		n += bit(stamps[who] != stamp)
+		stamps[who] = stamp
 	}
-	*list = (*list)[:n]
+	*list = all[:n]
 }
 
 // figures are how many people there are.
