@@ -87,8 +87,33 @@ func ClickHouseVersion() int64 {
 	return last
 }
 
-// CheckClickHouse returns an error that says what to do where the schema is not the
-// one that this program is made for.
+// lastBefore is the schema of the version before, which refuses to start on a newer one
+// though it has only more.
+const lastBefore = 4
+
+// ClickHouseBack has the version before start again: it takes nothing away, and forgets
+// that later migrations were applied, which do nothing the second time.
+func ClickHouseBack(ctx context.Context, db *sql.DB, cluster string) error {
+	list, err := versions{cluster}.ListMigrations(ctx, db)
+	if isCode(err, codeUnknownTable, codeUnknownDB) {
+		return SchemaError("the ClickHouse database has no tables, and so nothing to take back")
+	}
+	if err != nil {
+		return err
+	}
+	for _, m := range list {
+		if m.Version > lastBefore {
+			if err := (versions{cluster}).Delete(ctx, db, m.Version); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// CheckClickHouse returns an error that says what to do where the schema lacks what this
+// program needs. A newer one has only more, so that a program goes on, and starts again,
+// while its fleet is upgraded, and after it was rolled back.
 func CheckClickHouse(ctx context.Context, db *sql.DB) error {
 	want := ClickHouseVersion()
 	is, err := versions{}.GetLatestVersion(ctx, db)
@@ -99,14 +124,12 @@ func CheckClickHouse(ctx context.Context, db *sql.DB) error {
 		return err
 	case is < want:
 		return SchemaError(fmt.Sprintf("the ClickHouse schema is of version %d, and this pixel needs %d: run pixel migrate first", is, want))
-	case is > want:
-		return SchemaError(fmt.Sprintf("the ClickHouse schema is of version %d, newer than the %d that this pixel knows: run the pixel that migrated it, or a newer one", is, want))
 	}
 	return nil
 }
 
-// SchemaError says that the schema is not the one that the program is made for. It
-// does not pass by waiting.
+// SchemaError says that the schema is not one that the program can work with. It does
+// not pass by waiting.
 type SchemaError string
 
 func (e SchemaError) Error() string { return string(e) }
@@ -192,8 +215,9 @@ func (versions) Insert(ctx context.Context, db database.DBTxConn, r database.Ins
 	return err
 }
 
-func (versions) Delete(context.Context, database.DBTxConn, int64) error {
-	return database.ErrNotImplemented // nothing is ever migrated back
+func (versions) Delete(ctx context.Context, db database.DBTxConn, version int64) error {
+	_, err := db.ExecContext(ctx, `DELETE FROM schema_migrations WHERE version = `+strconv.FormatInt(version, 10))
+	return err
 }
 
 func (versions) GetMigration(ctx context.Context, db database.DBTxConn, version int64) (*database.GetMigrationResult, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -121,24 +122,74 @@ func TestAMigrationGoesOnWhereOneWasKilled(t *testing.T) {
 	}
 }
 
-func TestASchemaThatIsOlderOrNewerIsToldWithWhatToDo(t *testing.T) {
+func TestAnOlderSchemaIsRefusedAndANewerOneIsNot(t *testing.T) {
 	db := open(t)
 	if _, err := ClickHouse(t.Context(), db, ""); err != nil {
 		t.Fatal(err)
 	}
 	is := ClickHouseVersion()
-	for _, c := range []struct {
-		change, says string
-	}{
-		{fmt.Sprintf(`INSERT INTO schema_migrations (version) VALUES (%d)`, is+1), "newer than"},
+	for _, c := range []struct{ change, says string }{
+		{fmt.Sprintf(`INSERT INTO schema_migrations (version) VALUES (%d)`, is+1), ""},
 		{fmt.Sprintf(`DELETE FROM schema_migrations WHERE version >= %d`, is), "run pixel migrate first"},
 	} {
 		if _, err := db.Exec(c.change); err != nil {
 			t.Fatal(err)
 		}
-		if err := CheckClickHouse(t.Context(), db); err == nil || !strings.Contains(err.Error(), c.says) {
+		if err := CheckClickHouse(t.Context(), db); (err == nil) != (c.says == "") || err != nil && !strings.Contains(err.Error(), c.says) {
 			t.Errorf("after %s: %v", c.change, err)
 		}
+	}
+}
+
+// adds are the statements that leave a program well which does not know them.
+var adds = regexp.MustCompile(`(?is)^(CREATE (TABLE|MATERIALIZED VIEW) IF NOT EXISTS |ALTER TABLE \w+ ((ADD (COLUMN|INDEX|PROJECTION) IF NOT EXISTS |MODIFY SETTING )[^;]*)$)`)
+
+var comment = regexp.MustCompile(`(?m)^\s*--.*$`)
+
+func TestMigrationsOnlyAdd(t *testing.T) {
+	for _, name := range all(t) {
+		body, err := files.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range Statements(string(body), "") {
+			if s = strings.Join(strings.Fields(comment.ReplaceAllString(s, "")), " "); !adds.MatchString(s) {
+				t.Errorf("%s: the version before would not bear %.80s", name, s)
+			}
+		}
+	}
+	for _, s := range []string{"DROP TABLE events", "ALTER TABLE events DROP COLUMN name", "ALTER TABLE events MODIFY COLUMN name UInt8", "CREATE TABLE events (x UInt8)"} {
+		if adds.MatchString(s) {
+			t.Errorf("it would not notice %s", s)
+		}
+	}
+}
+
+func TestTheVersionBeforeStartsAgainOnceTheSchemaIsTakenBack(t *testing.T) {
+	db := open(t)
+	if err := ClickHouseBack(t.Context(), db, ""); err == nil || !strings.Contains(err.Error(), "no tables") {
+		t.Errorf("an empty database: %v", err)
+	}
+	if _, err := ClickHouse(t.Context(), db, ""); err != nil {
+		t.Fatal(err)
+	}
+	before := tables(t, db)
+	for range 2 {
+		if err := ClickHouseBack(t.Context(), db, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if is, err := (versions{}).GetLatestVersion(t.Context(), db); err != nil || is != lastBefore {
+		t.Errorf("the schema is of version %d, %v", is, err)
+	}
+	if n := tables(t, db); n != before {
+		t.Errorf("of %d tables %d are left", before, n)
+	}
+	if list, err := ClickHouse(t.Context(), db, ""); err != nil || len(list) != len(all(t))-lastBefore {
+		t.Errorf("applied again: %v, %v", list, err)
+	}
+	if err := CheckClickHouse(t.Context(), db); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -105,9 +106,10 @@ func muster(ctx context.Context, dir, binary, clickhouse string, skewed func(red
 	})
 }
 
-// migrate brings the analytics' schema to what a build wants, as before an upgrade.
-func (f *fleet) migrate(ctx context.Context, binary string) error {
-	cmd := exec.CommandContext(ctx, binary, append([]string{"migrate", "--data_dir=" + filepath.Join(f.dir, "migrate")}, f.settings...)...)
+// migrate brings the analytics' schema to what a build wants, as before an upgrade, or with
+// --back to what the version before it bears.
+func (f *fleet) migrate(ctx context.Context, binary string, flags ...string) error {
+	cmd := exec.CommandContext(ctx, binary, slices.Concat([]string{"migrate", "--data_dir=" + filepath.Join(f.dir, "migrate")}, flags, f.settings)...)
 	cmd.Dir = f.dir
 	if said, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("pixel migrate: %w\n%s", err, said)

@@ -180,10 +180,10 @@ func Migrate(ctx context.Context, c config.Config) (applied []string, err error)
 	return applied, err
 }
 
-// MigrateBack gives the embedded analytics store the form that the version before knows.
+// MigrateBack gives the analytics store the form that the version before knows.
 func MigrateBack(ctx context.Context, c config.Config) error {
 	if c.ClickHouse.DSN != "" {
-		return errors.New("there is nothing to migrate back: the version before reads the analytics store in ClickHouse as it is")
+		return chanalytics.Back(ctx, c.ClickHouse)
 	}
 	return alone(c, func(db *sqlitedb.DB) error { return sqliteanalytics.Back(ctx, db) })
 }

@@ -125,6 +125,17 @@ func Migrate(ctx context.Context, c config.ClickHouse) ([]string, error) {
 	return migrations.ClickHouse(ctx, db, c.Cluster)
 }
 
+// Back lets the version before start on the schema.
+func Back(ctx context.Context, c config.ClickHouse) error {
+	o, err := options(c)
+	if err != nil {
+		return err
+	}
+	db := clickhouse.OpenDB(o)
+	defer db.Close()
+	return migrations.ClickHouseBack(ctx, db, c.Cluster)
+}
+
 func makeDatabase(ctx context.Context, o *clickhouse.Options, cluster string) error {
 	name := o.Auth.Database
 	if name == "" || name == "default" {
