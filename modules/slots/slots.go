@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	count = 32 // how many processes can be seen at once
+	count = 128 // how many processes can be seen at once
 	ttl   = 10 * time.Second
 	every = time.Second
 )

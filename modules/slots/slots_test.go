@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/miq/pixel/modules/sqlitedb"
@@ -78,14 +79,17 @@ func TestOneThatStopsTakesItsReportAway(t *testing.T) {
 	}
 }
 
-func TestMoreProcessesThanSlotsIsAnError(t *testing.T) {
+func TestAFleetIsSeenWholeAndOneTooManyIsAnError(t *testing.T) {
 	k := keys(t)
 	for i := range count {
-		if err := publisher(k, fmt.Sprint(i)).Publish(t.Context()); err != nil {
+		if err := publisher(k, fmt.Sprint("process ", i)).Publish(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := publisher(k, "last").Publish(t.Context()); err == nil {
-		t.Error("no error")
+	if got := read(t, k); len(slices.Compact(got)) != count {
+		t.Errorf("%d of %d are seen", len(got), count)
+	}
+	if err := publisher(k, "one more").Publish(t.Context()); err == nil || !strings.Contains(err.Error(), "more than 128 processes") {
+		t.Errorf("of one too many it says %v", err)
 	}
 }
