@@ -48,10 +48,13 @@ func TestComposeTakesItsFile(t *testing.T) {
 		t.Error(err)
 	}
 	names := p.ServiceNames()
-	for _, want := range []string{"collector-1", "collector-2", "worker", "redis", "s3", "clickhouse", "haproxy", "prometheus", "alertmanager", "grafana", "jaeger"} {
+	for _, want := range []string{"collector-1", "collector-2", "worker", "redis", "s3", "migrate", "clickhouse", "haproxy", "prometheus", "alertmanager", "grafana", "jaeger"} {
 		if !slices.Contains(names, want) {
 			t.Errorf("there is no service %s among %v", want, names)
 		}
+	}
+	if after, ok := p.Services["worker"].DependsOn["migrate"]; !ok || after.Condition != types.ServiceConditionCompletedSuccessfully || after.Required {
+		t.Errorf("the worker does not wait for the migration where there is one: %+v", after)
 	}
 	for _, s := range p.Services {
 		if strings.HasPrefix(s.Image, "pixel:") && s.Image != "pixel:1.2.3" {
@@ -326,7 +329,7 @@ func (c *cluster) pod(t *testing.T, at string, pod corev1.PodTemplateSpec) {
 	for _, v := range pod.Spec.Volumes {
 		volumes[v.Name] = true
 	}
-	for _, k := range pod.Spec.Containers {
+	for i, k := range slices.Concat(pod.Spec.Containers, pod.Spec.InitContainers) {
 		if x := k.SecurityContext; x == nil || x.ReadOnlyRootFilesystem == nil || !*x.ReadOnlyRootFilesystem || x.AllowPrivilegeEscalation == nil || *x.AllowPrivilegeEscalation ||
 			x.Capabilities == nil || !slices.Equal(x.Capabilities.Drop, []corev1.Capability{"ALL"}) {
 			t.Errorf("%s/%s is not confined", at, k.Name)
@@ -338,6 +341,9 @@ func (c *cluster) pod(t *testing.T, at string, pod corev1.PodTemplateSpec) {
 			t.Errorf("%s/%s has no bounds", at, k.Name)
 		}
 		for name, probe := range map[string]*corev1.Probe{"startup": k.StartupProbe, "readiness": k.ReadinessProbe, "liveness": k.LivenessProbe} {
+			if i >= len(pod.Spec.Containers) {
+				break // one that ends is not asked
+			}
 			if probe == nil || probe.HTTPGet == nil || !hasPort(pod, probe.HTTPGet.Port.String()) {
 				t.Errorf("%s/%s: the %s probe asks no port that it has", at, k.Name, name)
 			}
