@@ -230,6 +230,16 @@ func (c *cluster) selects(t *testing.T, by *metav1.LabelSelector) (found []strin
 	return found
 }
 
+// reaches reports whether a policy lets a workload's pods out to a port.
+func (c *cluster) reaches(t *testing.T, at string, port int) bool {
+	t.Helper()
+	return slices.ContainsFunc(c.policies, func(p networkingv1.NetworkPolicy) bool {
+		return slices.Contains(c.selects(t, &p.Spec.PodSelector), at) && slices.ContainsFunc(p.Spec.Egress, func(out networkingv1.NetworkPolicyEgressRule) bool {
+			return slices.ContainsFunc(out.Ports, func(o networkingv1.NetworkPolicyPort) bool { return o.Port.IntValue() == port })
+		})
+	})
+}
+
 func TestKubernetesTakesWhatIsRendered(t *testing.T) {
 	for dir, want := range map[string][]string{
 		"../kubernetes/base":  {"StatefulSet/collector", "StatefulSet/pipeline"},
@@ -301,6 +311,17 @@ func TestKubernetesTakesWhatIsRendered(t *testing.T) {
 			}
 			if !denied {
 				t.Error("no policy denies everything to every pod")
+			}
+			for at := range c.pods {
+				needs := []int{6379, 443}
+				if filepath.Base(dir) == "split" && at != "StatefulSet/collector" {
+					needs = append(needs, 9000) // ClickHouse
+				}
+				for _, port := range needs {
+					if !c.reaches(t, at, port) {
+						t.Errorf("no policy lets %s out to port %d", at, port)
+					}
+				}
 			}
 		})
 	}
