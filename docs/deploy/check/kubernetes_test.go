@@ -6,7 +6,6 @@
 package check
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"os"
@@ -15,8 +14,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/compose-spec/compose-go/v2/cli"
-	"github.com/compose-spec/compose-go/v2/types"
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
@@ -28,80 +25,6 @@ import (
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 	"sigs.k8s.io/yaml"
 )
-
-// load is `docker compose config` with all profiles.
-func load(t *testing.T, path string, environment ...string) (*types.Project, error) {
-	t.Helper()
-	o, err := cli.NewProjectOptions([]string{path}, cli.WithProfiles([]string{"*"}), cli.WithEnv(environment), cli.WithResolvedPaths(true))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return o.LoadProject(context.Background())
-}
-
-func TestComposeTakesItsFile(t *testing.T) {
-	p, err := load(t, "../compose/compose.yaml", "PIXEL_TAG=1.2.3", "COMMIT=abc")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := p.MarshalYAML(); err != nil {
-		t.Error(err)
-	}
-	names := p.ServiceNames()
-	for _, want := range []string{"collector-1", "collector-2", "worker", "redis", "s3", "migrate", "clickhouse", "haproxy", "prometheus", "alertmanager", "grafana", "jaeger"} {
-		if !slices.Contains(names, want) {
-			t.Errorf("there is no service %s among %v", want, names)
-		}
-	}
-	if after, ok := p.Services["worker"].DependsOn["migrate"]; !ok || after.Condition != types.ServiceConditionCompletedSuccessfully || after.Required {
-		t.Errorf("the worker does not wait for the migration where there is one: %+v", after)
-	}
-	for _, s := range p.Services {
-		if strings.HasPrefix(s.Image, "pixel:") && s.Image != "pixel:1.2.3" {
-			t.Errorf("%s is of the image %s: PIXEL_TAG was not taken", s.Name, s.Image)
-		}
-		if s.Build != nil {
-			if _, err := os.Stat(filepath.Join(s.Build.Context, "Dockerfile")); err != nil {
-				t.Errorf("%s: %v", s.Name, err)
-			}
-		}
-		for _, v := range s.Volumes {
-			if v.Type != types.VolumeTypeBind {
-				continue
-			}
-			if _, err := os.Stat(v.Source); err != nil && filepath.Base(v.Source) != "pagerduty-key" { // it is the operator's
-				t.Errorf("%s: %v", s.Name, err)
-			}
-		}
-	}
-}
-
-// The check must be one that can fail.
-func TestComposeRefusesWhatIsWrong(t *testing.T) {
-	good, err := os.ReadFile("../compose/compose.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, c := range map[string][2]string{
-		"an unknown key":                 {"restart: unless-stopped", "restarts: unless-stopped"},
-		"a dependency that is not there": {"redis: {condition: service_healthy}", "rediss: {condition: service_healthy}"},
-		"a volume that is not there":     {"volumes: [\"redis:/data\"]", "volumes: [\"redos:/data\"]"},
-		"a secret that is not there":     {"secrets: [secret_key, admin_token]", "secrets: [secret_key, other_token]"},
-	} {
-		bad := strings.Replace(string(good), c[0], c[1], 1)
-		if bad == string(good) {
-			t.Errorf("%s: the file has no %q any more", name, c[0])
-			continue
-		}
-		path := filepath.Join(t.TempDir(), "compose.yaml")
-		if err := os.WriteFile(path, []byte(bad), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := load(t, path); err == nil {
-			t.Errorf("%s is taken", name)
-		}
-	}
-}
 
 // cluster is what was rendered, in Kubernetes' own types.
 type cluster struct {
@@ -377,6 +300,52 @@ func (c *cluster) pod(t *testing.T, at string, pod corev1.PodTemplateSpec) {
 		for _, m := range k.VolumeMounts {
 			if m.Name != "data" && !volumes[m.Name] {
 				t.Errorf("%s/%s mounts %s, which is not there", at, k.Name, m.Name)
+			}
+		}
+	}
+}
+
+// podMonitor is what we use of the Prometheus Operator's, by its reference.
+type podMonitor struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata"`
+	Spec              struct {
+		JobLabel            string               `json:"jobLabel"`
+		Selector            metav1.LabelSelector `json:"selector"`
+		PodMetricsEndpoints []struct {
+			Port     string `json:"port"`
+			Interval string `json:"interval"`
+		} `json:"podMetricsEndpoints"`
+	} `json:"spec"`
+}
+
+func TestEveryPodIsMonitoredUnderTheJobThatTheRulesName(t *testing.T) {
+	text, err := os.ReadFile("../kubernetes/podmonitor.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var m podMonitor
+	if err := yaml.UnmarshalStrict(text, &m); err != nil {
+		t.Fatal(err)
+	}
+	rules, err := os.ReadFile("../prometheus/rules.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{"../kubernetes/base", "../kubernetes/split"} {
+		c, err := render(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if found := c.selects(t, &m.Spec.Selector); len(found) != len(c.pods) {
+			t.Errorf("%s: of %d workloads it finds %v", dir, len(c.pods), found)
+		}
+		for at, pod := range c.pods {
+			if len(m.Spec.PodMetricsEndpoints) != 1 || !hasPort(pod, m.Spec.PodMetricsEndpoints[0].Port) {
+				t.Errorf("%s has no port of %+v", at, m.Spec.PodMetricsEndpoints)
+			}
+			if job := pod.Labels[m.Spec.JobLabel]; job == "" || !strings.Contains(string(rules), `job="`+job+`"`) {
+				t.Errorf("%s is of the job %q, which no rule names", at, job)
 			}
 		}
 	}
