@@ -1,8 +1,3 @@
-// Package check validates what docs/deploy has for Docker Compose and Kubernetes, by the
-// code that their own tools are made of: what `docker compose config` loads and checks a
-// file with, what `kubectl kustomize` renders with, and Kubernetes' own types, into which
-// everything rendered must decode without an unknown field. It is a module of its own so
-// that none of that is a dependency of the product. Run it with `go test .` here.
 package check
 
 import (
