@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.uber.org/fx"
+
 	"github.com/miq/pixel/modules/health"
 	"github.com/miq/pixel/modules/secret"
 	"github.com/miq/pixel/modules/settings"
@@ -16,6 +18,23 @@ import (
 
 // keyEvery is how often it is looked whether all processes have the same secret_key.
 const keyEvery = 10 * time.Second
+
+// keyModule comes before the roles, so that a process with a wrong key does nothing.
+var keyModule = fx.Module("secret_key",
+	fx.Provide(func(lc fx.Lifecycle, keys state.Keys, box *secret.Box, p settings.Process, log *slog.Logger) keyResult {
+		w := newKeyWatch(keys, box, p, log.With("component", "secret_key"))
+		lc.Append(fx.StartStopHook(w.begin, w.stop))
+		return keyResult{Watch: w, Health: health.Check{Name: "secret_key", Check: w.check}}
+	}),
+	fx.Invoke(func(*keyWatch) {}),
+)
+
+type keyResult struct {
+	fx.Out
+
+	Watch  *keyWatch
+	Health health.Check `group:"health"`
+}
 
 // keyWatch compares this process's secret_key with those of the others that share its
 // Redis. With another one it would hide the same order behind another digest, sign what

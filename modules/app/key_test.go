@@ -25,9 +25,10 @@ const anotherKey = "YW5vdGhlci1rZXktb2YtdGhpcnR5LXR3by1ieXRlcy4="
 func TestAProcessWithAnotherKeyThanTheOthersDoesNotStart(t *testing.T) {
 	server := redistest.Start(t)
 	keys := redisstate.New(server.Client(t))
+	log := &said{}
 	run := func(flags map[string]string) *fx.App {
-		flags["redis.url"], flags["role"] = "unix://"+server.Addr, "dispatcher"
-		return fx.New(options(settingsFor(t, flags), slog.New(slog.DiscardHandler), io.Discard), fx.NopLogger)
+		flags["redis.url"], flags["role"] = "unix://"+server.Addr, "collector"
+		return fx.New(options(settingsFor(t, flags), slog.New(slog.NewTextHandler(log, nil)), io.Discard), fx.NopLogger)
 	}
 	first := run(map[string]string{"secret_key": someKey})
 	began(t, first)
@@ -37,6 +38,9 @@ func TestAProcessWithAnotherKeyThanTheOthersDoesNotStart(t *testing.T) {
 	err := wrong.Start(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "secret_key: is not that of the processes that run already (") || !strings.Contains(err.Error(), "secret_key_old") {
 		t.Fatalf("it started: %v", err)
+	}
+	if n := strings.Count(log.String(), "collector listens"); n != 1 {
+		t.Errorf("%d collectors listened: one with a wrong key must do nothing", n)
 	}
 	// Who replaces the key knows the one before; and then those who have it alone are no strangers.
 	began(t, run(map[string]string{"secret_key": anotherKey, "secret_key_old": someKey}))

@@ -19,9 +19,7 @@ import (
 	"github.com/miq/pixel/modules/queue/redisqueue"
 	"github.com/miq/pixel/modules/ratelimit/redislimit"
 	"github.com/miq/pixel/modules/redisclient"
-	"github.com/miq/pixel/modules/secret"
 	"github.com/miq/pixel/modules/settings"
-	"github.com/miq/pixel/modules/state"
 )
 
 // redisModule provides the client, and watches how the servers keep what they
@@ -67,21 +65,8 @@ func redisModule(c config.Redis, copy settings.Copy) fx.Option {
 				Health: health.Check{Name: "redis", Check: w.check}, Clock: health.Check{Name: "clock", Check: clock.check},
 			}, nil
 		}),
-		fx.Provide(func(lc fx.Lifecycle, keys state.Keys, box *secret.Box, p settings.Process, log *slog.Logger) keyResult {
-			w := newKeyWatch(keys, box, p, log.With("component", "secret_key"))
-			lc.Append(fx.StartStopHook(w.begin, w.stop))
-			return keyResult{Watch: w, Health: health.Check{Name: "secret_key", Check: w.check}}
-		}),
-		// Before anything else is made, so that a process with a wrong key does nothing.
-		fx.Invoke(func(*keyWatch) {}),
+		keyModule,
 	)
-}
-
-type keyResult struct {
-	fx.Out
-
-	Watch  *keyWatch
-	Health health.Check `group:"health"`
 }
 
 type redisResult struct {
