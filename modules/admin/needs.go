@@ -63,6 +63,13 @@ func (a *Admin) needs(ctx context.Context, d *overviewData, queues []queueView, 
 			add("warn", "Deliveries to "+v.Title+" are behind: the oldest has waited for "+age(v.Queue.Oldest)+".", link, "See its answers")
 		}
 	}
+	if !whoOf(ctx).Confined() {
+		of, err := a.processNeeds(ctx)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, of...)
+	}
 	held, err := a.waitingFields(ctx)
 	if err != nil {
 		return nil, err
@@ -94,6 +101,35 @@ func (a *Admin) needs(ctx context.Context, d *overviewData, queues []queueView, 
 	}
 	rank := map[string]int{"bad": 0, "warn": 1, "info": 2}
 	slices.SortStableFunc(out, func(x, y need) int { return cmp.Compare(rank[x.Level], rank[y.Level]) })
+	return out, nil
+}
+
+// processNeeds says what is wrong with the processes that run. Another build is none: fleets
+// are upgraded.
+func (a *Admin) processNeeds(ctx context.Context) (out []need, err error) {
+	list, err := a.processViews(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range list {
+		add := func(level, text, link, do string) { out = append(out, need{level, p.Instance + text, link, do}) }
+		if p.Warns("secret_key") {
+			add("bad", " runs with another secret_key than the other processes: it cannot read what they sealed, nor they what it signs.", "/processes", "See the processes")
+		}
+		if p.Warns("clock") {
+			which := " ahead"
+			if p.Ahead() < 0 {
+				which = " behind"
+			}
+			add("warn", "’s clock is "+age(p.Ahead().Abs().Seconds())+which+", and with it the times of events.", "/processes", "See the processes")
+		}
+		if s := p.Spill; s != nil && s.Items > 0 {
+			add("warn", " has "+count(s.Items, "event")+" on its disk, the oldest for "+age(s.Oldest)+": Redis is or was away.", "/queues", "See the queues")
+		}
+		if s := p.Spill; s != nil && s.Dead > 0 {
+			add("bad", " has "+count(s.Dead, "event")+" on its disk that no queue takes.", "/queues", "See the queues")
+		}
+	}
 	return out, nil
 }
 

@@ -3,6 +3,7 @@ package admin
 import (
 	"bytes"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -100,5 +101,13 @@ func TestAProcessOfAnotherBuildOrWithAWrongClockIsShown(t *testing.T) {
 	}
 	w := b.as(Viewer)
 	contains(t, w.get("/processes").body, "1.2.0", "def", "older", "1m30s", "newest", "another key")
+	needs := []string{"stranger runs with another secret_key", "fast’s clock is 1 min ahead", "spilling has 12,345 events on its disk, the oldest for 1 min", "spilling has 2 events on its disk that no queue takes"}
+	contains(t, w.get("/").body, needs...)
+	confined, _ := b.confinedTo(Viewer, "acme")
+	for _, n := range needs {
+		if strings.Contains(confined.get("/").body, n) {
+			t.Errorf("somebody who is confined to an advertiser is told that %s", n)
+		}
+	}
 	contains(t, w.get("/queues").body, `href="/processes"`, "collectors’ disks", "spilling", "12,345", "1 min", "75%", "Dead letters")
 }
