@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/miq/pixel/modules/redistest"
 )
 
@@ -27,6 +29,48 @@ func look(t *testing.T, url string) (int, string) {
 }
 
 func TestEventsThatComeWhileRedisIsAwayAreStoredAndDeliveredLater(t *testing.T) {
+	for name, c := range map[string]struct {
+		leave, back func(*testing.T, *redistest.Server)
+	}{
+		"killed": {
+			func(_ *testing.T, s *redistest.Server) { s.Kill() },
+			func(t *testing.T, s *redistest.Server) { s.Restart(t) },
+		},
+		// As where a password was changed, and here it is still the one before.
+		"with another password": {
+			func(t *testing.T, s *redistest.Server) { tell(t, s.Client(t), "CONFIG SET requirepass another") },
+			func(t *testing.T, s *redistest.Server) {
+				c := s.Client(t)
+				_, err := c.Pipelined(t.Context(), func(p redis.Pipeliner) error {
+					p.Do(t.Context(), "AUTH", "another")
+					p.Do(t.Context(), "CONFIG", "SET", "requirepass", "")
+					return nil
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) { outage(t, c.leave, c.back) })
+	}
+}
+
+// tell sends commands, and ends all other connections.
+func tell(t *testing.T, c redis.UniversalClient, commands ...string) {
+	t.Helper()
+	for _, line := range append(commands, "CLIENT KILL TYPE normal") {
+		var args []any
+		for _, word := range strings.Fields(line) {
+			args = append(args, word)
+		}
+		if err := c.Do(t.Context(), args...).Err(); err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+	}
+}
+
+func outage(t *testing.T, leave, back func(*testing.T, *redistest.Server)) {
 	server := redistest.Start(t, "--appendfsync", "always")
 	j := begin(t, map[string]string{"redis.url": "unix://" + server.Addr, "secret_key": someKey})
 	if status := j.post("before", optedIn); status != "accepted" {
@@ -34,7 +78,7 @@ func TestEventsThatComeWhileRedisIsAwayAreStoredAndDeliveredLater(t *testing.T) 
 	}
 	j.settled("before")
 
-	server.Kill()
+	leave(t, server)
 	ids := make([]string, 20)
 	begun := time.Now()
 	for i := range ids {
@@ -57,7 +101,7 @@ func TestEventsThatComeWhileRedisIsAwayAreStoredAndDeliveredLater(t *testing.T) 
 		t.Error("with Redis away the metrics do not say so")
 	}
 
-	server.Restart(t)
+	back(t, server)
 	if status := j.post("after", optedIn); status != "accepted" {
 		t.Fatalf("status = %s", status)
 	}

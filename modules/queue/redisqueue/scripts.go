@@ -73,7 +73,8 @@ func (q *Queue) unavailable(ctx context.Context, err error) error {
 	}
 	var reply redis.Error
 	var network net.Error
-	if !errors.As(err, &reply) || errors.As(err, &network) {
+	// A password or a right that was changed there first is an outage like any other.
+	if !errors.As(err, &reply) || errors.As(err, &network) || redis.IsAuthError(err) || redis.IsPermissionError(err) {
 		return fmt.Errorf("%w: %w", queue.ErrUnavailable, err)
 	}
 	for _, prefix := range notNow {
