@@ -29,6 +29,7 @@ func look(t *testing.T, url string) (int, string) {
 }
 
 func TestEventsThatComeWhileRedisIsAwayAreStoredAndDeliveredLater(t *testing.T) {
+	var only redis.UniversalClient
 	for name, c := range map[string]struct {
 		leave, back func(*testing.T, *redistest.Server)
 	}{
@@ -50,6 +51,10 @@ func TestEventsThatComeWhileRedisIsAwayAreStoredAndDeliveredLater(t *testing.T) 
 					t.Fatal(err)
 				}
 			},
+		},
+		"full of clients": {
+			func(t *testing.T, s *redistest.Server) { only = s.Client(t); tell(t, only, "CONFIG SET maxclients 1") },
+			func(t *testing.T, _ *redistest.Server) { tell(t, only, "CONFIG SET maxclients 1000") },
 		},
 	} {
 		t.Run(name, func(t *testing.T) { outage(t, c.leave, c.back) })

@@ -60,7 +60,7 @@ func (q *Queue) run(ctx context.Context, p *partition, s *redis.Script, h hours,
 }
 
 // notNow are answers of a Redis that takes no writes for now.
-var notNow = []string{"OOM ", "READONLY ", "LOADING ", "MASTERDOWN ", "CLUSTERDOWN ", "TRYAGAIN ", "MISCONF ", "NOREPLICAS ", "MOVED ", "ASK "}
+var notNow = []string{"OOM ", "READONLY ", "LOADING ", "MASTERDOWN ", "CLUSTERDOWN ", "TRYAGAIN ", "MISCONF ", "NOREPLICAS ", "MOVED ", "ASK ", "BUSY "}
 
 // unavailable marks errors that say that Redis cannot be reached, or takes no
 // writes for now. That the caller's own context ended says nothing of the kind.
@@ -73,8 +73,8 @@ func (q *Queue) unavailable(ctx context.Context, err error) error {
 	}
 	var reply redis.Error
 	var network net.Error
-	// A password or a right that was changed there first is an outage like any other.
-	if !errors.As(err, &reply) || errors.As(err, &network) || redis.IsAuthError(err) || redis.IsPermissionError(err) {
+	// Nor does one that knows another password or fewer rights, or has clients enough.
+	if !errors.As(err, &reply) || errors.As(err, &network) || redis.IsAuthError(err) || redis.IsPermissionError(err) || redis.IsMaxClientsError(err) {
 		return fmt.Errorf("%w: %w", queue.ErrUnavailable, err)
 	}
 	for _, prefix := range notNow {
