@@ -201,3 +201,58 @@ func TestASentinelFailoverLosesNothingThatReplicasHave(t *testing.T) {
 		t.Error("no push failed, so nothing was tried")
 	}
 }
+
+// Who is told to wait must not be told that his message is wrong.
+func TestARedisThatTakesNothingFromUsIsAway(t *testing.T) {
+	server := redistest.StartTCP(t)
+	admin := server.Client(t)
+	do := func(words ...any) {
+		t.Helper()
+		if err := admin.Do(t.Context(), words...).Err(); err != nil {
+			t.Fatalf("%v: %v", words, err)
+		}
+	}
+	do("ACL", "SETUSER", "pixel", "on", ">secret", "~*", "+@all")
+	q := open(t, connect(t, config.Redis{URL: "redis://pixel:secret@" + server.Addr}), hasty, redisqueue.Settings{})
+	push := func() error { return q.Push(t.Context(), queue.Item{Queue: "ingest:high", Body: []byte("x")}) }
+	if err := push(); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		why         string
+		leave, back func()
+	}{
+		{
+			"it may do nothing any more",
+			func() { do("ACL", "SETUSER", "pixel", "-@all", "+hello", "+client", "+ping") },
+			func() { do("ACL", "SETUSER", "pixel", "+@all") },
+		},
+		{
+			"its password was changed",
+			func() { do("ACL", "SETUSER", "pixel", "resetpass", ">other"); do("CLIENT", "KILL", "USER", "pixel") },
+			func() { do("ACL", "SETUSER", "pixel", "resetpass", ">secret") },
+		},
+		{
+			"a script holds the server",
+			func() {
+				do("CONFIG", "SET", "busy-reply-threshold", "20")
+				go admin.Eval(context.Background(), "while true do end", nil) //nolint:errcheck // it is killed
+				time.Sleep(200 * time.Millisecond)
+			},
+			func() { do("SCRIPT", "KILL") },
+		},
+	} {
+		c.leave()
+		if err := push(); !errors.Is(err, queue.ErrUnavailable) {
+			t.Errorf("%s: %v", c.why, err)
+		}
+		c.back()
+		err := push()
+		for end := time.Now().Add(5 * time.Second); err != nil && time.Now().Before(end); err = push() {
+			time.Sleep(20 * time.Millisecond) // a script is killed in a moment
+		}
+		if err != nil {
+			t.Errorf("%s, and then not: %v", c.why, err)
+		}
+	}
+}
