@@ -36,7 +36,7 @@ sbom: build ## what the binary consists of, as CycloneDX
 reproduce: ## builds twice, and compares
 	.ci/reproduce
 
-alerts: ## breaks things for real, and watches the alerts fire and clear; half an hour
+alerts: ## breaks things for real, and watches the alerts fire and clear; twenty minutes
 	PIXEL_TEST_ALERTS=1 go test ./modules/cli -run TestAlerts -v -timeout 60m
 
 attacks: ## attacks on a running process, in turns with ordinary requests: others wait a tenth longer at most
