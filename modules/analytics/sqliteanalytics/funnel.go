@@ -5,7 +5,9 @@ import (
 	"context"
 	"database/sql"
 	"math"
+	"runtime"
 	"slices"
+	"sync"
 
 	"github.com/miq/pixel/modules/analytics"
 )
@@ -29,7 +31,6 @@ type courses struct {
 
 	list  []course
 	parts [][]passing
-	own   []passing
 }
 
 // Funnel gathers the events that any step needs from columns, by person and time.
@@ -53,33 +54,58 @@ func (s *Store) Funnel(ctx context.Context, q analytics.FunnelQuery) (counts []a
 	if err != nil {
 		return nil, err
 	}
+	// The people are parted among processors, each with all of his events.
+	list := all.byPerson()
+	shares := make([][]analytics.FunnelCount, min(runtime.GOMAXPROCS(0), mostShares))
+	var counting sync.WaitGroup
+	for i := range shares {
+		end := len(list) / (len(shares) - i)
+		for end > 0 && end < len(list) && list[end].person == list[end-1].person {
+			end++
+		}
+		some := list[:end]
+		list = list[end:]
+		counting.Go(func() { shares[i] = all.count(q, some) })
+	}
+	counting.Wait()
+	counts = shares[0]
+	for _, more := range shares[1:] {
+		for i := range counts {
+			counts[i].Visitors += more[i].Visitors
+		}
+	}
+	return counts, nil
+}
+
+// mostShares is among how many processors a funnel's people are parted.
+const mostShares = 4
+
+// count counts people, whose courses are together.
+func (c *courses) count(q analytics.FunnelQuery, list []course) []analytics.FunnelCount {
 	tally := q.Tally()
-	for list := all.byPerson(); len(list) > 0; {
+	var own []passing
+	for len(list) > 0 {
 		n := 1
 		for n < len(list) && list[n].person == list[0].person {
 			n++
 		}
-		for _, e := range all.inTime(list[:n]) {
+		own = c.inTime(list[:n], own[:0])
+		for _, e := range own {
 			tally.Add(uint64(list[0].person), e.at, e.steps)
 		}
 		list = list[n:]
 	}
-	return tally.Counts(q), nil
+	return tally.Counts(q)
 }
 
 // inTime are a person's events in the order of time, in which most came.
-func (c *courses) inTime(list []course) []passing {
-	own := c.parts[list[0].part][list[0].from:list[0].to]
-	if len(list) > 1 {
-		own = append(c.own[:0], own...)
-		for _, more := range list[1:] {
-			own = append(own, c.parts[more.part][more.from:more.to]...)
-		}
-		c.own = own
+func (c *courses) inTime(list []course, own []passing) []passing {
+	for _, one := range list {
+		own = append(own, c.parts[one.part][one.from:one.to]...)
 	}
 	byTime := func(x, y passing) int { return cmp.Compare(x.at, y.at) }
 	if !slices.IsSortedFunc(own, byTime) {
-		slices.SortStableFunc(own, byTime)
+		slices.SortFunc(own, byTime)
 	}
 	return own
 }
