@@ -14,7 +14,6 @@ import (
 // repeated is an order by its digest; seq is one of its purchases.
 type repeated struct {
 	pixel          string
-	digest         uint64
 	n, first, last int64
 	seq            int64
 }
@@ -68,11 +67,8 @@ func sortedBelow(list []*repeated, least int64) int {
 }
 
 func (s *Store) repeatedOrders(ctx context.Context, tx *sql.Tx, w walk) (out []*repeated, err error) {
-	type key struct {
-		pixel  string
-		digest uint64
-	}
-	orders := map[key]*repeated{}
+	var known census // of digests of a pixel and an order
+	var orders []repeated
 	err = s.walk(ctx, tx, w, func(t *taken) error {
 		ids, err := t.column(colOrder)
 		if err != nil {
@@ -90,22 +86,30 @@ func (s *Store) repeatedOrders(ctx context.Context, tx *sql.Tx, w walk) (out []*
 		if err != nil {
 			return err
 		}
+		of := make([]uint64, len(pixels.texts))
+		for i, pixel := range pixels.texts {
+			of[i] = digest(pixel)
+		}
 		for _, row := range t.rows {
-			k := key{pixels.texts[pixels.codes[row]], ids.digests[ids.codes[row]]}
-			if k.digest == 0 {
+			order := ids.digests[ids.codes[row]]
+			if order == 0 {
 				continue
 			}
-			o := orders[k]
-			if o == nil {
-				o = &repeated{pixel: k.pixel, digest: k.digest, first: at.ints[row], last: at.ints[row], seq: seq.ints[row]}
-				orders[k] = o
+			pixel := pixels.codes[row]
+			n := int(known.add(order ^ of[pixel]))
+			if n > len(orders) {
+				orders = append(orders, repeated{pixel: pixels.texts[pixel], first: at.ints[row], last: at.ints[row], seq: seq.ints[row]})
 			}
-			if o.n++; o.n == 2 {
-				out = append(out, o)
-			}
+			o := &orders[n-1]
+			o.n++
 			o.first, o.last = min(o.first, at.ints[row]), max(o.last, at.ints[row])
 		}
 		return nil
 	})
+	for i := range orders {
+		if orders[i].n > 1 {
+			out = append(out, &orders[i])
+		}
+	}
 	return out, err
 }
