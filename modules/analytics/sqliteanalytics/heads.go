@@ -135,7 +135,7 @@ func (m *meeting) note(t *taken, place int, people []uint32) {
 		return
 	}
 	groups := max(1, len(t.texts))
-	list := &m.group(t, place%groups)[int(t.first)+place/groups]
+	list := m.cell(t, place%groups, t.first+int32(place/groups)) //nolint:gosec // steps are few
 	if len(*list)+len(people) > cap(*list) {
 		if m.apart(list); 2*(len(*list)+len(people)) > cap(*list) {
 			*list = slices.Grow(*list, max(8, len(*list)+len(people)))
@@ -160,18 +160,25 @@ func (m *meeting) apart(list *heads) {
 
 // figures are how many people there are.
 func (m *meeting) figures() map[figure]float64 {
-	out := make(map[figure]float64, len(m.all)*m.steps)
-	m.each(func(f figure, list *heads) { out[f] = float64(len(*list)) })
+	out := make(map[figure]float64, len(m.names))
+	m.each(func(f figure, list *heads) {
+		if len(*list) > 0 {
+			out[f] = float64(len(*list))
+		}
+	})
 	return out
 }
 
 // wholeGroups are how many there are in each group, whatever the step.
 func (m *meeting) wholeGroups() map[figure]float64 {
-	out := make(map[figure]float64, len(m.all))
-	for group, i := range m.names {
+	out := make(map[figure]float64, len(m.names))
+	for group, l := range m.names {
 		m.now = m.now[:0]
-		for _, list := range m.all[i] {
+		for _, list := range l.all {
 			m.now = append(m.now, list...)
+		}
+		for _, s := range l.some {
+			m.now = append(m.now, s.what...)
 		}
 		m.apart(&m.now)
 		out[figure{group: group}] = float64(len(m.now))

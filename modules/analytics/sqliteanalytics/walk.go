@@ -242,65 +242,6 @@ func (q question) whole() walk {
 	return w
 }
 
-// cells are what the rows of a walk add to, by group and step. A part's groups are looked up
-// once, and not for each row.
-type cells[T any] struct {
-	steps int
-	names map[string]int
-	all   [][]T // by group, of each step
-	part  [][]T // by the codes of the part at hand; nil: not looked up yet
-}
-
-func newCells[T any](steps int) *cells[T] {
-	return &cells[T]{steps: max(1, steps), names: map[string]int{}}
-}
-
-// begin turns to a part.
-func (c *cells[T]) begin(t *taken) {
-	n := max(1, len(t.texts))
-	c.part = slices.Grow(c.part[:0], n)[:n]
-	clear(c.part)
-}
-
-// of are the steps of the group of a row.
-func (c *cells[T]) of(t *taken, row int32) []T {
-	code := 0
-	if t.codes != nil {
-		code = int(t.codes[row])
-	}
-	return c.group(t, code)
-}
-
-// group are the steps of a group of the part.
-func (c *cells[T]) group(t *taken, code int) []T {
-	if c.part[code] == nil {
-		c.look(t, code)
-	}
-	return c.part[code]
-}
-
-func (c *cells[T]) look(t *taken, code int) {
-	group := ""
-	if t.codes != nil {
-		group = t.texts[code]
-	}
-	i, known := c.names[group]
-	if !known {
-		i = len(c.all)
-		c.names[group], c.all = i, append(c.all, make([]T, c.steps))
-	}
-	c.part[code] = c.all[i]
-}
-
-// each calls f with every cell.
-func (c *cells[T]) each(f func(figure, *T)) {
-	for group, i := range c.names {
-		for step := range c.all[i] {
-			f(figure{step, group}, &c.all[i][step])
-		}
-	}
-}
-
 // addSums adds up what a walk finds.
 func (s *Store) addSums(ctx context.Context, tx *sql.Tx, w walk, steps int, sums map[figure]*sum) error {
 	found := newCells[sum](steps)
@@ -308,7 +249,7 @@ func (s *Store) addSums(ctx context.Context, tx *sql.Tx, w walk, steps int, sums
 		found.begin(t)
 		if w.amounts == "" {
 			for i, row := range t.rows {
-				found.of(t, row)[t.steps[i]].events++
+				found.of(t, row, t.steps[i]).events++
 			}
 			return nil
 		}
@@ -321,7 +262,7 @@ func (s *Store) addSums(ctx context.Context, tx *sql.Tx, w walk, steps int, sums
 			for int32(c.rows[k]) < row { // both ascend
 				k++
 			}
-			if one := &found.of(t, row)[t.steps[i]]; w.amounts == colRevenue {
+			if one := found.of(t, row, t.steps[i]); w.amounts == colRevenue {
 				one.revenue += c.amounts[k]
 			} else {
 				one.base += c.amounts[k]
