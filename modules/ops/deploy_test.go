@@ -93,7 +93,7 @@ func TestComposeNamesWhatIsThere(t *testing.T) {
 			}
 		}
 	}
-	if ours != 3 {
+	if ours != 4 {
 		t.Errorf("%d services are ours", ours)
 	}
 }
