@@ -238,8 +238,8 @@ func eraseTen(t *testing.T, flags, places map[string]string) {
 	for name, b := range files {
 		for i := 1; i < 10; i++ {
 			for what, mark := range person(i * 97).marks() {
-				if bytes.Contains(b, mark) {
-					t.Errorf("%s still holds the %s of an erased person", name, what)
+				if at := bytes.Index(b, mark); at >= 0 {
+					t.Errorf("%s still holds the %s of an erased person, at byte %d of %d: %q", name, what, at, len(b), b[max(0, at-100):min(len(b), at+100)])
 				}
 			}
 		}
