@@ -14,7 +14,9 @@ const scrubPages = 1024
 // Scrub sees to it that nothing of what was deleted is left in the file and in its
 // write-ahead log: what is deleted is overwritten where it lay in a page that is still
 // used (secure_delete), pages that are free go back to the file system, and the log is
-// emptied. It takes a connection of its own, and a while.
+// emptied. It takes a connection of its own, and a while. What it does not reach is a copy of
+// a row that SQLite moved to another page before (its rebuildPage clears nothing): that stays
+// in the free room of the page until the room is used again, or the file is vacuumed.
 func (db *DB) Scrub(ctx context.Context) error {
 	d, err := open(db.path, 1, "synchronous(FULL)")
 	if err != nil {
