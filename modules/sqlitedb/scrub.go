@@ -14,9 +14,7 @@ const scrubPages = 1024
 // Scrub sees to it that nothing of what was deleted is left in the file and in its
 // write-ahead log: what is deleted is overwritten where it lay in a page that is still
 // used (secure_delete), pages that are free go back to the file system, and the log is
-// emptied. It takes a connection of its own, and a while. What it does not reach is a copy of
-// a row that SQLite moved to another page before (its rebuildPage clears nothing): that stays
-// in the free room of the page until the room is used again, or the file is vacuumed.
+// emptied. It takes a connection of its own, and a while.
 func (db *DB) Scrub(ctx context.Context) error {
 	d, err := open(db.path, 1, "synchronous(FULL)")
 	if err != nil {
@@ -35,6 +33,9 @@ func (db *DB) Scrub(ctx context.Context) error {
 			break // others free them as fast
 		}
 		free = left
+	}
+	if err := clearGaps(ctx, d); err != nil {
+		return fmt.Errorf("clear the free room in the pages of %s: %w", db.path, err)
 	}
 	for try := range 20 {
 		var busy, log, done int
