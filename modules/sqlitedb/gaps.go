@@ -27,7 +27,7 @@ func clearGaps(ctx context.Context, d *sql.DB) error {
 	if err != nil {
 		return err
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	pages := 0
 	if err := c.QueryRowContext(ctx, `PRAGMA page_count`).Scan(&pages); err != nil {
 		return err

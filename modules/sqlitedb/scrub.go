@@ -13,8 +13,8 @@ const scrubPages = 1024
 
 // Scrub sees to it that nothing of what was deleted is left in the file and in its
 // write-ahead log: what is deleted is overwritten where it lay in a page that is still
-// used (secure_delete), pages that are free go back to the file system, and the log is
-// emptied. It takes a connection of its own, and a while.
+// used (secure_delete), so is what is left of rows that moved (clearGaps), pages that are
+// free go back to the file system, and the log is emptied. It takes a connection of its own, and a while.
 func (db *DB) Scrub(ctx context.Context) error {
 	d, err := open(db.path, 1, "synchronous(FULL)")
 	if err != nil {
