@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -230,7 +231,12 @@ func (b *bench) product(ctx context.Context, name string, env []string, store ..
 
 // api calls the console's API.
 func (s *side) api(ctx context.Context, method, path, body string, into any) error {
-	r, err := http.NewRequestWithContext(ctx, method, s.admin+path, strings.NewReader(body))
+	return call(ctx, method, s.admin+path, []byte(body), into)
+}
+
+// call sends a request with the console's token; into is what its answer is read into, or nil.
+func call(ctx context.Context, method, address string, body []byte, into any) error {
+	r, err := http.NewRequestWithContext(ctx, method, address, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
@@ -241,17 +247,17 @@ func (s *side) api(ctx context.Context, method, path, body string, into any) err
 		return err
 	}
 	defer res.Body.Close()
-	var answer bytes.Buffer
-	if _, err := answer.ReadFrom(res.Body); err != nil {
+	answer, err := io.ReadAll(res.Body)
+	if err != nil {
 		return err
 	}
 	if res.StatusCode > 299 {
-		return fmt.Errorf("%s %s: %s: %s", method, path, res.Status, &answer)
+		return fmt.Errorf("%s %s: %s: %s", method, address, res.Status, answer)
 	}
 	if into == nil {
 		return nil
 	}
-	return json.Unmarshal(answer.Bytes(), into)
+	return json.Unmarshal(answer, into)
 }
 
 // lost is how many events were answered 202 and are in no queue. A request that

@@ -156,7 +156,7 @@ func (d *deliveries) slow(ctx context.Context, name string, after int) error {
 	if err != nil {
 		return err
 	}
-	return d.call(ctx, "POST", d.sandbox+"/control", raw, nil)
+	return call(ctx, "POST", d.sandbox+"/control", raw, nil)
 }
 
 // quiet sends 500 events a second and times, for each, from its 202 to when the

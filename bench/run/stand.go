@@ -1,14 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -86,36 +83,11 @@ func (d *deliveries) api(ctx context.Context, method, path string, body any) err
 	if err != nil {
 		return err
 	}
-	return d.call(ctx, method, d.admin+"/api/v1"+path, raw, nil)
+	return call(ctx, method, d.admin+"/api/v1"+path, raw, nil)
 }
 
 func (d *deliveries) get(ctx context.Context, address string, into any) error {
-	return d.call(ctx, "GET", address, nil, into)
-}
-
-func (d *deliveries) call(ctx context.Context, method, address string, body []byte, into any) error {
-	req, err := http.NewRequestWithContext(ctx, method, address, bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Authorization", "Bearer "+token)
-	req.Header.Set("Content-Type", "application/json")
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer res.Body.Close()
-	answer, err := io.ReadAll(res.Body)
-	if err != nil {
-		return err
-	}
-	if res.StatusCode >= 300 {
-		return fmt.Errorf("%s %s: %s: %s", method, address, res.Status, answer)
-	}
-	if into == nil {
-		return nil
-	}
-	return json.Unmarshal(answer, into)
+	return call(ctx, "GET", address, nil, into)
 }
 
 // events sends so many purchases in one request, and returns their ids.
@@ -133,7 +105,7 @@ func (d *deliveries) events(ctx context.Context, n int) ([]string, error) {
 		fmt.Fprintf(&b, `{"id":%q,"name":"purchase","time":%q,"properties":{"order_id":"o-%d","value":99.5,"currency":"USD","items":[{"item_id":"SKU1","item_name":"Shoe","price":99.5,"quantity":1}]}}`, ids[i], now, d.made)
 	}
 	b.WriteString("]}")
-	return ids, d.call(ctx, "POST", d.collector+"/collect", []byte(b.String()), nil)
+	return ids, call(ctx, "POST", d.collector+"/collect", []byte(b.String()), nil)
 }
 
 // depth is how many deliveries wait, by partner, and ingest for what is not yet
