@@ -237,7 +237,14 @@ func TestARedisThatTakesNothingFromUsIsAway(t *testing.T) {
 			func() {
 				do("CONFIG", "SET", "busy-reply-threshold", "20")
 				go admin.Eval(context.Background(), "while true do end", nil) //nolint:errcheck // it is killed
-				time.Sleep(200 * time.Millisecond)
+				for end := time.Now().Add(5 * time.Second); ; {
+					if err := admin.Ping(t.Context()).Err(); err != nil && strings.HasPrefix(err.Error(), "BUSY ") {
+						return
+					}
+					if time.Now().After(end) {
+						t.Fatal("no script holds the server")
+					}
+				}
 			},
 			func() { do("SCRIPT", "KILL") },
 		},
