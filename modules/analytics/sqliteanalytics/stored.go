@@ -93,8 +93,8 @@ func (s *Store) sentOf(ctx context.Context, first, end int64) (out tallies, ok b
 			if t.of == nil || t.hour != l.hour {
 				t.hour, t.of = l.hour, out.of(values[ofPixel][l.of[ofPixel]], l.hour, values[ofPartner][l.of[ofPartner]])
 			}
-			t.of.N += int64(fresh / accepted)
-			t.of.Sent += int64(fresh & attempted)
+			t.of.N += int64(bit(fresh&accepted != 0))
+			t.of.Sent += int64(bit(fresh&attempted != 0))
 		}
 	})
 	return out, ok, err
