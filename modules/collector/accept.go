@@ -49,8 +49,8 @@ func (c *Collector) accept(ec *echo.Context, p *settings.Pixel, env *event.Envel
 func (c *Collector) prepare(ec *echo.Context, b *batch, p *settings.Pixel, env *event.Envelope, events []event.Incoming, source string) (answer, error) {
 	now := time.Now().UTC().Truncate(time.Microsecond)
 	r := ec.Request()
-	came := arrived(r, now)
-	env.Consent.GPC = env.Consent.GPC || r.Header.Get("Sec-Gpc") == "1"
+	came := c.arrived(r, now)
+	env.Consent.GPC = env.Consent.GPC || first(r.Header, "Sec-Gpc") == "1"
 	country := ""
 	if source != server { // whose request is from where the server is
 		country = c.country(r)

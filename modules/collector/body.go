@@ -49,10 +49,10 @@ type body struct {
 // what fits along with errTooLarge, so that the refusal can name the pixel.
 func (c *Collector) readBody(ec *echo.Context, limit int64) (body, error) {
 	r := ec.Request()
-	if err := contentType(r.Header.Get("Content-Type")); err != nil {
+	if err := contentType(first(r.Header, "Content-Type")); err != nil {
 		return body{}, err
 	}
-	switch encoding := r.Header.Get("Content-Encoding"); strings.ToLower(encoding) {
+	switch encoding := first(r.Header, "Content-Encoding"); strings.ToLower(encoding) {
 	case "", "identity":
 		return c.fill(r.Body, limit, &watch{})
 	case "gzip", "x-gzip":

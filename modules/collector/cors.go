@@ -1,6 +1,7 @@
 package collector
 
 import (
+	"cmp"
 	"net/http"
 	"net/url"
 
@@ -76,10 +77,7 @@ func (c *Collector) allowed(ec *echo.Context, p *settings.Pixel) (string, bool) 
 		return "", true
 	}
 	h := ec.Request().Header
-	from := h.Get("Origin")
-	if from == "" {
-		from = h.Get("Referer")
-	}
+	from := cmp.Or(first(h, "Origin"), first(h, "Referer"))
 	if from == "" {
 		return "", true
 	}

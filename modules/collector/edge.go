@@ -19,9 +19,12 @@ import (
 type edgeClaims struct{}
 
 // edged is what a signed edge says of a request; false where none does.
-func edged(r *http.Request) (edge.Claims, bool) {
-	c, ok := r.Context().Value(edgeClaims{}).(edge.Claims)
-	return c, ok
+func (c *Collector) edged(r *http.Request) (edge.Claims, bool) {
+	if len(c.edgeKeys) == 0 {
+		return edge.Claims{}, false
+	}
+	claims, ok := r.Context().Value(edgeClaims{}).(edge.Claims)
+	return claims, ok
 }
 
 // behindEdge lets the edge worker in front of us say whose request it is. Its
@@ -79,9 +82,9 @@ func believed(r *http.Request, c edge.Claims) *http.Request {
 // arrived is when a visitor's request came, by our clock or that of the edge,
 // which may have kept it for a while. Only what the client's own clock says is
 // measured by it.
-func arrived(r *http.Request, now time.Time) time.Time {
-	if c, ok := edged(r); ok && c.Received > 0 {
-		if at := time.UnixMilli(c.Received).UTC(); at.Before(now) {
+func (c *Collector) arrived(r *http.Request, now time.Time) time.Time {
+	if claims, ok := c.edged(r); ok && claims.Received > 0 {
+		if at := time.UnixMilli(claims.Received).UTC(); at.Before(now) {
 			return at
 		}
 	}
@@ -89,14 +92,14 @@ func arrived(r *http.Request, now time.Time) time.Time {
 }
 
 // place is where the edge says that the visitor is.
-func place(r *http.Request) event.Place {
-	c, ok := edged(r)
+func (c *Collector) place(r *http.Request) event.Place {
+	claims, ok := c.edged(r)
 	if !ok {
 		return event.Place{}
 	}
 	clean := func(s string) string { return header(s, 100) }
 	return event.Place{
-		Country: clean(c.Country), Region: clean(c.Region), City: clean(c.City), PostalCode: clean(c.PostalCode),
-		Timezone: clean(c.Timezone), ASN: c.ASN, Network: clean(c.Network),
+		Country: clean(claims.Country), Region: clean(claims.Region), City: clean(claims.City), PostalCode: clean(claims.PostalCode),
+		Timezone: clean(claims.Timezone), ASN: claims.ASN, Network: clean(claims.Network),
 	}
 }

@@ -35,7 +35,7 @@ func (c *Collector) paced(next echo.HandlerFunc) echo.HandlerFunc {
 
 // costly is a body that the tag does not send: a packed one, or a large one.
 func costly(r *http.Request) bool {
-	return r.ContentLength < 0 || r.ContentLength > keptRead || r.Header.Get("Content-Encoding") != ""
+	return r.ContentLength < 0 || r.ContentLength > keptRead || first(r.Header, "Content-Encoding") != ""
 }
 
 // offended is told of bodies that no client sends by mistake.

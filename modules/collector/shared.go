@@ -18,7 +18,7 @@ func (c *Collector) share(ec *echo.Context, e *event.Event, p *settings.Pixel, e
 	r := ec.Request()
 	e.PixelID, e.ReceivedAt, e.SentAt, e.Source = p.ID, now, env.SentAt, source
 	e.Consent, e.Verdict, e.Context = env.Consent, verdict, env.Context
-	e.Trace = traceparent(r.Context())
+	e.Trace = c.traceparent(r.Context())
 	if keys := p.Processing.Keys; len(keys) > 0 {
 		page := &e.Context.Page
 		var here, there event.Cleaned
@@ -36,9 +36,9 @@ func (c *Collector) share(ec *echo.Context, e *event.Event, p *settings.Pixel, e
 	}
 	c.cross(e, p)
 	e.Context.IP = ec.RealIP()
-	e.Context.UserAgent = event.WithoutMail(header(r.UserAgent(), maxUserAgent))
+	e.Context.UserAgent = event.WithoutMail(header(first(r.Header, "User-Agent"), maxUserAgent))
 	e.Context.ClientHints = hints(r.Header)
-	e.Context.Place = place(r)
+	e.Context.Place = c.place(r)
 }
 
 const (
@@ -69,6 +69,15 @@ func hints(h http.Header) map[string]string {
 	return m
 }
 
+// first is a header's first value, under its name in Go's spelling: Header.Get looks
+// first how that is spelt.
+func first(h http.Header, name string) string {
+	if v := h[name]; len(v) > 0 {
+		return v[0]
+	}
+	return ""
+}
+
 // header is a header's value as text: HTTP lets any byte pass.
 func header(s string, most int) string {
 	if len(s) > most {
@@ -80,7 +89,7 @@ func header(s string, most int) string {
 // country is where the edge in front of us says the visitor is. Only a proxy
 // that we trust may say so; anybody else could talk himself out of the GDPR.
 func (c *Collector) country(r *http.Request) string {
-	if e, ok := edged(r); ok {
+	if e, ok := c.edged(r); ok {
 		return e.Country
 	}
 	if len(c.proxies) == 0 {

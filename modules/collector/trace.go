@@ -13,7 +13,10 @@ import (
 )
 
 // traceparent is the W3C header for what happens next to these events.
-func traceparent(ctx context.Context) string {
+func (c *Collector) traceparent(ctx context.Context) string {
+	if c.untraced {
+		return "" // without a walk through the context
+	}
 	sc := trace.SpanContextFromContext(ctx)
 	if !sc.IsValid() {
 		return ""
@@ -42,7 +45,7 @@ func (c *Collector) begun(r *http.Request, pixel string, a *answer) {
 	if !ok || c.tracer == nil {
 		return
 	}
-	came := arrived(r, time.Now().UTC())
+	came := c.arrived(r, time.Now().UTC())
 	first := a.first
 	if first.After(came) || came.Sub(first) > earliest {
 		first = came

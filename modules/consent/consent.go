@@ -48,7 +48,7 @@ type Site struct {
 	MaxMonths int
 }
 
-func (s Site) consentMode() bool { return s.Mode == GCM || s.Mode == Banner }
+func (s *Site) consentMode() bool { return s.Mode == GCM || s.Mode == Banner }
 
 // Request is what is known when an event comes in.
 type Request struct {

@@ -30,8 +30,8 @@ func stricter(a, b finding) finding {
 func (d *Decider) Decide(r Request, site Site) event.Verdict {
 	c := d.read(r.Signals)
 	c.GPC = c.GPC || r.HeaderGPC
-	reg := which(&c, r.Country, site)
-	f, _ := d.find(reg, &c, site, r.Now)
+	reg := which(&c, r.Country, &site)
+	f, _ := d.find(reg, &c, &site, r.Now)
 	return event.Verdict{
 		State: f.state, Regime: reg.name,
 		Rule:   reg.rule + "/" + f.rule,
@@ -41,7 +41,7 @@ func (d *Decider) Decide(r Request, site Site) event.Verdict {
 
 // find applies the rows of one regime, and the others' where their signals came
 // too. It returns the TC strings that count under GDPR.
-func (d *Decider) find(reg regime, c *reading, site Site, now time.Time) (finding, tcStrings) {
+func (d *Decider) find(reg regime, c *reading, site *Site, now time.Time) (finding, tcStrings) {
 	var f finding
 	var tcs tcStrings
 	switch reg.name {
@@ -65,7 +65,7 @@ func (d *Decider) find(reg regime, c *reading, site Site, now time.Time) (findin
 
 // claimed never exceeds what the page concluded by itself. No claim is none; but
 // under US law, where silence allows, our own banner has to have said so.
-func claimed(f finding, c *reading, site Site, reg regime) finding {
+func claimed(f finding, c *reading, site *Site, reg regime) finding {
 	claim := c.State
 	if claim == "" {
 		if site.Mode != Banner || reg.name != regimeUS {
@@ -83,7 +83,7 @@ func claimed(f finding, c *reading, site Site, reg regime) finding {
 }
 
 // gdpr applies rows G1 to G7, and C1 to C4 where the site uses Consent Mode.
-func (d *Decider) gdpr(c *reading, site Site, now time.Time) (finding, tcStrings) {
+func (d *Decider) gdpr(c *reading, site *Site, now time.Time) (finding, tcStrings) {
 	tcs, why := c.acceptable(site, now)
 	var f finding
 	switch {
@@ -107,7 +107,7 @@ func (d *Decider) gdpr(c *reading, site Site, now time.Time) (finding, tcStrings
 }
 
 // byString is what a TC string says of ourselves.
-func (d *Decider) byString(tc *TCString, site Site) finding {
+func (d *Decider) byString(tc *TCString, site *Site) finding {
 	if slices.Contains(site.PurposeOneFree, tc.PublisherCC) {
 		return d.ours(tc, true)
 	}
@@ -164,7 +164,7 @@ func refusals(m event.ConsentMode) finding {
 
 // elsewhere applies D1, or Consent Mode where the site uses it. Opt-outs count
 // under any law.
-func elsewhere(c *reading, site Site) finding {
+func elsewhere(c *reading, site *Site) finding {
 	var f finding
 	switch {
 	case site.consentMode():

@@ -344,7 +344,7 @@ func FuzzParseGPP(f *testing.F) {
 		d := New(Options{})
 		for _, ids := range [][]int{nil, {0}, {7}, {-1}} {
 			c := d.read(event.Consent{GPP: s, GPPSID: ids})
-			if f := us(&c, Site{}); f.level == "" || f.state == "" {
+			if f := us(&c, &Site{}); f.level == "" || f.state == "" {
 				t.Fatalf("%+v", f)
 			}
 		}

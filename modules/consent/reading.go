@@ -58,7 +58,7 @@ type tcStrings [2]*TCString
 // the one in GPP's second section the later counts; both do where they were made on
 // the same day and differ, since then nobody knows which came last. A tcf that cannot
 // be read may have been the refusal, so that the other does not make up for it.
-func (r *reading) acceptable(site Site, now time.Time) (tcStrings, string) {
+func (r *reading) acceptable(site *Site, now time.Time) (tcStrings, string) {
 	var none, tcs tcStrings
 	if r.TCF != "" {
 		tc, err := r.tcs.parse(r.TCF)

@@ -30,12 +30,12 @@ var optIn = func() map[string]bool {
 }()
 
 // which applies rows R1 to R7.
-func which(c *reading, country string, site Site) regime {
+func which(c *reading, country string, site *Site) regime {
 	country = place(country)
 	implied := site.Mode == Implied
 	// In the implied mode the site answers for the place, but not against what
 	// the page says.
-	protected := optIn[country] && !implied
+	protected := country != "" && optIn[country] && !implied
 	absent := c.GDPRApplies == nil
 	switch {
 	case !absent && *c.GDPRApplies:

@@ -38,7 +38,7 @@ func level(p event.Permission) int {
 func (d *Decider) Again(v event.Verdict, signals event.Consent, site Site, now time.Time) event.Verdict {
 	c := d.read(signals)
 	reg := regimeOf(v, &c)
-	f, _ := d.find(reg, &c, site, now)
+	f, _ := d.find(reg, &c, &site, now)
 	if f.state.Allows(v.State) {
 		return v
 	}
@@ -61,7 +61,7 @@ func (d *Decider) Again(v event.Verdict, signals event.Consent, site Site, now t
 func (d *Decider) Share(v event.Verdict, signals event.Consent, name string, needs partner.Needs, site Site, now time.Time) (event.Permission, string) {
 	c := d.read(signals)
 	reg := regimeOf(v, &c)
-	f, tcs := d.find(reg, &c, site, now)
+	f, tcs := d.find(reg, &c, &site, now)
 	if event.Stricter(v.State, f.state) != f.state {
 		f.state, f.why = v.State, "the event was accepted for less ("+v.Rule+")"
 	}
@@ -74,7 +74,7 @@ func (d *Decider) Share(v event.Verdict, signals event.Consent, name string, nee
 	}
 	p, why := f.level, f.why
 	if reg.name == regimeGDPR {
-		p, why = d.underGDPR(tcs, f, name, needs, site)
+		p, why = d.underGDPR(tcs, f, name, needs, &site)
 	}
 	if p == event.Measure && !needs.Measure {
 		return event.Denied, "consent: " + why + ", and " + d.vendor(needs.VendorID, name).Name + " cannot be told to measure only"
@@ -94,7 +94,7 @@ func regimeOf(v event.Verdict, c *reading) regime {
 
 // underGDPR is a partner's permission in state full, by every TC string that
 // counts; by none where Consent Mode alone decided.
-func (d *Decider) underGDPR(tcs tcStrings, f finding, name string, needs partner.Needs, site Site) (event.Permission, string) {
+func (d *Decider) underGDPR(tcs tcStrings, f finding, name string, needs partner.Needs, site *Site) (event.Permission, string) {
 	v := d.vendor(needs.VendorID, name)
 	switch {
 	case needs.VendorID == 0 && slices.Contains(site.PartnersWithoutVendor, name):
@@ -122,7 +122,7 @@ func (d *Decider) underGDPR(tcs tcStrings, f finding, name string, needs partner
 }
 
 // partnerByString is what one TC string allows a partner, and why no more.
-func partnerByString(tc *TCString, v Vendor, site Site) (event.Permission, string) {
+func partnerByString(tc *TCString, v Vendor, site *Site) (event.Permission, string) {
 	q, free := tc.ask(v), slices.Contains(site.PurposeOneFree, tc.PublisherCC)
 	for _, p := range [...]int{1, 7} {
 		if g := q.about(p, free); g != granted {

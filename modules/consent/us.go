@@ -6,7 +6,7 @@ import "github.com/miq/pixel/modules/event"
 var findU6 = finding{event.Partial, "U6", "a US privacy signal came that cannot be read", event.Allowed}
 
 // us applies rows U1 to U8.
-func us(c *reading, site Site) finding {
+func us(c *reading, site *Site) finding {
 	f := c.optOuts()
 	switch {
 	case f.rule != "":
@@ -91,6 +91,9 @@ func (r *reading) bySections(x *found) {
 	if r.gppErr != nil {
 		note(&x.unreadable, r.gppErr.Error(), true)
 		return
+	}
+	if r.gpp == nil && len(r.GPPSID) == 0 {
+		return // none is in force
 	}
 	opaque := false
 	for id := firstUS; id <= lastUS; id++ {

@@ -6,7 +6,7 @@ import (
 )
 
 // Site is what the pixel says to whoever decides on consent.
-func (p Pixel) Site() consent.Site {
+func (p *Pixel) Site() consent.Site {
 	return consent.Site{
 		Mode:                  consent.Mode(p.ConsentMode),
 		TrustGDPR0:            p.Consent.TrustGDPR0,

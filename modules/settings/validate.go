@@ -55,7 +55,7 @@ var (
 const maxName = 200
 
 // Validate returns an Invalid, or nil.
-func (p Pixel) Validate() error {
+func (p *Pixel) Validate() error {
 	var v Invalid
 	if !pixelID.MatchString(p.ID) {
 		v.add("id", "must be 1 to 64 letters, digits, _ or -, and begin with a letter or digit")
@@ -202,7 +202,7 @@ func (p Partner) Validate() error {
 
 // Allows reports whether the pixel may be used on a host: one of its domains, or
 // below one.
-func (p Pixel) Allows(host string) bool {
+func (p *Pixel) Allows(host string) bool {
 	if len(p.Domains) == 0 {
 		return true
 	}
