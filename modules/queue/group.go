@@ -50,6 +50,7 @@ type Group struct {
 	waiting    []*push
 	first      time.Time // when the first of them came
 	spare      []*push   // the memory of those whose commit has ended
+	items      []Item    // and of what they brought
 	bytes      int64     // of all bodies not yet answered
 	committing int       // who gather and commit
 	gathering  bool      // one of them gathers
@@ -195,25 +196,25 @@ func (g *Group) linger() {
 
 // run commits until nothing waits, or somebody else gathers what does.
 func (g *Group) run() {
-	var items []Item
 	for {
 		g.linger()
-		batch := g.next()
+		batch, items := g.next()
 		if len(batch) == 0 {
 			return
 		}
 		items = g.commit(batch, items)
-		if !g.again(batch) {
+		if !g.again(batch, items) {
 			return
 		}
 	}
 }
 
-// again reports, after a commit, whether there is another to gather for.
-func (g *Group) again(batch []*push) bool {
+// again reports, after a commit, whether there is another to gather for. It keeps the
+// commit's memory for one that follows.
+func (g *Group) again(batch []*push, items []Item) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.spare = batch[:0]
+	g.spare, g.items = batch[:0], items
 	if g.gathering || len(g.waiting) == 0 {
 		g.leave()
 		return false
@@ -312,14 +313,14 @@ func (g *Group) settle(bytes int64) {
 	g.mu.Unlock()
 }
 
-// next takes those whose turn it is.
-func (g *Group) next() []*push {
+// next takes those whose turn it is, and memory for what they brought.
+func (g *Group) next() ([]*push, []Item) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.gathering = false
 	if len(g.waiting) == 0 {
 		g.leave()
-		return nil
+		return nil, nil
 	}
 	n, total := 1, len(g.waiting[0].items)
 	for n < len(g.waiting) && total+len(g.waiting[n].items) <= g.maxItems {
@@ -330,7 +331,9 @@ func (g *Group) next() []*push {
 	batch, rest := g.waiting[:n], g.waiting[n:]
 	g.waiting, g.spare = append(g.spare[:0], rest...), nil
 	g.begin() // for the rest
-	return batch
+	items := g.items
+	g.items = nil
+	return batch, items
 }
 
 // Close refuses further pushes and waits until those accepted are committed, or

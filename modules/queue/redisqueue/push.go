@@ -133,7 +133,8 @@ func (q *Queue) pushArgs(p *partition, name string, items []queue.Item) (args []
 	} else if len(counts) > 0 {
 		messages = only(items)
 	}
-	args = append(make([]any, 0, 8+3*(len(messages)/blockMessages+len(counts)+1)), q.opts.KeepBooks.Milliseconds(), "")
+	const fixed = 4
+	args = make([]any, fixed, fixed+2*(len(messages)/blockMessages+1+len(letters))+3*len(counts))
 	blocks := 0
 	for rest := messages; len(rest) > 0; blocks++ {
 		n, size := 0, 0
@@ -145,7 +146,7 @@ func (q *Queue) pushArgs(p *partition, name string, items []queue.Item) (args []
 		if err != nil {
 			return nil, nil, err
 		}
-		args = append(args, key, n, encodeBlock(rest[:n]))
+		args = append(args, append(key, 0, 0, byte(n>>8), byte(n)), encodeBlock(rest[:n]))
 		rest = rest[n:]
 	}
 	for _, item := range letters {
@@ -156,14 +157,12 @@ func (q *Queue) pushArgs(p *partition, name string, items []queue.Item) (args []
 		l := letter{Reason: item.Reason, Account: item.Account}
 		args = append(args, append(key, 0, 0), "\x00"+l.encode(item.Body))
 	}
-	entries := 0
 	for c, n := range counts {
 		if key := h.key(c.account); key > 0 && *n != 0 {
 			args = append(args, key, c.account.Pixel+"\x00"+c.stage, *n)
-			entries++
 		}
 	}
-	args[1] = fmt.Sprintf("%d,%d,%d", blocks, len(letters), entries)
+	args[0], args[1], args[2], args[3] = q.opts.KeepBooks.Milliseconds(), blocks, len(letters), len(messages)
 	return args, h, nil
 }
 

@@ -22,7 +22,7 @@
 //
 // Messages pushed together travel and are claimed and ended together, which
 // costs Redis little more than one message does; still each can be acked,
-// retried, buried and counted alone. See lua/lib.lua and lua/common.lua, and docs/decisions/0005.
+// retried, buried and counted alone. See lua/lib.lua, and docs/decisions/0005.
 //
 // Leases and delays go by the clock of Redis, so holders whose clocks differ
 // agree when a lease ends. Needs Redis 7.0, and no more than that.

@@ -14,10 +14,8 @@ import (
 )
 
 var (
-	//go:embed lua/common.lua
-	common string
 	//go:embed lua/lib.lua
-	libLua string
+	lib string
 	//go:embed lua/push.lua
 	pushLua string
 	//go:embed lua/claim.lua
@@ -35,9 +33,7 @@ var (
 	//go:embed lua/wipe.lua
 	wipeLua string
 
-	lib = common + libLua
-
-	pushScript   = redis.NewScript(common + pushLua)
+	pushScript   = redis.NewScript(pushLua)
 	claimScript  = redis.NewScript(emptying + lib + claimLua)
 	settleScript = redis.NewScript(emptying + lib + settleLua)
 	returnScript = redis.NewScript(emptying + lib + returnLua)
