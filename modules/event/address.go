@@ -25,17 +25,17 @@ func cleanURL(address string, keys []string, nested int) (string, Cleaned) {
 		found |= cleanedMail | more
 	}
 	c := cleaning{address: address, keys: keys, nested: nested}
-	at := until(address)
-	path := address
-	if at >= 0 {
-		path = address[:at]
+	at, odd := 0, false
+	for at < len(address) && !among(address[at], ends) {
+		odd = odd || among(address[at], oddities)
+		at++
 	}
-	if strings.IndexByte(path, '+') >= 0 || strings.Contains(path, "%2") || strings.IndexByte(path, ';') >= 0 {
-		c.path(0, len(path))
+	if odd {
+		c.path(0, at)
 	}
-	for at >= 0 && at < len(address) {
+	for at < len(address) {
 		begin, end := at+1, at+1
-		for end < len(address) && !separates(address[end]) {
+		for end < len(address) && !among(address[end], separators) {
 			end++
 		}
 		c.part(begin, end)
@@ -105,7 +105,7 @@ func (c *cleaning) part(begin, end int) {
 		c.replace(value, end, cleanedPhone)
 	case encodesMail(v):
 		c.replace(value, end, cleanedMail)
-	case c.nested < maxNested && len(v) > 5 && (strings.Contains(v, "%3") || strings.Contains(v, "%2")):
+	case c.nested < maxNested && len(v) > 5 && strings.IndexByte(v, '%') >= 0 && (strings.Contains(v, "%3") || strings.Contains(v, "%2")):
 		// An address within the address, most likely.
 		if inner, err := url.QueryUnescape(v); err == nil && inner != v {
 			if inner[0] == '{' || inner[0] == '[' {
@@ -114,7 +114,7 @@ func (c *cleaning) part(begin, end int) {
 				}
 				return
 			}
-			if until(inner) < 0 {
+			if !strings.ContainsAny(inner, "?#") {
 				inner = "?" + inner // or a query within the query
 			}
 			if _, kind := cleanURL(inner, c.keys, c.nested+1); kind != 0 {
@@ -126,6 +126,9 @@ func (c *cleaning) part(begin, end int) {
 
 // withoutLogin takes out who signs in by an address: https://name:password@host.
 func withoutLogin(address string) (string, Cleaned) {
+	if strings.IndexByte(address, '@') < 0 {
+		return address, 0 // nearly all
+	}
 	i := strings.Index(address, "://")
 	if i < 0 || i > 12 {
 		return address, 0
@@ -212,14 +215,12 @@ func encodesMail(v string) bool {
 	return withoutMail(text) == removedMail
 }
 
-// until is where an address's path ends, -1 if there is nothing after it.
-func until(address string) int {
-	for i := 0; i < len(address); i++ {
-		if c := address[i]; c == '?' || c == '#' {
-			return i
-		}
-	}
-	return -1
-}
+// Sets of bytes below 64, each a bit.
+const (
+	ends       = 1<<'?' | 1<<'#'          // of a path
+	separators = ends | 1<<'&' | 1<<';'   // of the parts behind it
+	oddities   = 1<<'+' | 1<<'%' | 1<<';' // what a path with nothing to take out has none of
+)
 
-func separates(c byte) bool { return c == '&' || c == ';' || c == '?' || c == '#' }
+// among reports whether a byte is in a set of those below 64.
+func among(c byte, set uint64) bool { return set>>c&1 != 0 }

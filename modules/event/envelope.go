@@ -81,7 +81,7 @@ func DecodeEnvelope(body []byte, maxEvents int) (Envelope, error) {
 	}
 	// What only a server can know is never taken from a client.
 	env.Context.IP, env.Context.UserAgent, env.Context.ClientHints, env.Context.Place = "", "", nil, Place{}
-	if err := env.complete(w.SentAt, len(w.Events.at)); err != nil {
+	if err := env.complete(w.SentAt, len(w.Events.at), false); err != nil {
 		return env, err
 	}
 	env.Events = make([]jsontext.Value, len(w.Events.at))
@@ -91,8 +91,9 @@ func DecodeEnvelope(body []byte, maxEvents int) (Envelope, error) {
 	return env, nil
 }
 
-// complete checks what all envelopes must have.
-func (e *Envelope) complete(sent string, events int) error {
+// complete checks what all envelopes must have. Where its body is unmarked, less has to be
+// looked through.
+func (e *Envelope) complete(sent string, events int, unmarked bool) error {
 	if e.PixelID == "" {
 		return Fault{"/pixel_id", "required", "is required"}
 	}
@@ -105,7 +106,7 @@ func (e *Envelope) complete(sent string, events int) error {
 			return Fault{"/sent_at", "invalid_time", errTime.Error()}
 		}
 	}
-	return e.Check()
+	return e.check(unmarked)
 }
 
 // Incoming is one event as a client sent it.
@@ -125,7 +126,7 @@ type Incoming struct {
 	orderRead bool
 	compact   bool // Properties are as short as can be
 	named     bool // one of their names is a personal one, which is known if orderRead
-	unmarked  bool // nothing in the body looks as if it were of a person, nor could be unescaped to it
+	unmarked  bool // the body is
 }
 
 // Order is the commercial part of the event's properties: see ParseOrder.

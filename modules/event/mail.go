@@ -27,7 +27,7 @@ func WithoutMail(s string) string { return withoutMail(s) }
 // withoutMail is s without the e-mail addresses in it. Whatever a visitor allowed,
 // a page's address goes to storage and to partners as it is, and never as a digest.
 func withoutMail(s string) string {
-	if !strings.ContainsRune(s, '@') && !strings.Contains(s, "40") {
+	if strings.IndexByte(s, '@') < 0 && (strings.IndexByte(s, '%') < 0 || !strings.Contains(s, "40")) {
 		return s // nearly all, without the expression
 	}
 	return mail.ReplaceAllStringFunc(s, func(m string) string {

@@ -225,9 +225,14 @@ func (in *Incoming) Clean(keys []string) (Cleaned, Fault) {
 	return found, Fault{}
 }
 
-// marked reports whether a text in JSON may hold an e-mail address or a telephone number,
-// as it is or encoded as in an address. A body is looked at once, and an event of it only
-// where there is any.
+// unmarked reports whether no text in a body holds an e-mail address or a telephone number,
+// as it is, escaped or encoded as in an address. A body is looked at once, and its parts
+// only where there may be any.
+func unmarked(body []byte) bool {
+	return bytes.IndexByte(body, '@') < 0 && bytes.IndexByte(body, '%') < 0 && bytes.IndexByte(body, '+') < 0 && bytes.IndexByte(body, '\\') < 0
+}
+
+// marked reports whether a text in JSON may hold one.
 func marked(b []byte) bool {
 	return bytes.IndexByte(b, '@') >= 0 || bytes.IndexByte(b, '%') >= 0 || bytes.Contains(b, []byte(`"+`))
 }

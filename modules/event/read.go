@@ -13,7 +13,7 @@ type Reader struct {
 	scanner
 
 	body   []byte
-	marked bool // anything in it may be of a person
+	clean  bool // no text in it is of a person by its look: see unmarked
 	events []Incoming
 	items  []Item
 }
@@ -42,7 +42,7 @@ func (r *Reader) Read(body []byte, maxEvents int, env *Envelope) ([]Incoming, er
 func (r *Reader) Forget() {
 	r.empty()
 	clear(r.names[:cap(r.names)])
-	*r = Reader{scanner: scanner{names: r.names[:0]}, events: r.events, items: r.items}
+	r.s, r.body = "", nil
 	const kept = 512 // of a few large envelopes no memory should remain
 	if cap(r.events) > kept || cap(r.items) > kept {
 		*r = Reader{}
@@ -66,13 +66,13 @@ func (r *Reader) quick(body []byte, maxEvents int, env *Envelope) error {
 	}
 	r.empty()
 	r.scanner = scanner{s: text, names: r.names[:0]}
-	r.body, r.marked = body, marked(body)
+	r.body, r.clean = body, unmarked(body)
 	*env = Envelope{}
 	sent := r.envelope(env, maxEvents)
 	if r.peek(); r.bad || r.i != len(r.s) {
 		return errUnusual
 	}
-	return env.complete(sent, len(r.events))
+	return env.complete(sent, len(r.events), r.clean)
 }
 
 // envelope reads what wire is, and returns sent_at.

@@ -32,7 +32,7 @@ func (r *Reader) event() {
 			begin := r.i
 			r.plain, r.personal = true, false
 			r.properties(in)
-			in.compact, in.named, in.unmarked = r.plain, r.personal, r.plain && !r.marked
+			in.compact, in.named, in.unmarked = r.plain, r.personal, r.clean
 			in.Properties = jsontext.Value(r.body[begin:r.i:r.i])
 		default:
 			r.fail()
@@ -49,26 +49,31 @@ func (r *Reader) event() {
 func (r *Reader) properties(in *Incoming) {
 	in.orderRead = true
 	base := len(r.names)
+	var seen once
 	for more := r.open('{', '}'); more; more = r.next('}') {
-		name := r.name()
-		r.fresh(base, name)
 		ok := true
-		switch name {
+		switch name := r.name(); name {
 		case "order_id":
+			r.know(&seen, 0)
 			in.order.OrderID, ok = r.label()
 		case "transaction_id":
+			r.know(&seen, 1)
 			in.order.TransactionID, ok = r.label()
 		case "value":
+			r.know(&seen, 2)
 			in.order.Value, ok = r.amount()
 		case "currency":
+			r.know(&seen, 3)
 			if ok = r.peek() == '"'; ok {
 				in.order.Currency = r.text()
 			} else {
 				r.skip()
 			}
 		case "items":
+			r.know(&seen, 4)
 			in.order.Items, ok = r.lines()
 		default:
+			r.fresh(base, name)
 			r.skip()
 		}
 		in.orderRead = in.orderRead && ok
@@ -100,24 +105,30 @@ func (r *Reader) lines() (_ []Item, ok bool) {
 func (r *Reader) line(item *Item) bool {
 	all := true
 	base := len(r.names)
+	var seen once
 	for more := r.open('{', '}'); more; more = r.next('}') {
-		name := r.name()
-		r.fresh(base, name)
 		ok := true
-		switch name {
+		switch name := r.name(); name {
 		case "item_id":
+			r.know(&seen, 0)
 			item.ID, ok = r.label()
 		case "item_name":
+			r.know(&seen, 1)
 			item.Name, ok = r.label()
 		case "item_brand":
+			r.know(&seen, 2)
 			item.Brand, ok = r.label()
 		case "item_category":
+			r.know(&seen, 3)
 			item.Category, ok = r.label()
 		case "price":
+			r.know(&seen, 4)
 			item.Price, ok = r.amount()
 		case "quantity":
+			r.know(&seen, 5)
 			item.Quantity, ok = r.amount()
 		default:
+			r.fresh(base, name)
 			r.skip()
 		}
 		all = all && ok

@@ -49,11 +49,35 @@ func parseTime(s string) (time.Time, error) {
 	if len(s) > 40 {
 		return time.Time{}, errTime
 	}
+	if t, ok := isoTime(s); ok {
+		return t, nil
+	}
 	t, err := time.Parse(time.RFC3339Nano, s)
 	if err != nil {
 		return time.Time{}, errTime
 	}
 	return t.UTC(), nil
+}
+
+// isoTime reads a time as browsers write it (toISOString), and no other.
+func isoTime(s string) (t time.Time, ok bool) {
+	const form = "0000-00-00T00:00:00.000Z"
+	if len(s) != len(form) {
+		return t, false
+	}
+	for i := range len(form) {
+		if c := s[i]; c != form[i] && (form[i] != '0' || c-'0' > 9) {
+			return t, false
+		}
+	}
+	two := func(i int) int { return int(s[i]-'0')*10 + int(s[i+1]-'0') }
+	month, day, hour, minute, second := two(5), two(8), two(11), two(14), two(17)
+	if month < 1 || month > 12 || day < 1 || day > 31 || hour > 23 || minute > 59 || second > 59 {
+		return t, false
+	}
+	milli := two(20)*10 + int(s[22]-'0')
+	t = time.Date(two(0)*100+two(2), time.Month(month), day, hour, minute, second, milli*1e6, time.UTC)
+	return t, day <= 28 || t.Day() == day // the 30th of February would be in March
 }
 
 // ValidID reports whether s can be an id: 1 to MaxIDLength printable ASCII
@@ -73,7 +97,9 @@ func ValidID(s string) bool {
 // Check refuses what would be wrong to guess at, and cuts what is merely too
 // long: a page's endless title must not cost a purchase. It takes e-mail
 // addresses out of what describes the page.
-func (e *Envelope) Check() error {
+func (e *Envelope) Check() error { return e.check(false) }
+
+func (e *Envelope) check(unmarked bool) error {
 	for _, s := range [...]struct{ pointer, value string }{
 		{"/consent/tcf", e.Consent.TCF}, {"/consent/gpp", e.Consent.GPP}, {"/consent/addtl_consent", e.Consent.AddtlConsent},
 	} {
@@ -95,27 +121,34 @@ func (e *Envelope) Check() error {
 	for _, s := range []*string{&c.USPrivacy, (*string)(&c.State), &c.GCM.AdStorage, &c.GCM.AdUserData, &c.GCM.AdPersonalization, &c.GCM.AnalyticsStorage} {
 		cut(s, maxShort)
 	}
-	e.Identity.AnonymousID = HideID(e.Identity.AnonymousID)
-	e.Cleaned = e.Context.trim()
+	if !unmarked {
+		e.Identity.AnonymousID = HideID(e.Identity.AnonymousID)
+	}
+	e.Cleaned = e.Context.trim(unmarked)
 	e.Identity.ClickIDs = external(e.Identity.ClickIDs)
 	e.Identity.PartnerIDs = external(e.Identity.PartnerIDs)
 	return nil
 }
 
-func (c *Context) trim() (found Cleaned) {
+func (c *Context) trim(unmarked bool) (found Cleaned) {
 	p := &c.Page
 	var there Cleaned
 	p.URL, found = CleanURL(p.URL, nil)
 	p.Referrer, there = CleanURL(p.Referrer, nil)
 	found |= there
-	if title := withoutMail(p.Title); title != p.Title {
-		p.Title, found = title, found|cleanedMail
+	short := [...]*string{&c.Locale, &c.Timezone, &c.SDK.Name, &c.SDK.Version, &c.Tab, &c.Touch.First.Referrer, &c.Touch.Last.Referrer}
+	if !unmarked {
+		if title := withoutMail(p.Title); title != p.Title {
+			p.Title, found = title, found|cleanedMail
+		}
+		for _, s := range short {
+			*s = withoutMail(*s)
+		}
 	}
 	cut(&p.URL, maxURL)
 	cut(&p.Referrer, maxURL)
 	cut(&p.Title, maxTitle)
-	for _, s := range [...]*string{&c.Locale, &c.Timezone, &c.SDK.Name, &c.SDK.Version, &c.Tab} {
-		*s = withoutMail(*s)
+	for _, s := range short {
 		cut(s, maxShort)
 	}
 	c.Touch.First.trim()
@@ -128,8 +161,6 @@ func (c *Context) trim() (found Cleaned) {
 // trim takes out what no address would have held.
 func (t *Touch) trim() {
 	cut(&t.Time, 40)
-	t.Referrer = withoutMail(t.Referrer)
-	cut(&t.Referrer, maxShort)
 	if len(t.Params) > maxExternal {
 		t.Params = nil
 	}
