@@ -2,9 +2,8 @@ package event
 
 import (
 	"encoding/binary"
+	"math/bits"
 	"time"
-
-	"github.com/google/uuid"
 )
 
 // Events travel in the ingest queues in a form of their own: half as large as
@@ -68,20 +67,13 @@ func Append(dst []byte, e *Event) []byte {
 }
 
 func appendOwn(b []byte, e *Event) []byte {
-	b = appendText(b, e.ID)
-	b = appendText(b, e.Receipt)
-	b = appendText(b, e.Name)
+	b = appendTexts(b, e.ID, e.Receipt, e.Name)
 	b = appendTime(b, e.Time)
-	b = appendText(b, string(e.Priority))
-	b = appendText(b, e.Order.ID)
-	b = appendText(b, string(e.Order.Value))
-	b = appendText(b, e.Order.Currency)
+	b = appendTexts(b, string(e.Priority), e.Order.ID, string(e.Order.Value), e.Order.Currency)
 	b = binary.AppendUvarint(b, uint64(len(e.Order.Items)))
 	for i := range e.Order.Items {
 		it := &e.Order.Items[i]
-		for _, s := range [...]string{it.ID, it.Name, it.Brand, it.Category, string(it.Price), string(it.Quantity)} {
-			b = appendText(b, s)
-		}
+		b = appendTexts(b, it.ID, it.Name, it.Brand, it.Category, string(it.Price), string(it.Quantity))
 	}
 	b = binary.AppendVarint(b, int64(e.Seq))
 	if len(e.Properties) == 0 {
@@ -99,18 +91,16 @@ const (
 )
 
 func appendShared(b []byte, e *Event) []byte {
-	b = appendText(b, e.PixelID)
+	b = appendTexts(b, e.PixelID)
 	b = appendTime(b, e.SentAt)
 	b = appendTime(b, e.ReceivedAt)
-	b = appendText(b, e.Source)
+	b = appendTexts(b, e.Source)
 	b = appendConsent(b, &e.Consent)
-	for _, s := range [...]string{string(e.Verdict.State), e.Verdict.Regime, e.Verdict.Rule, e.Verdict.Reason} {
-		b = appendText(b, s)
-	}
+	b = appendTexts(b, string(e.Verdict.State), e.Verdict.Regime, e.Verdict.Rule, e.Verdict.Reason)
 	b = appendSubject(b, &e.Subject)
 	b = appendContext(b, &e.Context)
 	b = appendEnrichment(b, &e.Enrichment)
-	return appendText(b, e.Trace)
+	return appendTexts(b, e.Trace)
 }
 
 func appendConsent(b []byte, c *Consent) []byte {
@@ -128,17 +118,13 @@ func appendConsent(b []byte, c *Consent) []byte {
 		flags |= consentMode
 	}
 	b = append(b, flags)
-	for _, s := range [...]string{c.TCF, c.GPP, c.USPrivacy, c.AddtlConsent, string(c.State)} {
-		b = appendText(b, s)
-	}
+	b = appendTexts(b, c.TCF, c.GPP, c.USPrivacy, c.AddtlConsent, string(c.State))
 	b = binary.AppendUvarint(b, uint64(len(c.GPPSID)))
 	for _, n := range c.GPPSID {
 		b = binary.AppendVarint(b, int64(n))
 	}
 	if flags&consentMode != 0 {
-		for _, s := range [...]string{c.GCM.AdStorage, c.GCM.AdUserData, c.GCM.AdPersonalization, c.GCM.AnalyticsStorage} {
-			b = appendText(b, s)
-		}
+		b = appendTexts(b, c.GCM.AdStorage, c.GCM.AdUserData, c.GCM.AdPersonalization, c.GCM.AnalyticsStorage)
 	}
 	return b
 }
@@ -157,16 +143,15 @@ func (s *Subject) person() [members]*string {
 const members = 18
 
 func appendSubject(b []byte, s *Subject) []byte {
-	b = appendText(b, s.VisitorID)
-	b = appendText(b, s.AnonymousID)
-	b = appendText(b, s.UserID)
-	b = appendMembers(b, s.person())
+	b = appendTexts(b, s.VisitorID, s.AnonymousID, s.UserID)
+	all := s.person()
+	b = appendMembers(b, &all)
 	b = appendTable(b, s.ClickIDs)
 	return appendTable(b, s.PartnerIDs)
 }
 
 // appendMembers writes which texts of a group are there, and those.
-func appendMembers(b []byte, all [members]*string) []byte {
+func appendMembers(b []byte, all *[members]*string) []byte {
 	var flags uint64
 	for i, s := range all {
 		if *s != "" {
@@ -174,33 +159,36 @@ func appendMembers(b []byte, all [members]*string) []byte {
 		}
 	}
 	b = binary.AppendUvarint(b, flags)
-	for _, s := range all {
-		if *s != "" {
-			b = appendText(b, *s)
-		}
+	for ; flags != 0; flags &= flags - 1 {
+		b = appendTexts(b, *all[bits.TrailingZeros64(flags)])
 	}
 	return b
 }
 
 func appendContext(b []byte, c *Context) []byte {
-	for _, s := range [...]string{c.Page.URL, c.Page.Referrer, c.Page.Title, c.Locale, c.Timezone, c.SDK.Name, c.SDK.Version, c.IP, c.UserAgent} {
-		b = appendText(b, s)
-	}
+	b = appendTexts(b, c.Page.URL, c.Page.Referrer, c.Page.Title, c.Locale, c.Timezone, c.SDK.Name, c.SDK.Version, c.IP, c.UserAgent)
 	b = binary.AppendVarint(b, int64(c.Screen.Width))
 	b = binary.AppendVarint(b, int64(c.Screen.Height))
 	b = appendTable(b, c.ClientHints)
-	b = appendText(b, c.Tab)
-	for _, t := range [...]*Touch{&c.Touch.First, &c.Touch.Last} {
-		b = appendTable(appendText(appendText(b, t.Time), t.Referrer), t.Params)
-	}
-	if c.Place == (Place{}) {
+	first, last := &c.Touch.First, &c.Touch.Last
+	b = appendTexts(b, c.Tab, first.Time, first.Referrer)
+	b = appendTable(b, first.Params)
+	b = appendTexts(b, last.Time, last.Referrer)
+	b = appendTable(b, last.Params)
+	if c.Place.empty() {
 		return append(b, 0)
 	}
-	b = append(b, 1)
-	for _, s := range c.Place.texts() {
-		b = appendText(b, *s)
-	}
-	return binary.AppendVarint(b, int64(c.Place.ASN))
+	return appendPlace(append(b, 1), &c.Place)
+}
+
+func appendPlace(b []byte, p *Place) []byte {
+	b = appendTexts(b, p.Country, p.Region, p.City, p.PostalCode, p.Timezone, p.Network)
+	return binary.AppendVarint(b, int64(p.ASN))
+}
+
+// empty is a comparison without the calls that one of so many texts makes.
+func (p *Place) empty() bool {
+	return len(p.Country)|len(p.Region)|len(p.City)|len(p.PostalCode)|len(p.Timezone)|len(p.Network)|p.ASN == 0
 }
 
 func (p *Place) texts() [6]*string {
@@ -208,12 +196,15 @@ func (p *Place) texts() [6]*string {
 }
 
 func appendEnrichment(b []byte, e *Enrichment) []byte {
-	if *e == (Enrichment{}) {
+	d, c, r := &e.Device, &e.Campaign, &e.Referrer
+	if len(d.Class)|len(d.Browser)|len(d.BrowserVersion)|len(d.OS)|len(d.OSVersion)|
+		len(c.Source)|len(c.Medium)|len(c.Name)|len(c.Term)|len(c.Content)|len(c.ID)|
+		len(r.Host)|len(r.Kind)|len(r.Name)|len(e.Bot) == 0 && !e.Automated {
 		return append(b, 0)
 	}
 	b = append(b, 1)
 	for _, s := range e.texts() {
-		b = appendText(b, *s)
+		b = appendTexts(b, *s)
 	}
 	var automated byte
 	if e.Automated {
@@ -241,7 +232,7 @@ const (
 )
 
 func (e *Enrichment) more() (flags byte) {
-	if e.Place != (Place{}) {
+	if !e.Place.empty() {
 		flags |= morePlace
 	}
 	if e.Session != (Session{}) {
@@ -268,30 +259,25 @@ func appendMore(b []byte, e *Event) []byte {
 	}
 	b = append(b, flags)
 	if flags&morePlace != 0 {
-		for _, s := range x.Place.texts() {
-			b = appendText(b, *s)
-		}
-		b = binary.AppendVarint(b, int64(x.Place.ASN))
+		b = appendPlace(b, &x.Place)
 	}
 	if flags&moreSession != 0 {
-		b = appendText(b, x.Session.ID)
+		b = appendTexts(b, x.Session.ID)
 		b = appendTime(b, x.Session.Start)
-		b = appendText(b, x.Session.Entry)
+		b = appendTexts(b, x.Session.Entry)
 		b = binary.AppendVarint(b, int64(x.Session.N))
 	}
 	if flags&moreValue != 0 {
-		for _, s := range [...]string{string(x.Value.Amount), x.Value.Currency, x.Value.Date, x.Value.Missing} {
-			b = appendText(b, s)
-		}
+		b = appendTexts(b, string(x.Value.Amount), x.Value.Currency, x.Value.Date, x.Value.Missing)
 	}
 	if flags&moreSkew != 0 {
 		b = binary.AppendVarint(b, x.Skew)
 	}
 	if flags&moreCleaned != 0 {
-		b = appendText(b, x.Cleaned)
+		b = appendTexts(b, x.Cleaned)
 	}
 	if flags&moreCrossing != 0 {
-		b = appendText(appendText(b, e.Crossing.Visitor), e.Crossing.Use)
+		b = appendTexts(b, e.Crossing.Visitor, e.Crossing.Use)
 	}
 	return b
 }
@@ -299,7 +285,7 @@ func appendMore(b []byte, e *Event) []byte {
 func appendTable(b []byte, m map[string]string) []byte {
 	b = binary.AppendUvarint(b, uint64(len(m)))
 	for k, v := range m {
-		b = appendText(appendText(b, k), v)
+		b = appendTexts(b, k, v)
 	}
 	return b
 }
@@ -318,29 +304,56 @@ const (
 	uuidText = 1
 )
 
-func appendText(b []byte, s string) []byte {
-	if s == "" {
-		return append(b, noText)
-	}
-	if len(s) == 36 {
-		if id, ok := parseUUID(s); ok {
-			return append(append(b, uuidText), id[:]...)
+func appendTexts(b []byte, texts ...string) []byte {
+	for _, s := range texts {
+		switch n := len(s); {
+		case n == 0:
+			b = append(b, noText)
+		case n < 0x7f && n != 36: // nearly all
+			b = append(append(b, byte(n+1)), s...)
+		default:
+			b = appendLong(b, s)
 		}
+	}
+	return b
+}
+
+func appendLong(b []byte, s string) []byte {
+	if id, ok := parseUUID(s); ok {
+		return append(append(b, uuidText), id[:]...)
 	}
 	return append(binary.AppendUvarint(b, uint64(len(s))+1), s...)
 }
 
 // parseUUID reads a UUID in its usual spelling and no other, so that it comes
 // back as it was.
-func parseUUID(s string) (id uuid.UUID, ok bool) {
-	if len(s) != 36 {
+func parseUUID(s string) (id [16]byte, ok bool) {
+	if len(s) != 36 || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' {
 		return id, false
 	}
-	for i := range len(s) {
-		if c := s[i]; c >= 'A' && c <= 'F' {
+	at := 0
+	for i := range id {
+		if s[at] == '-' {
+			at++
+		}
+		high, low := digit(s[at]), digit(s[at+1])
+		if high|low > 0xf {
 			return id, false
 		}
+		id[i] = high<<4 | low
+		at += 2
 	}
-	id, err := uuid.Parse(s)
-	return id, err == nil
+	return id, true
+}
+
+// digit is what a hexadecimal digit in lower case stands for, and more than 15 of any
+// other byte.
+func digit(c byte) byte {
+	switch {
+	case c-'0' <= 9:
+		return c - '0'
+	case c-'a' <= 5:
+		return c - 'a' + 10
+	}
+	return 0xff
 }

@@ -81,16 +81,13 @@ func ParseOrder(name string, properties jsontext.Value) (Order, Fault) {
 	}
 	fields, f := parseOrder(properties)
 	if f.Code != "" {
-		return judged(name, Order{}, f)
+		return judged(name, f)
 	}
 	return fields.of(name)
 }
 
 // judged is what a fault means for an event of a name.
-func judged(name string, o Order, f Fault) (Order, Fault) {
-	if f.Code == "" {
-		return o, f
-	}
+func judged(name string, f Fault) (Order, Fault) {
 	if Commercial(name) {
 		return Order{}, f.In("/properties")
 	}
@@ -125,7 +122,10 @@ func (in *orderFields) of(name string) (Order, Fault) {
 	if len(in.Items) > 0 {
 		o.Items = in.Items
 	}
-	return judged(name, o, o.check())
+	if f := o.check(); f.Code != "" {
+		return judged(name, f)
+	}
+	return o, Fault{}
 }
 
 func (o *Order) check() Fault {

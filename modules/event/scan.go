@@ -41,12 +41,10 @@ const (
 // peek is the next byte that is not white space, and 0 at the end.
 func (p *scanner) peek() byte {
 	for ; p.i < len(p.s); p.i++ {
-		switch c := p.s[p.i]; c {
-		case ' ', '\t', '\n', '\r':
-			p.plain = false
-		default:
+		if c := p.s[p.i]; c > ' ' || c != ' ' && c != '\t' && c != '\n' && c != '\r' {
 			return c
 		}
+		p.plain = false
 	}
 	return 0
 }
@@ -121,33 +119,32 @@ func (p *scanner) know(seen *once, bit int) {
 // quoted reads a string and returns what stands between its quotation marks.
 func (p *scanner) quoted() (s string, escaped bool) {
 	p.take('"')
-	from := p.i
-	for p.i < len(p.s) {
-		// Eight bytes at a time, as long as none of them means anything.
-		for p.i+8 <= len(p.s) {
-			x := word(p.s[p.i:])
+	text, i := p.s, p.i
+	for i < len(text) {
+		if i+8 <= len(text) {
+			// Eight bytes at a time, as long as none of them means anything.
+			x := word(text[i:])
 			q, b := x^quotes, x^slants
-			if m := ((x - spaces) &^ x & tops) | ((q - ones) &^ q & tops) | ((b - ones) &^ b & tops); m != 0 {
-				p.i += bits.TrailingZeros64(m) / 8
-				break
+			m := ((x - spaces) &^ x & tops) | ((q - ones) &^ q & tops) | ((b - ones) &^ b & tops)
+			if m == 0 {
+				i += 8
+				continue
 			}
-			p.i += 8
+			i += bits.TrailingZeros64(m) / 8
 		}
-		if p.i == len(p.s) {
+		c := text[i]
+		if c == '"' {
+			s, p.i = text[p.i:i], i+1
+			return s, escaped
+		}
+		if c < ' ' {
 			break
 		}
-		switch c := p.s[p.i]; {
-		case c == '"':
-			p.i++
-			return p.s[from : p.i-1], escaped
-		case c == '\\':
+		if c == '\\' {
 			escaped, p.plain = true, false
-			p.i += 2
-		case c < ' ':
-			p.fail()
-		default:
-			p.i++
+			i++
 		}
+		i++
 	}
 	p.fail()
 	return "", false
