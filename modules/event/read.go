@@ -14,6 +14,7 @@ type Reader struct {
 
 	body   []byte
 	clean  bool // no text in it is of a person by its look: see unmarked
+	most   int  // events
 	events []Incoming
 	items  []Item
 }
@@ -68,50 +69,13 @@ func (r *Reader) quick(body []byte, maxEvents int, env *Envelope) error {
 	r.scanner = scanner{s: text, names: r.names[:0]}
 	r.body, r.clean = body, unmarked(body)
 	*env = Envelope{}
-	sent := r.envelope(env, maxEvents)
+	r.most = maxEvents
+	var sent string
+	r.object( // what wire is
+		member{"pixel_id", &env.PixelID}, member{"sent_at", &sent}, member{"consent", &env.Consent}, member{"identity", &env.Identity},
+		member{"context", &env.Context}, member{"events", &r.events})
 	if r.peek(); r.bad || r.i != len(r.s) {
 		return errUnusual
 	}
 	return env.complete(sent, len(r.events), r.clean)
-}
-
-// envelope reads what wire is, and returns sent_at.
-func (r *Reader) envelope(env *Envelope, maxEvents int) (sent string) {
-	var seen once
-	for more := r.open('{', '}'); more; more = r.next('}') {
-		switch r.name() {
-		case "pixel_id":
-			r.know(&seen, 0)
-			env.PixelID = r.text()
-		case "sent_at":
-			r.know(&seen, 1)
-			sent = r.text()
-		case "consent":
-			r.know(&seen, 2)
-			r.consent(&env.Consent)
-		case "identity":
-			r.know(&seen, 3)
-			r.identity(&env.Identity)
-		case "context":
-			r.know(&seen, 4)
-			r.context(&env.Context)
-		case "events":
-			r.know(&seen, 5)
-			outside := r.depth
-			for more := r.open('[', ']'); more; more = r.next(']') {
-				if len(r.events) == maxEvents {
-					r.fail()
-					break
-				}
-				inside := r.depth
-				r.depth = 0 // an event's depth is its own
-				r.event()
-				r.depth = inside
-			}
-			r.depth = outside
-		default:
-			r.fail()
-		}
-	}
-	return sent
 }

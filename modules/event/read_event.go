@@ -2,42 +2,30 @@ package event
 
 import "github.com/go-json-experiment/json/jsontext"
 
+// list reads the events.
+func (r *Reader) list() {
+	outside := r.depth
+	for more := r.open('[', ']'); more; more = r.next(']') {
+		if len(r.events) == r.most {
+			r.fail()
+			break
+		}
+		inside := r.depth
+		r.depth = 0 // an event's depth is its own
+		r.event()
+		r.depth = inside
+	}
+	r.depth = outside
+}
+
 // event reads one event, and the order in it.
 func (r *Reader) event() {
 	r.peek()
 	from := r.i
 	r.events = append(r.events, Incoming{})
 	in := &r.events[len(r.events)-1]
-	var seen once
-	for more := r.open('{', '}'); more; more = r.next('}') {
-		switch r.name() {
-		case "id":
-			r.know(&seen, 0)
-			in.ID = r.text()
-		case "name":
-			r.know(&seen, 1)
-			in.Name = r.text()
-		case "time":
-			r.know(&seen, 2)
-			in.Time = r.text()
-		case "seq":
-			r.know(&seen, 4)
-			in.Seq = r.count()
-		case "properties":
-			r.know(&seen, 3)
-			if r.peek() != '{' {
-				r.fail()
-				break
-			}
-			begin := r.i
-			r.plain, r.personal = true, false
-			r.properties(in)
-			in.compact, in.named, in.unmarked = r.plain, r.personal, r.clean
-			in.Properties = jsontext.Value(r.body[begin:r.i:r.i])
-		default:
-			r.fail()
-		}
-	}
+	r.object(
+		member{"id", &in.ID}, member{"name", &in.Name}, member{"time", &in.Time}, member{"seq", &in.Seq}, member{"properties", &in.Properties})
 	in.Raw = jsontext.Value(r.body[from:r.i:r.i])
 	if len(in.Raw) > MaxEventBytes {
 		r.fail()
@@ -45,8 +33,12 @@ func (r *Reader) event() {
 	in.Fault = in.Check()
 }
 
-// properties reads what orderFields is, and checks all the rest.
-func (r *Reader) properties(in *Incoming) {
+// properties reads those of the last event: what orderFields is, and it checks all the rest.
+func (r *Reader) properties() {
+	in := &r.events[len(r.events)-1]
+	r.peek()
+	from := r.i
+	r.plain, r.personal = true, false
 	in.orderRead = true
 	base := len(r.names)
 	var seen once
@@ -79,6 +71,8 @@ func (r *Reader) properties(in *Incoming) {
 		in.orderRead = in.orderRead && ok
 	}
 	r.names = r.names[:base]
+	in.compact, in.named, in.unmarked = r.plain, r.personal, r.clean
+	in.Properties = jsontext.Value(r.body[from:r.i:r.i])
 }
 
 // lines reads the items of an order. What is not ok is valid, and has to be read
