@@ -18,24 +18,23 @@ func CleanURL(address string, keys []string) (string, Cleaned) { return cleanURL
 const maxNested = 3
 
 func cleanURL(address string, keys []string, nested int) (string, Cleaned) {
-	address, found := withoutLogin(address)
-	if s := withoutMail(address); s != address {
-		var more Cleaned
-		address, more = withoutLogin(s)
-		found |= cleanedMail | more
+	var found Cleaned
+	if strings.IndexByte(address, '@') >= 0 || strings.IndexByte(address, '%') >= 0 {
+		address, found = withoutLogin(address)
+		if s := withoutMail(address); s != address {
+			var more Cleaned
+			address, more = withoutLogin(s)
+			found |= cleanedMail | more
+		}
 	}
 	c := cleaning{address: address, keys: keys, nested: nested}
-	at, odd := 0, false
-	for at < len(address) && !among(address[at], ends) {
-		odd = odd || among(address[at], oddities)
-		at++
-	}
-	if odd {
+	at := until(address)
+	if path := address[:at]; strings.IndexByte(path, '+') >= 0 || strings.IndexByte(path, '%') >= 0 || strings.IndexByte(path, ';') >= 0 {
 		c.path(0, at)
 	}
 	for at < len(address) {
 		begin, end := at+1, at+1
-		for end < len(address) && !among(address[end], separators) {
+		for end < len(address) && !separates(address[end]) {
 			end++
 		}
 		c.part(begin, end)
@@ -114,7 +113,7 @@ func (c *cleaning) part(begin, end int) {
 				}
 				return
 			}
-			if !strings.ContainsAny(inner, "?#") {
+			if until(inner) == len(inner) {
 				inner = "?" + inner // or a query within the query
 			}
 			if _, kind := cleanURL(inner, c.keys, c.nested+1); kind != 0 {
@@ -126,9 +125,6 @@ func (c *cleaning) part(begin, end int) {
 
 // withoutLogin takes out who signs in by an address: https://name:password@host.
 func withoutLogin(address string) (string, Cleaned) {
-	if strings.IndexByte(address, '@') < 0 {
-		return address, 0 // nearly all
-	}
 	i := strings.Index(address, "://")
 	if i < 0 || i > 12 {
 		return address, 0
@@ -215,12 +211,18 @@ func encodesMail(v string) bool {
 	return withoutMail(text) == removedMail
 }
 
-// Sets of bytes below 64, each a bit.
-const (
-	ends       = 1<<'?' | 1<<'#'          // of a path
-	separators = ends | 1<<'&' | 1<<';'   // of the parts behind it
-	oddities   = 1<<'+' | 1<<'%' | 1<<';' // what a path with nothing to take out has none of
-)
+// until is where an address's path ends.
+func until(address string) int {
+	at := len(address)
+	for _, c := range [...]byte{'?', '#'} {
+		if i := strings.IndexByte(address[:at], c); i >= 0 {
+			at = i
+		}
+	}
+	return at
+}
 
-// among reports whether a byte is in a set of those below 64.
-func among(c byte, set uint64) bool { return set>>c&1 != 0 }
+func separates(c byte) bool {
+	const set uint64 = 1<<'&' | 1<<';' | 1<<'?' | 1<<'#'
+	return set>>c&1 != 0
+}

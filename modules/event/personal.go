@@ -226,10 +226,10 @@ func (in *Incoming) Clean(keys []string) (Cleaned, Fault) {
 }
 
 // unmarked reports whether no text in a body holds an e-mail address or a telephone number,
-// as it is, escaped or encoded as in an address. A body is looked at once, and its parts
-// only where there may be any.
+// as it is or encoded as in an address, unless it has escapes. A body is looked at once, and
+// its parts only where there may be any.
 func unmarked(body []byte) bool {
-	return bytes.IndexByte(body, '@') < 0 && bytes.IndexByte(body, '%') < 0 && bytes.IndexByte(body, '+') < 0 && bytes.IndexByte(body, '\\') < 0
+	return bytes.IndexByte(body, '@') < 0 && bytes.IndexByte(body, '%') < 0 && bytes.IndexByte(body, '+') < 0
 }
 
 // marked reports whether a text in JSON may hold one.

@@ -62,9 +62,6 @@ var errUnusual = errors.New("not as programs write it")
 func (r *Reader) quick(body []byte, maxEvents int, env *Envelope) error {
 	// One string for all: whoever keeps a part of it keeps all of it.
 	text := string(body)
-	if !utf8.ValidString(text) {
-		return errUnusual
-	}
 	r.empty()
 	r.scanner = scanner{s: text, names: r.names[:0]}
 	r.body, r.clean = body, unmarked(body)
@@ -72,10 +69,10 @@ func (r *Reader) quick(body []byte, maxEvents int, env *Envelope) error {
 	r.most = maxEvents
 	var sent string
 	r.object( // what wire is
-		member{"pixel_id", &env.PixelID}, member{"sent_at", &sent}, member{"consent", &env.Consent}, member{"identity", &env.Identity},
-		member{"context", &env.Context}, member{"events", &r.events})
-	if r.peek(); r.bad || r.i != len(r.s) {
+		member{`"pixel_id":`, &env.PixelID}, member{`"sent_at":`, &sent}, member{`"consent":`, &env.Consent}, member{`"identity":`, &env.Identity},
+		member{`"context":`, &env.Context}, member{`"events":`, &r.events})
+	if r.peek(); r.bad || r.i != len(r.s) || r.bytes&tops != 0 && !utf8.ValidString(text) {
 		return errUnusual
 	}
-	return env.complete(sent, len(r.events), r.clean)
+	return env.complete(sent, len(r.events), r.clean && !r.escaped)
 }

@@ -25,7 +25,8 @@ func (r *Reader) event() {
 	r.events = append(r.events, Incoming{})
 	in := &r.events[len(r.events)-1]
 	r.object(
-		member{"id", &in.ID}, member{"name", &in.Name}, member{"time", &in.Time}, member{"seq", &in.Seq}, member{"properties", &in.Properties})
+		member{`"id":`, &in.ID}, member{`"name":`, &in.Name}, member{`"time":`, &in.Time}, member{`"seq":`, &in.Seq},
+		member{`"properties":`, &in.Properties})
 	in.Raw = jsontext.Value(r.body[from:r.i:r.i])
 	if len(in.Raw) > MaxEventBytes {
 		r.fail()
@@ -33,45 +34,17 @@ func (r *Reader) event() {
 	in.Fault = in.Check()
 }
 
-// properties reads those of the last event: what orderFields is, and it checks all the rest.
+// properties reads those of the last event: what orderFields is. It checks all the rest.
 func (r *Reader) properties() {
 	in := &r.events[len(r.events)-1]
 	r.peek()
 	from := r.i
 	r.plain, r.personal = true, false
-	in.orderRead = true
-	base := len(r.names)
-	var seen once
-	for more := r.open('{', '}'); more; more = r.next('}') {
-		ok := true
-		switch name := r.name(); name {
-		case "order_id":
-			r.know(&seen, 0)
-			in.order.OrderID, ok = r.label()
-		case "transaction_id":
-			r.know(&seen, 1)
-			in.order.TransactionID, ok = r.label()
-		case "value":
-			r.know(&seen, 2)
-			in.order.Value, ok = r.amount()
-		case "currency":
-			r.know(&seen, 3)
-			if ok = r.peek() == '"'; ok {
-				in.order.Currency = r.text()
-			} else {
-				r.skip()
-			}
-		case "items":
-			r.know(&seen, 4)
-			in.order.Items, ok = r.lines()
-		default:
-			r.fresh(base, name)
-			r.skip()
-		}
-		in.orderRead = in.orderRead && ok
-	}
-	r.names = r.names[:base]
-	in.compact, in.named, in.unmarked = r.plain, r.personal, r.clean
+	in.orderRead = r.members([]member{
+		{`"order_id":`, (*label)(&in.order.OrderID)}, {`"transaction_id":`, (*label)(&in.order.TransactionID)},
+		{`"value":`, &in.order.Value}, {`"currency":`, (*code)(&in.order.Currency)}, {`"items":`, &in.order.Items},
+	}, true)
+	in.compact, in.named, in.unmarked = r.plain, r.personal, r.clean && !r.escaped
 	in.Properties = jsontext.Value(r.body[from:r.i:r.i])
 }
 
@@ -96,39 +69,11 @@ func (r *Reader) lines() (_ []Item, ok bool) {
 	return r.items[first:len(r.items):len(r.items)], ok
 }
 
-func (r *Reader) line(item *Item) bool {
-	all := true
-	base := len(r.names)
-	var seen once
-	for more := r.open('{', '}'); more; more = r.next('}') {
-		ok := true
-		switch name := r.name(); name {
-		case "item_id":
-			r.know(&seen, 0)
-			item.ID, ok = r.label()
-		case "item_name":
-			r.know(&seen, 1)
-			item.Name, ok = r.label()
-		case "item_brand":
-			r.know(&seen, 2)
-			item.Brand, ok = r.label()
-		case "item_category":
-			r.know(&seen, 3)
-			item.Category, ok = r.label()
-		case "price":
-			r.know(&seen, 4)
-			item.Price, ok = r.amount()
-		case "quantity":
-			r.know(&seen, 5)
-			item.Quantity, ok = r.amount()
-		default:
-			r.fresh(base, name)
-			r.skip()
-		}
-		all = all && ok
-	}
-	r.names = r.names[:base]
-	return all
+func (r *Reader) line(item *Item) (ok bool) {
+	return r.members([]member{
+		{`"item_id":`, (*label)(&item.ID)}, {`"item_name":`, (*label)(&item.Name)}, {`"item_brand":`, (*label)(&item.Brand)},
+		{`"item_category":`, (*label)(&item.Category)}, {`"price":`, &item.Price}, {`"quantity":`, &item.Quantity},
+	}, true)
 }
 
 // label reads what text is: a string, or a number by its digits.

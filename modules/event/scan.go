@@ -10,7 +10,7 @@ import (
 // and then what it read counts for nothing: the json package, which knows all of
 // JSON and says what is wrong where, has to read it again. What is not bad is
 // valid, and means what the json package would take it for. The text must be
-// UTF-8, which it does not check.
+// UTF-8, which has to be checked where bytes has one of tops.
 type scanner struct {
 	s   string
 	i   int
@@ -18,6 +18,10 @@ type scanner struct {
 	// plain becomes false where the text is not as short as can be: an escape or
 	// white space was met.
 	plain bool
+	// escaped becomes true with an escape.
+	escaped bool
+	// bytes has a bit of each byte that a string had, and of some others.
+	bytes uint64
 	depth int
 	// names are those of the objects that are open, to find one that is there
 	// twice.
@@ -124,6 +128,7 @@ func (p *scanner) quoted() (s string, escaped bool) {
 		if i+8 <= len(text) {
 			// Eight bytes at a time, as long as none of them means anything.
 			x := word(text[i:])
+			p.bytes |= x
 			q, b := x^quotes, x^slants
 			m := ((x - spaces) &^ x & tops) | ((q - ones) &^ q & tops) | ((b - ones) &^ b & tops)
 			if m == 0 {
@@ -133,6 +138,7 @@ func (p *scanner) quoted() (s string, escaped bool) {
 			i += bits.TrailingZeros64(m) / 8
 		}
 		c := text[i]
+		p.bytes |= uint64(c)
 		if c == '"' {
 			s, p.i = text[p.i:i], i+1
 			return s, escaped
@@ -141,7 +147,7 @@ func (p *scanner) quoted() (s string, escaped bool) {
 			break
 		}
 		if c == '\\' {
-			escaped, p.plain = true, false
+			escaped, p.escaped, p.plain = true, true, false
 			i++
 		}
 		i++
