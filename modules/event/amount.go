@@ -36,15 +36,15 @@ func ParseAmount(s string) (Amount, error) {
 	if digits == 0 || s[len(s)-1] == '.' {
 		return "", errAmount
 	}
-	sign := ""
-	if s[0] == '-' {
-		sign, s = "-", s[1:]
-	}
+	plain, negative := strings.CutPrefix(s, "-")
 	// JSON knows no leading zeros.
-	for len(s) > 1 && s[0] == '0' && s[1] != '.' {
-		s = s[1:]
+	for len(plain) > 1 && plain[0] == '0' && plain[1] != '.' {
+		plain = plain[1:]
 	}
-	return Amount(sign + s), nil
+	if negative {
+		return Amount("-" + plain), nil
+	}
+	return Amount(plain), nil
 }
 
 // Negative reports whether the amount is below zero.

@@ -114,7 +114,7 @@ func appendConsent(b []byte, c *Consent) []byte {
 	if c.GPC {
 		flags |= consentGPC
 	}
-	if c.GCM != (ConsentMode{}) {
+	if m := &c.GCM; len(m.AdStorage)|len(m.AdUserData)|len(m.AdPersonalization)|len(m.AnalyticsStorage) != 0 {
 		flags |= consentMode
 	}
 	b = append(b, flags)
@@ -235,10 +235,10 @@ func (e *Enrichment) more() (flags byte) {
 	if !e.Place.empty() {
 		flags |= morePlace
 	}
-	if e.Session != (Session{}) {
+	if s := &e.Session; len(s.ID)|len(s.Entry)|s.N != 0 || !s.Start.IsZero() {
 		flags |= moreSession
 	}
-	if e.Value != (Value{}) {
+	if v := &e.Value; len(v.Amount)|len(v.Currency)|len(v.Date)|len(v.Missing) != 0 {
 		flags |= moreValue
 	}
 	if e.Skew != 0 {
@@ -283,6 +283,9 @@ func appendMore(b []byte, e *Event) []byte {
 }
 
 func appendTable(b []byte, m map[string]string) []byte {
+	if len(m) == 0 {
+		return append(b, 0)
+	}
 	b = binary.AppendUvarint(b, uint64(len(m)))
 	for k, v := range m {
 		b = appendTexts(b, k, v)

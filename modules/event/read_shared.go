@@ -14,7 +14,7 @@ type member struct {
 }
 
 // object reads an object that has no members but those.
-func (r *Reader) object(known ...member) bool { return r.members(known, false) }
+func (r *Reader) object(known ...member) { r.members(known, false) }
 
 // members reads an object. Those that are not known are skipped if they may be there. What
 // is not ok is valid, and has to be read by ParseOrder.
@@ -108,37 +108,25 @@ func (r *Reader) value(to any) (ok bool) {
 	case *map[string]string:
 		*to = r.table()
 	case *Consent:
-		r.object(
-			member{`"gdpr_applies":`, &to.GDPRApplies}, member{`"tcf":`, (*own)(&to.TCF)}, member{`"gpp":`, (*own)(&to.GPP)}, member{`"gpp_sid":`, &to.GPPSID},
-			member{`"us_privacy":`, &to.USPrivacy}, member{`"addtl_consent":`, (*own)(&to.AddtlConsent)}, member{`"gpc":`, &to.GPC}, member{`"gcm":`, &to.GCM},
-			member{`"state":`, (*string)(&to.State)})
+		r.consent(to)
 	case *ConsentMode:
-		r.object(
-			member{`"ad_storage":`, &to.AdStorage}, member{`"ad_user_data":`, &to.AdUserData},
-			member{`"ad_personalization":`, &to.AdPersonalization}, member{`"analytics_storage":`, &to.AnalyticsStorage})
+		r.consentMode(to)
 	case *Identity:
-		r.object(
-			member{`"anonymous_id":`, &to.AnonymousID}, member{`"user_id":`, &to.UserID}, member{`"email":`, &to.Email}, member{`"phone":`, &to.Phone},
-			member{`"email_sha256":`, &to.EmailSHA256}, member{`"phone_sha256":`, &to.PhoneSHA256}, member{`"address":`, &to.Address},
-			member{`"click_ids":`, &to.ClickIDs}, member{`"partner_ids":`, &to.PartnerIDs})
+		r.identity(to)
 	case *Address:
-		r.object(
-			member{`"first_name":`, &to.FirstName}, member{`"last_name":`, &to.LastName}, member{`"street":`, &to.Street}, member{`"city":`, &to.City},
-			member{`"region":`, &to.Region}, member{`"postal_code":`, &to.PostalCode}, member{`"country":`, &to.Country})
+		r.address(to)
 	case *Context:
-		r.object(
-			member{`"page":`, &to.Page}, member{`"locale":`, &to.Locale}, member{`"timezone":`, &to.Timezone}, member{`"screen":`, &to.Screen},
-			member{`"sdk":`, &to.SDK}, member{`"touch":`, &to.Touch}, member{`"tab":`, &to.Tab})
+		r.context(to)
 	case *Page:
-		r.object(member{`"url":`, &to.URL}, member{`"referrer":`, &to.Referrer}, member{`"title":`, &to.Title})
+		r.page(to)
 	case *Screen:
-		r.object(member{`"width":`, &to.Width}, member{`"height":`, &to.Height})
+		r.screen(to)
 	case *SDK:
-		r.object(member{`"name":`, &to.Name}, member{`"version":`, &to.Version})
+		r.sdk(to)
 	case *Touches:
-		r.object(member{`"first":`, &to.First}, member{`"last":`, &to.Last})
+		r.touches(to)
 	case *Touch:
-		r.object(member{`"time":`, &to.Time}, member{`"referrer":`, &to.Referrer}, member{`"params":`, &to.Params})
+		r.touch(to)
 	case *[]Incoming:
 		r.list()
 	case *jsontext.Value:
@@ -147,6 +135,58 @@ func (r *Reader) value(to any) (ok bool) {
 		panic("a member of a kind that nothing reads")
 	}
 	return ok
+}
+
+func (r *Reader) consent(c *Consent) {
+	r.object(
+		member{`"gdpr_applies":`, &c.GDPRApplies}, member{`"tcf":`, (*own)(&c.TCF)}, member{`"gpp":`, (*own)(&c.GPP)}, member{`"gpp_sid":`, &c.GPPSID},
+		member{`"us_privacy":`, &c.USPrivacy}, member{`"addtl_consent":`, (*own)(&c.AddtlConsent)}, member{`"gpc":`, &c.GPC}, member{`"gcm":`, &c.GCM},
+		member{`"state":`, (*string)(&c.State)})
+}
+
+func (r *Reader) consentMode(m *ConsentMode) {
+	r.object(
+		member{`"ad_storage":`, &m.AdStorage}, member{`"ad_user_data":`, &m.AdUserData},
+		member{`"ad_personalization":`, &m.AdPersonalization}, member{`"analytics_storage":`, &m.AnalyticsStorage})
+}
+
+func (r *Reader) identity(i *Identity) {
+	r.object(
+		member{`"anonymous_id":`, &i.AnonymousID}, member{`"user_id":`, &i.UserID}, member{`"email":`, &i.Email}, member{`"phone":`, &i.Phone},
+		member{`"email_sha256":`, &i.EmailSHA256}, member{`"phone_sha256":`, &i.PhoneSHA256}, member{`"address":`, &i.Address},
+		member{`"click_ids":`, &i.ClickIDs}, member{`"partner_ids":`, &i.PartnerIDs})
+}
+
+func (r *Reader) address(a *Address) {
+	r.object(
+		member{`"first_name":`, &a.FirstName}, member{`"last_name":`, &a.LastName}, member{`"street":`, &a.Street}, member{`"city":`, &a.City},
+		member{`"region":`, &a.Region}, member{`"postal_code":`, &a.PostalCode}, member{`"country":`, &a.Country})
+}
+
+func (r *Reader) context(c *Context) {
+	r.object(
+		member{`"page":`, &c.Page}, member{`"locale":`, &c.Locale}, member{`"timezone":`, &c.Timezone}, member{`"screen":`, &c.Screen},
+		member{`"sdk":`, &c.SDK}, member{`"touch":`, &c.Touch}, member{`"tab":`, &c.Tab})
+}
+
+func (r *Reader) page(p *Page) {
+	r.object(member{`"url":`, &p.URL}, member{`"referrer":`, &p.Referrer}, member{`"title":`, &p.Title})
+}
+
+func (r *Reader) screen(s *Screen) {
+	r.object(member{`"width":`, &s.Width}, member{`"height":`, &s.Height})
+}
+
+func (r *Reader) sdk(s *SDK) {
+	r.object(member{`"name":`, &s.Name}, member{`"version":`, &s.Version})
+}
+
+func (r *Reader) touches(t *Touches) {
+	r.object(member{`"first":`, &t.First}, member{`"last":`, &t.Last})
+}
+
+func (r *Reader) touch(t *Touch) {
+	r.object(member{`"time":`, &t.Time}, member{`"referrer":`, &t.Referrer}, member{`"params":`, &t.Params})
 }
 
 // sections reads numbers.

@@ -161,8 +161,9 @@ func (c *Context) trim(unmarked bool) (found Cleaned) {
 // trim takes out what no address would have held.
 func (t *Touch) trim() {
 	cut(&t.Time, 40)
-	if len(t.Params) > maxExternal {
+	if n := len(t.Params); n == 0 || n > maxExternal {
 		t.Params = nil
+		return
 	}
 	for k, v := range t.Params {
 		if v == "" || len(v) > maxExternalV || !ValidName(k) || withoutMail(v) != v {
