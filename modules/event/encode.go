@@ -3,7 +3,10 @@ package event
 import (
 	"encoding/binary"
 	"math/bits"
+	"strings"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // Events travel in the ingest queues in a form of their own: half as large as
@@ -186,7 +189,7 @@ func appendPlace(b []byte, p *Place) []byte {
 	return binary.AppendVarint(b, int64(p.ASN))
 }
 
-// empty is a comparison without the calls that one of so many texts makes.
+// empty compares with nothing. The operator calls a function for each text.
 func (p *Place) empty() bool {
 	return len(p.Country)|len(p.Region)|len(p.City)|len(p.PostalCode)|len(p.Timezone)|len(p.Network)|p.ASN == 0
 }
@@ -196,6 +199,7 @@ func (p *Place) texts() [6]*string {
 }
 
 func appendEnrichment(b []byte, e *Enrichment) []byte {
+	// As in Place.empty.
 	d, c, r := &e.Device, &e.Campaign, &e.Referrer
 	if len(d.Class)|len(d.Browser)|len(d.BrowserVersion)|len(d.OS)|len(d.OSVersion)|
 		len(c.Source)|len(c.Medium)|len(c.Name)|len(c.Term)|len(c.Content)|len(c.ID)|
@@ -232,6 +236,7 @@ const (
 )
 
 func (e *Enrichment) more() (flags byte) {
+	// As in Place.empty.
 	if !e.Place.empty() {
 		flags |= morePlace
 	}
@@ -330,33 +335,24 @@ func appendLong(b []byte, s string) []byte {
 
 // parseUUID reads a UUID in its usual spelling and no other, so that it comes
 // back as it was.
-func parseUUID(s string) (id [16]byte, ok bool) {
+func parseUUID(s string) (id uuid.UUID, ok bool) {
 	if len(s) != 36 || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' {
 		return id, false
 	}
-	at := 0
-	for i := range id {
-		if s[at] == '-' {
-			at++
-		}
-		high, low := digit(s[at]), digit(s[at+1])
-		if high|low > 0xf {
-			return id, false
-		}
+	var all byte
+	for i, at := range [...]byte{0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34} {
+		high, low := digits[s[at]], digits[s[at+1]]
 		id[i] = high<<4 | low
-		at += 2
+		all |= high | low
 	}
-	return id, true
+	return id, all <= 0xf
 }
 
-// digit is what a hexadecimal digit in lower case stands for, and more than 15 of any
-// other byte.
-func digit(c byte) byte {
-	switch {
-	case c-'0' <= 9:
-		return c - '0'
-	case c-'a' <= 5:
-		return c - 'a' + 10
+// digits has what each hexadecimal digit in lower case stands for, and 0xff of all other
+// bytes. A table, since no processor predicts whether a digit or a letter comes next.
+var digits = func() (of [256]byte) {
+	for c := range of {
+		of[c] = byte(strings.IndexByte("0123456789abcdef", byte(c)))
 	}
-	return 0xff
-}
+	return of
+}()

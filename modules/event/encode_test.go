@@ -7,6 +7,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+	"github.com/google/uuid"
 )
 
 // fill sets everything in v to something that is not zero, so that a field which
@@ -100,6 +101,46 @@ func TestDecodeReadsWhatAnEncoderWrote(t *testing.T) {
 			}
 		})
 	}
+}
+
+// leaves calls f with each part of v that has none.
+func leaves(v reflect.Value, path string, f func(path string, v reflect.Value)) {
+	if v.Kind() != reflect.Struct || v.Type() == reflect.TypeFor[time.Time]() {
+		f(path, v)
+		return
+	}
+	for i := range v.NumField() {
+		leaves(v.Field(i), path+"."+v.Type().Field(i).Name, f)
+	}
+}
+
+func TestAnEncoderMissesNothingThatIsThereAlone(t *testing.T) {
+	var e, back Event
+	leaves(reflect.ValueOf(&e).Elem(), "", func(path string, v reflect.Value) {
+		fill(t, v)
+		if err := Decode(Encode(&e), &back); err != nil || !reflect.DeepEqual(back, e) {
+			t.Errorf("with %s alone, it is\n%+v %v", path, back, err)
+		}
+		v.SetZero()
+	})
+}
+
+// FuzzUUID looks for a text that is taken for a UUID and does not come back as it was, or
+// that is not taken for the one it is.
+func FuzzUUID(f *testing.F) {
+	for _, s := range []string{
+		"0193cafe-0000-7000-8000-00000000beef", "0193CAFE-0000-7000-8000-00000000BEEF", "0193cafe-0000-7000-8000-00000000beeg", "0193cafe-0000-7000-8000-00000000beef-",
+		"{193cafe00000-7000-8000-00000000beef}", "0193cafe00000700080000000000000beefff", "0193cafe-0000-7000-8000-0000000\xffbeef", "",
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		want, err := uuid.Parse(s)
+		id, ok := parseUUID(s)
+		if ok != (err == nil && want.String() == s) || ok && id != want {
+			t.Errorf("%q is %v %v", s, id, ok)
+		}
+	})
 }
 
 func TestDecodeReadsJSONToo(t *testing.T) {

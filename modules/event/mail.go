@@ -30,6 +30,10 @@ func withoutMail(s string) string {
 	if strings.IndexByte(s, '@') < 0 && (strings.IndexByte(s, '%') < 0 || !strings.Contains(s, "40")) {
 		return s // nearly all, without the expression
 	}
+	return withoutMatches(s)
+}
+
+func withoutMatches(s string) string {
 	return mail.ReplaceAllStringFunc(s, func(m string) string {
 		if files[strings.ToLower(m[strings.LastIndexByte(m, '.')+1:])] {
 			return m

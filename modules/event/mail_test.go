@@ -5,6 +5,20 @@ import (
 	"testing"
 )
 
+// FuzzWithoutMail looks for a text that is passed over, and that the expression would
+// have changed.
+func FuzzWithoutMail(f *testing.F) {
+	for _, c := range addresses {
+		f.Add(c.from)
+	}
+	f.Add("shoe@2x.png 40% of jane%252540example.com")
+	f.Fuzz(func(t *testing.T, s string) {
+		if got, want := withoutMail(s), withoutMatches(s); got != want {
+			t.Errorf("%q is %q, want %q", s, got, want)
+		}
+	})
+}
+
 func TestEmailAddressesAreTakenOutOfPages(t *testing.T) {
 	for name, c := range map[string]struct{ in, want string }{
 		"none":                 {"https://shop.test/a?utm_source=x&n=40", "https://shop.test/a?utm_source=x&n=40"},

@@ -15,7 +15,7 @@ func TestPersonalNames(t *testing.T) {
 			t.Errorf("%s is none", name)
 		}
 	}
-	for _, name := range strings.Fields(`value currency items item_id item_name item_brand price quantity coupon page_title method promotion_name
+	for _, name := range strings.Fields(`order_id transaction_id value currency items item_id item_name item_brand item_category price quantity coupon page_title method promotion_name
 		search_term id name username campaign_name file_name number order_number iphone update created_date urban keyword discount tax shipping
 		utm_source utm_medium utm_campaign gclid email_sha256 email_opt_in phone_model mailing_list automobile_type rail`) {
 		if PersonalName(name) {

@@ -19,9 +19,8 @@ func (r *Reader) object(known ...member) { r.members(known, false) }
 // members reads an object. Those that are not known are skipped if they may be there. What
 // is not ok is valid, and has to be read by ParseOrder.
 //
-// One loop for all kinds of objects is a tenth of the instructions that a switch for each
-// would be; and most of them would be fetched but once for a request, which takes longer
-// than to execute them.
+// One loop does for all kinds of objects: a switch for each would be executed once in a
+// request, and by then no cache would hold its instructions any more.
 func (r *Reader) members(known []member, others bool) (ok bool) {
 	ok = true
 	var seen once

@@ -48,6 +48,9 @@ func compare(t *testing.T, body []byte) (quick bool) {
 		if !reflect.DeepEqual(order, wantOrder) || fault != wantFault {
 			t.Errorf("event %d has the order\n%+v %v, want\n%+v %v", i, order, fault, wantOrder, wantFault)
 		}
+		if in.unmarked && marked(in.Properties) {
+			t.Errorf("%s would not be looked at for personal data", in.Properties)
+		}
 		if short, err := jsontext.AppendFormat(nil, in.Properties); in.compact && in.Properties != nil && (err != nil || string(short) != string(in.Properties)) {
 			t.Errorf("%s is not as short as can be: %s %v", in.Properties, short, err)
 		}
@@ -62,29 +65,33 @@ const typical = `{"pixel_id":"px_demo","sent_at":"2026-11-22T10:00:00.000Z","con
 
 // unusual are envelopes that are nearly as they should be.
 var unusual = map[string]string{
-	"an escape in a name":          strings.Replace(typical, `"order_id"`, `"order\u005fid"`, 1),
-	"a member twice":               strings.Replace(typical, `"name":"x"`, `"name":"x","name":"y"`, 1),
-	"a property twice":             strings.Replace(typical, `"a":null`, `"a":null,"a":1`, 1),
-	"a member that nobody knows":   strings.Replace(typical, `"locale"`, `"colour"`, 1),
-	"an address of the client's":   strings.Replace(typical, `"locale":"en-GB"`, `"ip":"192.0.2.1"`, 1),
-	"null for a string":            strings.Replace(typical, `"a-1"`, `null`, 1),
-	"null for an object":           strings.Replace(typical, `"events"`, `"x":null,"events"`, 1),
-	"a number for a string":        strings.Replace(typical, `"en-GB"`, `7`, 1),
-	"half of a pair of surrogates": strings.Replace(typical, `\ude00`, ``, 1),
-	"a leading zero":               strings.Replace(typical, `1280`, `01280`, 1),
-	"a negative width":             strings.Replace(typical, `1280`, `-1`, 1),
-	"a fraction of a pixel":        strings.Replace(typical, `1280`, `1280.5`, 1),
-	"a comma too many":             strings.Replace(typical, `720}`, `720,}`, 1),
-	"no end":                       strings.TrimSuffix(typical, "}"),
-	"more after the end":           typical + "{}",
-	"bytes that are no text":       strings.Replace(typical, "Zoë", "Zo\xeb", 1),
-	"a control character":          strings.Replace(typical, "Zoë", "Zo\x01", 1),
-	"an event that is no object":   strings.Replace(typical, `{"name":"page_view"}`, `[]`, 1),
-	"an event that is too deep":    strings.Replace(typical, `null`, strings.Repeat(`[`, 14)+strings.Repeat(`]`, 14), 1),
-	"properties of another kind":   strings.Replace(typical, `{"t":"a\nb"}`, `"t"`, 1),
-	"a very long event":            strings.Replace(typical, `Shoe`, strings.Repeat("x", MaxEventBytes), 1),
-	"more events than may be":      strings.Replace(typical, `{"name":"page_view"}`, strings.Repeat(`{"name":"page_view"},`, 20)+`{"name":"y"}`, 1),
-	"an object of many members":    strings.Replace(typical, `"a":null`, `"a1":0,"a2":0,"a3":0,"a4":0,"a5":0,"a6":0,"a7":0,"a8":0,"a9":0,"b1":0,"b2":0,"b3":0,"b4":0,"b5":0,"b6":0,"b7":0,"b8":0,"b9":0,"c1":0,"c2":0,"c3":0,"c4":0,"c5":0,"c6":0,"c7":0,"c8":0,"c9":0,"d1":0,"d2":0,"d3":0,"d4":0,"d5":0,"d6":0,"d7":0,"d8":0,"d9":0,"e1":0,"e2":0,"e3":0,"e4":0,"e5":0`, 1),
+	"an escape in a name":             strings.Replace(typical, `"order_id"`, `"order\u005fid"`, 1),
+	"a member twice, and not in turn": strings.Replace(typical, `"user_id":"u"`, `"anonymous_id":"u"`, 1),
+	"an item's member twice":          strings.Replace(typical, `"quantity":1`, `"price":1`, 1),
+	"a property of an order twice":    strings.Replace(typical, `"currency":"GBP"`, `"value":1`, 1),
+	"half a name":                     strings.Replace(typical, `"locale"`, `"local"`, 1),
+	"a member twice":                  strings.Replace(typical, `"name":"x"`, `"name":"x","name":"y"`, 1),
+	"a property twice":                strings.Replace(typical, `"a":null`, `"a":null,"a":1`, 1),
+	"a member that nobody knows":      strings.Replace(typical, `"locale"`, `"colour"`, 1),
+	"an address of the client's":      strings.Replace(typical, `"locale":"en-GB"`, `"ip":"192.0.2.1"`, 1),
+	"null for a string":               strings.Replace(typical, `"a-1"`, `null`, 1),
+	"null for an object":              strings.Replace(typical, `"events"`, `"x":null,"events"`, 1),
+	"a number for a string":           strings.Replace(typical, `"en-GB"`, `7`, 1),
+	"half of a pair of surrogates":    strings.Replace(typical, `\ude00`, ``, 1),
+	"a leading zero":                  strings.Replace(typical, `1280`, `01280`, 1),
+	"a negative width":                strings.Replace(typical, `1280`, `-1`, 1),
+	"a fraction of a pixel":           strings.Replace(typical, `1280`, `1280.5`, 1),
+	"a comma too many":                strings.Replace(typical, `720}`, `720,}`, 1),
+	"no end":                          strings.TrimSuffix(typical, "}"),
+	"more after the end":              typical + "{}",
+	"bytes that are no text":          strings.Replace(typical, "Zoë", "Zo\xeb", 1),
+	"a control character":             strings.Replace(typical, "Zoë", "Zo\x01", 1),
+	"an event that is no object":      strings.Replace(typical, `{"name":"page_view"}`, `[]`, 1),
+	"an event that is too deep":       strings.Replace(typical, `null`, strings.Repeat(`[`, 14)+strings.Repeat(`]`, 14), 1),
+	"properties of another kind":      strings.Replace(typical, `{"t":"a\nb"}`, `"t"`, 1),
+	"a very long event":               strings.Replace(typical, `Shoe`, strings.Repeat("x", MaxEventBytes), 1),
+	"more events than may be":         strings.Replace(typical, `{"name":"page_view"}`, strings.Repeat(`{"name":"page_view"},`, 20)+`{"name":"y"}`, 1),
+	"an object of many members":       strings.Replace(typical, `"a":null`, `"a1":0,"a2":0,"a3":0,"a4":0,"a5":0,"a6":0,"a7":0,"a8":0,"a9":0,"b1":0,"b2":0,"b3":0,"b4":0,"b5":0,"b6":0,"b7":0,"b8":0,"b9":0,"c1":0,"c2":0,"c3":0,"c4":0,"c5":0,"c6":0,"c7":0,"c8":0,"c9":0,"d1":0,"d2":0,"d3":0,"d4":0,"d5":0,"d6":0,"d7":0,"d8":0,"d9":0,"e1":0,"e2":0,"e3":0,"e4":0,"e5":0`, 1),
 }
 
 // readable are envelopes that the Reader has to read by itself.
@@ -104,6 +111,10 @@ func readable(t testing.TB) map[string]string {
 		"nothing that need be":   `{"pixel_id":"p","events":[{"name":"x"}]}`,
 		"empty things":           `{"pixel_id":"p","consent":{"gpp_sid":[],"gcm":{}},"identity":{"click_ids":{}},"context":{},"events":[{"name":"x","properties":{}},{"name":"purchase","properties":{"items":[]}}]}`,
 		"faults of events":       `{"pixel_id":"p","events":[{"name":"?"},{},{"name":"x","id":"a b"},{"name":"purchase","properties":{"value":-1}},{"name":"purchase","properties":{"currency":7,"items":{}}},{"name":"x","properties":{"value":[],"items":[null,{"price":"free"}]}}]}`,
+		"in no usual order":      `{"events":[{"properties":{"items":[{"quantity":1,"colour":"red","price":"2","item_brand":"b","item_id":7}],"currency":"GBP","x":1,"order_id":"o"},"seq":2,"name":"purchase","id":"e"}],"context":{"tab":"t","page":{"title":"T","url":"https://a.example/?a=b"},"locale":"en"},"pixel_id":"p","consent":{"state":"full","gdpr_applies":true}}`,
+		"bytes of other letters": `{"pixel_id":"p","context":{"page":{"title":"Schuhe für é"}},"events":[{"name":"x","properties":{"a":"é"}}]}`,
+		"personal data":          `{"pixel_id":"p","identity":{"anonymous_id":"+442079460123"},"context":{"page":{"url":"https://a:b@c.example/call/+442079460123?mail=jane@example.com","title":"\u006aane@example.com"},"locale":"a@b.example","touch":{"first":{"referrer":"a@b.example"}}},"events":[{"name":"x"}]}`,
+		"personal data, escaped": `{"pixel_id":"p","identity":{"anonymous_id":"jane\u0040example.com"},"context":{"page":{"title":"jane\u0040example.com"},"tab":"jane\u0040example.com"},"events":[{"name":"x"}]}`,
 		"no pixel":               `{"events":[{"name":"x"}]}`,
 		"no events":              `{"pixel_id":"p","events":[]}`,
 		"a time that is none":    `{"pixel_id":"p","sent_at":"now","events":[{"name":"x"}]}`,

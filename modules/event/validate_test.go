@@ -83,6 +83,36 @@ func TestWhenAnEventHappened(t *testing.T) {
 	}
 }
 
+// FuzzTime looks for a time that is read in another way than the time package reads it.
+func FuzzTime(f *testing.F) {
+	for _, s := range []string{
+		"2026-11-22T10:00:00.000Z", "2024-02-29T23:59:59.999Z", "2026-02-29T00:00:00.000Z", "2026-04-31T00:00:00.000Z", "2026-12-31T00:00:00.001Z",
+		"0000-01-01T00:00:00.000Z", "9999-12-31T23:59:59.999Z", "2026-00-10T10:00:00.000Z", "2026-13-10T10:00:00.000Z", "2026-11-00T10:00:00.000Z",
+		"2026-11-22T24:00:00.000Z", "2026-11-22T10:60:00.000Z", "2026-11-22T10:00:60.000Z", "2026-11-22T10:00:00,000Z", "2026-11-22t10:00:00.000z",
+		"2026-11-22T10:00:00.0000", "2026-11-22T10:00:00+01:00", "2026-11-22 10:00:00.000Z", "2026-11-22T10:00:00.\xff00Z", "",
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if len(s) > 40 {
+			return
+		}
+		want, wantErr := time.Parse(time.RFC3339Nano, s)
+		if got, err := parseTime(s); (err == nil) != (wantErr == nil) || err == nil && got != want.UTC() {
+			t.Errorf("%q is %v %v, want %v %v", s, got, err, want, wantErr)
+		}
+	})
+}
+
+func TestEveryTimeOfABrowserIsRead(t *testing.T) {
+	const form = "2006-01-02T15:04:05.000Z"
+	for at := time.Date(1999, 12, 31, 23, 59, 59, 999e6, time.UTC); at.Year() < 2101; at = at.Add(11*time.Hour + 7*time.Minute + 13*time.Second + 17*time.Millisecond) {
+		if got, ok := isoTime(at.Format(form)); !ok || got != at {
+			t.Fatalf("%s is %v %v", at.Format(form), got, ok)
+		}
+	}
+}
+
 func TestOrders(t *testing.T) {
 	cases := read[[]struct {
 		Name       string         `json:"name"`
