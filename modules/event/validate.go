@@ -61,22 +61,23 @@ func parseTime(s string) (time.Time, error) {
 
 // isoTime reads a time as browsers write it (toISOString), and no other.
 func isoTime(s string) (t time.Time, ok bool) {
-	const form = "0000-00-00T00:00:00.000Z"
-	if len(s) != len(form) {
+	if len(s) != len("2006-01-02T15:04:05.000Z") ||
+		s[4] != '-' || s[7] != '-' || s[10] != 'T' || s[13] != ':' || s[16] != ':' || s[19] != '.' || s[23] != 'Z' {
 		return t, false
 	}
-	for i := range len(form) {
-		if c := s[i]; c != form[i] && (form[i] != '0' || c-'0' > 9) {
-			return t, false
+	two := func(i int) int {
+		tens, units := s[i]-'0', s[i+1]-'0'
+		if tens > 9 || units > 9 {
+			return 100
 		}
+		return int(tens)*10 + int(units)
 	}
-	two := func(i int) int { return int(s[i]-'0')*10 + int(s[i+1]-'0') }
-	month, day, hour, minute, second := two(5), two(8), two(11), two(14), two(17)
-	if month < 1 || month > 12 || day < 1 || day > 31 || hour > 23 || minute > 59 || second > 59 {
+	century, year, month, day, hour, minute, second := two(0), two(2), two(5), two(8), two(11), two(14), two(17)
+	hundredths, milli := two(20), s[22]-'0'
+	if century > 99 || year > 99 || month < 1 || month > 12 || day < 1 || day > 31 || hour > 23 || minute > 59 || second > 59 || hundredths > 99 || milli > 9 {
 		return t, false
 	}
-	milli := two(20)*10 + int(s[22]-'0')
-	t = time.Date(two(0)*100+two(2), time.Month(month), day, hour, minute, second, milli*1e6, time.UTC)
+	t = time.Date(century*100+year, time.Month(month), day, hour, minute, second, hundredths*1e7+int(milli)*1e6, time.UTC)
 	return t, day <= 28 || t.Day() == day // the 30th of February would be in March
 }
 
