@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/labstack/echo/v5"
 
@@ -82,6 +83,9 @@ func first(h http.Header, name string) string {
 func header(s string, most int) string {
 	if len(s) > most {
 		s = s[:most]
+	}
+	if utf8.ValidString(s) {
+		return s
 	}
 	return strings.ToValidUTF8(s, "")
 }

@@ -22,6 +22,7 @@ type glance struct {
 	must    set
 	beside  []beside
 	anyOf   []*glance
+	only    bool  // it says nothing beside anyOf
 	needs   []set // an object has all of one of these: anyOf of what is required
 	items   *glance
 	least   int // items
@@ -117,6 +118,7 @@ func glanceAt(s *jsonschema.Schema) *glance {
 	if len(g.members) > maxMembers {
 		return nil
 	}
+	g.only = g.anyOf != nil && reflect.DeepEqual(*g, glance{anyOf: g.anyOf, most: -1})
 	return g
 }
 
@@ -186,6 +188,14 @@ func (g *glance) sure(v jsontext.Value) bool {
 // value is sure for the value that begins at i, and says where that ends.
 func (g *glance) value(v jsontext.Value, i int) (end int, ok bool) {
 	if i >= len(v) {
+		return i, false
+	}
+	if g.only {
+		for _, one := range g.anyOf {
+			if end, ok = one.value(v, i); ok {
+				return end, true
+			}
+		}
 		return i, false
 	}
 	kind := kindOf(v[i])
