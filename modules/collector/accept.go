@@ -33,7 +33,7 @@ func (c *Collector) accept(ec *echo.Context, p *settings.Pixel, env *event.Envel
 	start := time.Now()
 	b := c.newBatch()
 	defer c.reuse(b)
-	a, err := c.prepare(ec, b, p, env, events, source)
+	a, err := c.prepare(ec, b, p, env, events, source, start)
 	if err == nil {
 		err = c.push(ec.Request().Context(), b.items, a.accepted > 0)
 		b.read = err != nil // a push that was given up may go on
@@ -45,9 +45,10 @@ func (c *Collector) accept(ec *echo.Context, p *settings.Pixel, env *event.Envel
 	return a, nil
 }
 
-// prepare does all of that but the last: the batch's items are not stored yet.
-func (c *Collector) prepare(ec *echo.Context, b *batch, p *settings.Pixel, env *event.Envelope, events []event.Incoming, source string) (answer, error) {
-	now := time.Now().UTC().Truncate(time.Microsecond)
+// prepare does all of that but the last, of a request that came now: the batch's items are
+// not stored yet.
+func (c *Collector) prepare(ec *echo.Context, b *batch, p *settings.Pixel, env *event.Envelope, events []event.Incoming, source string, now time.Time) (answer, error) {
+	now = now.UTC().Truncate(time.Microsecond)
 	r := ec.Request()
 	came := c.arrived(r, now)
 	env.Consent.GPC = env.Consent.GPC || first(r.Header, "Sec-Gpc") == "1"
@@ -68,7 +69,7 @@ func (c *Collector) prepare(ec *echo.Context, b *batch, p *settings.Pixel, env *
 	var receipts ids
 	if keep {
 		c.share(ec, &b.made, p, env, verdict, source, now)
-		receipts = newIDs(len(events))
+		receipts = newIDs(now, len(events))
 	}
 	account := queue.AccountOf(p.ID, now)
 	for i := range events {
@@ -161,7 +162,7 @@ func (c *Collector) event(made *event.Event, in *event.Incoming, p *settings.Pix
 		return f
 	}
 	if in.ID = event.HideID(in.ID); in.ID == "" {
-		in.ID = newIDs(1).at(0)
+		in.ID = newIDs(came, 1).at(0)
 	}
 	made.ID, made.Name, made.Seq = in.ID, in.Name, max(in.Seq, 0)
 	made.Priority = event.Standard

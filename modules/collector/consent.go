@@ -77,7 +77,7 @@ func (c *Collector) changeConsent(ec *echo.Context) error {
 	}
 	change := consent.Change{
 		Visitor: consent.Visitor{PixelID: p.ID, ID: in.AnonymousID},
-		Verdict: verdict, Signals: in.Consent, At: now, Source: "consent", ID: newIDs(1).at(0),
+		Verdict: verdict, Signals: in.Consent, At: now, Source: "consent", ID: newIDs(now, 1).at(0),
 	}
 	// A page that closes does not take its visitor's choice back.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), pushTimeout)

@@ -17,8 +17,7 @@ type ids string
 
 const idLength = 36
 
-func newIDs(n int) ids {
-	now := time.Now()
+func newIDs(now time.Time, n int) ids {
 	// 48 bits of milliseconds, and 12 of the rest, in 1/4096 ms.
 	ms, rest := now.UnixMilli(), now.Nanosecond()%1e6
 	when := uint64(ms)<<16 | 0x7000 | uint64(rest)<<12/1e6

@@ -14,7 +14,7 @@ func TestIDsAreUUIDsInTheOrderOfTime(t *testing.T) {
 		time.Sleep(time.Second - 500*time.Microsecond)
 		last := ""
 		for range 2000 {
-			text := newIDs(1).at(0)
+			text := newIDs(time.Now(), 1).at(0)
 			id, err := uuid.Parse(text)
 			if err != nil || id.Version() != 7 || id.Variant() != uuid.RFC4122 {
 				t.Fatalf("%s: version %d, variant %s, %v", text, id.Version(), id.Variant(), err)
@@ -36,7 +36,7 @@ func TestIDsOfOneMomentDiffer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		seen := map[string]bool{}
 		for range 10_000 {
-			seen[newIDs(1).at(0)] = true
+			seen[newIDs(time.Now(), 1).at(0)] = true
 		}
 		if len(seen) != 10_000 {
 			t.Errorf("%d of 10000 ids are different", len(seen))

@@ -122,7 +122,7 @@ func (c *Collector) acceptSegment(ec *echo.Context, p *settings.Pixel, messages 
 			all.results = append(all.results, result{safeID(one.ID), "ignored", event.Fault{}})
 			continue
 		}
-		got, err := c.prepare(ec, b, p, &env, []event.Incoming{one}, source)
+		got, err := c.prepare(ec, b, p, &env, []event.Incoming{one}, source, start)
 		if err != nil && got.turned == 0 {
 			return err
 		}

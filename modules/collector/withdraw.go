@@ -27,7 +27,7 @@ func (c *Collector) withdrawn(ec *echo.Context, b *batch, p *settings.Pixel, env
 	if ids[0] == ids[1] {
 		ids[1] = ""
 	}
-	change.ID, change.Signals = newIDs(1).at(0), env.Consent
+	change.ID, change.Signals = newIDs(change.At, 1).at(0), env.Consent
 	for _, id := range ids {
 		if id == "" {
 			continue
