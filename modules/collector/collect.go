@@ -101,12 +101,12 @@ func send(ec *echo.Context, status int, kind []string, body []byte) error {
 }
 
 // pixelFor finds an enabled pixel.
-func (c *Collector) pixelFor(id string) (p settings.Pixel, err error) {
-	var ok bool
-	if p, ok = c.pixels.Pixel(id); !ok || !p.Enabled {
-		err = httpserver.NewProblem(http.StatusNotFound, "unknown_pixel", "there is no pixel of this id, or it is switched off")
+func (c *Collector) pixelFor(id string) (settings.Pixel, error) {
+	p, ok := c.pixels.Pixel(id)
+	if !ok || !p.Enabled {
+		return p, httpserver.NewProblem(http.StatusNotFound, "unknown_pixel", "there is no pixel of this id, or it is switched off")
 	}
-	return p, err
+	return p, nil
 }
 
 // explain turns what was wrong with an envelope into an answer and a line for

@@ -23,7 +23,6 @@ import (
 	"github.com/labstack/echo/v5"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
-	"go.opentelemetry.io/otel/trace/noop"
 	"golang.org/x/time/rate"
 
 	"github.com/miq/pixel/config"
@@ -110,7 +109,6 @@ type Collector struct {
 	told      rate.Sometimes // that events cannot be stored
 	tracer    trace.Tracer
 	traced    float64
-	untraced  bool // nothing is
 
 	echo   *echo.Echo
 	server *httpserver.Server
@@ -141,8 +139,6 @@ func New(o Options) (*Collector, error) {
 		refusals: rate.NewLimiter(refusalRate, refusalBurst), told: rate.Sometimes{Interval: time.Second},
 		pressure: o.Pressure, rate: o.Rate, tracer: o.Tracer, traced: o.Traced,
 	}
-	_, off := o.Tracer.(noop.Tracer)
-	c.untraced = off || o.Tracer == nil
 	if c.schemas, err = schema.New(); err != nil {
 		return nil, err
 	}

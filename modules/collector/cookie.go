@@ -1,7 +1,6 @@
 package collector
 
 import (
-	"cmp"
 	"net"
 	"net/http"
 	"strconv"
@@ -23,7 +22,7 @@ const (
 // cookieID is the visitor id that the browser brought, or "".
 func cookieID(ec *echo.Context) string {
 	if len(ec.Request().Header["Cookie"]) == 0 {
-		return "" // as most say, and to look for one in vain costs more
+		return "" // to look for ours costs more
 	}
 	k, err := ec.Cookie(cookieName)
 	if err != nil || !event.ValidID(k.Value) {
@@ -83,7 +82,7 @@ func cookie(ec *echo.Context) *http.Cookie {
 // www.example.com sees what px.example.com sets. Where they have none, or the page
 // is on our own host, the cookie is for our host alone.
 func cookieDomain(r *http.Request) string {
-	from := cmp.Or(first(r.Header, "Origin"), first(r.Header, "Referer"))
+	from := siteOf(r.Header)
 	if from == "" {
 		return ""
 	}

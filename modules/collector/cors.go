@@ -76,13 +76,17 @@ func (c *Collector) allowed(ec *echo.Context, p *settings.Pixel) (string, bool) 
 	if len(p.Domains) == 0 {
 		return "", true
 	}
-	h := ec.Request().Header
-	from := cmp.Or(first(h, "Origin"), first(h, "Referer"))
+	from := siteOf(ec.Request().Header)
 	if from == "" {
 		return "", true
 	}
 	host := header(hostOf(from), 253)
 	return host, host != "" && p.Allows(host)
+}
+
+// siteOf is an address on the site that sent a request, "" where it names none.
+func siteOf(h http.Header) string {
+	return cmp.Or(first(h, "Origin"), first(h, "Referer"))
 }
 
 // hostOf is the host name of an address; "" for "null", which is what frames

@@ -85,7 +85,7 @@ func header(s string, most int) string {
 		s = s[:most]
 	}
 	if utf8.ValidString(s) {
-		return s
+		return s // nearly all, in a sixth of the time
 	}
 	return strings.ToValidUTF8(s, "")
 }

@@ -8,13 +8,14 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/miq/pixel/modules/sampling"
 )
 
 // traceparent is the W3C header for what happens next to these events.
 func (c *Collector) traceparent(ctx context.Context) string {
-	if c.untraced {
+	if _, off := c.tracer.(noop.Tracer); off {
 		return "" // without a walk through the context
 	}
 	sc := trace.SpanContextFromContext(ctx)

@@ -185,7 +185,9 @@ func appendContext(b []byte, c *Context) []byte {
 }
 
 func appendPlace(b []byte, p *Place) []byte {
-	b = appendTexts(b, p.Country, p.Region, p.City, p.PostalCode, p.Timezone, p.Network)
+	for _, s := range p.texts() {
+		b = appendTexts(b, *s)
+	}
 	return binary.AppendVarint(b, int64(p.ASN))
 }
 
@@ -341,16 +343,16 @@ func parseUUID(s string) (id uuid.UUID, ok bool) {
 	}
 	var all byte
 	for i, at := range [...]byte{0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34} {
-		high, low := digits[s[at]], digits[s[at+1]]
+		high, low := nibbles[s[at]], nibbles[s[at+1]]
 		id[i] = high<<4 | low
 		all |= high | low
 	}
 	return id, all <= 0xf
 }
 
-// digits has what each hexadecimal digit in lower case stands for, and 0xff of all other
+// nibbles has what each hexadecimal digit in lower case stands for, and 0xff of all other
 // bytes. A table, since no processor predicts whether a digit or a letter comes next.
-var digits = func() (of [256]byte) {
+var nibbles = func() (of [256]byte) {
 	for c := range of {
 		of[c] = byte(strings.IndexByte("0123456789abcdef", byte(c)))
 	}

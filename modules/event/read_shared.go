@@ -18,9 +18,6 @@ func (r *Reader) object(known ...member) { r.members(known, false) }
 
 // members reads an object. Those that are not known are skipped if they may be there. What
 // is not ok is valid, and has to be read by ParseOrder.
-//
-// One loop does for all kinds of objects: a switch for each would be executed once in a
-// request, and by then no cache would hold its instructions any more.
 func (r *Reader) members(known []member, others bool) (ok bool) {
 	ok = true
 	var seen once

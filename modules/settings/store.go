@@ -157,8 +157,8 @@ func load[T any](ctx context.Context, docs state.Documents, collection string, o
 }
 
 // Pixel returns a pixel from the copy in memory. Callers must not change it.
-func (s *Store) Pixel(id string) (p Pixel, ok bool) {
-	p, ok = s.now.Load().pixels[id] // once, since it is large
+func (s *Store) Pixel(id string) (Pixel, bool) {
+	p, ok := s.now.Load().pixels[id]
 	return p, ok
 }
 
