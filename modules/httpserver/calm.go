@@ -16,7 +16,7 @@ import (
 // system call and two switches of goroutines a request. And of the deadlines that net/http sets,
 // half a dozen a request, those that come later than the one before cost no timer.
 //
-// A client that hangs up is noticed when he is answered, or asks no more.
+// A client that hangs up is noticed when he is answered, or asks no more. How bytes are moved: direct.
 type calm struct{ net.Listener }
 
 func (l calm) Accept() (net.Conn, error) {
@@ -25,7 +25,7 @@ func (l calm) Accept() (net.Conn, error) {
 	if !ok {
 		return in, err
 	}
-	c := &calmConn{Conn: tcp, tcp: tcp}
+	c := &calmConn{Conn: direct(tcp), tcp: tcp}
 	c.read.set, c.write.set = tcp.SetReadDeadline, tcp.SetWriteDeadline
 	return c, nil
 }

@@ -93,7 +93,7 @@ func (db *DB) Disk() (free, total int64, err error) {
 	if err := syscall.Statfs(db.path, &s); err != nil {
 		return 0, 0, err
 	}
-	return int64(s.Bavail) * s.Bsize, int64(s.Blocks) * s.Bsize, nil
+	return int64(s.Bavail) * int64(s.Bsize), int64(s.Blocks) * int64(s.Bsize), nil
 }
 
 // Close closes all connections.
