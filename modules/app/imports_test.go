@@ -16,7 +16,7 @@ var heights = map[string]int{
 	// Ports.
 	"modules/health": 1, "modules/queue": 1, "modules/state": 1, "modules/analytics": 1, "modules/archive": 1, "modules/partner": 1,
 
-	"modules/secret": 1, "modules/geo": 1, "modules/build": 1, "modules/exemplar": 1, "modules/sampling": 1, "modules/stopwatch": 1,
+	"modules/secret": 1, "modules/geo": 1, "modules/build": 1, "modules/exemplar": 1, "modules/sampling": 1, "modules/stopwatch": 1, "modules/direct": 1,
 
 	// What has one decision or one service to give.
 	"modules/sqlitedb": 2, "modules/consent": 2, "modules/identity": 2, "modules/enrich": 2, "modules/session": 2, "modules/schema": 2, "modules/httpserver": 2, "modules/ledger": 2, "modules/sandbox": 2, "modules/demo": 2, "modules/redistest": 2, "modules/freeaddr": 0, "modules/crossing": 0, "modules/contracttest": 2, "modules/clickhousetest": 2, "modules/s3test": 2, "modules/backup": 2, "modules/redisclient": 2, "modules/edge": 2,

@@ -45,6 +45,8 @@ func New(c config.Redis) (redis.UniversalClient, error) {
 		if o.TLSConfig, err = tlsConfig(c.TLS); err != nil {
 			return nil, err
 		}
+	} else {
+		o.Dialer = dialer(o.DialTimeout)
 	}
 	switch c.Mode {
 	case "cluster":

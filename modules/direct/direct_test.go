@@ -1,4 +1,4 @@
-package httpserver
+package direct
 
 import (
 	"bytes"
@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -97,7 +98,7 @@ func TestADirectConnectionReturnsWhatATCPConnectionDoes(t *testing.T) {
 			n, err := try(t, ours, ours, peer)
 			want := seen(n, err)
 			ours, peer = pair(t)
-			n, err = try(t, direct(ours), ours, peer)
+			n, err = try(t, Conn(ours), ours, peer)
 			if got := seen(n, err); got != want {
 				t.Errorf("%s, and a TCP connection %s", got, want)
 			}
@@ -105,15 +106,55 @@ func TestADirectConnectionReturnsWhatATCPConnectionDoes(t *testing.T) {
 	}
 	ours, _ := pair(t)
 	ours.Close()
-	if _, err := direct(ours).Write([]byte("abc")); !errors.Is(err, net.ErrClosed) {
+	if _, err := Conn(ours).Write([]byte("abc")); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("of a closed one: %v", err)
+	}
+}
+
+// A deadline that is taken back or moved rings all the same, unheard, also for who looks at the
+// socket by itself, as go-redis does before each command.
+func TestADirectConnectionOutlivesDeadlinesThatWereMoved(t *testing.T) {
+	ours, peer := pair(t)
+	c := Conn(ours)
+	sys, err := c.(syscall.Conn).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, later := range map[string]time.Time{"taken back": {}, "moved": time.Now().Add(time.Minute)} {
+		_ = c.SetDeadline(time.Now().Add(20 * time.Millisecond))
+		_ = c.SetDeadline(later)
+		time.AfterFunc(60*time.Millisecond, func() { _, _ = peer.Write([]byte("ab")) })
+		b := make([]byte, 1)
+		if n, err := c.Read(b); n != 1 || err != nil {
+			t.Errorf("%s: %d bytes, %v", name, n, err)
+		}
+		_ = c.SetDeadline(time.Now().Add(20 * time.Millisecond))
+		_ = c.SetDeadline(later)
+		<-time.After(40 * time.Millisecond)
+		called := false
+		if err := sys.Read(func(uintptr) bool { called = true; return true }); err != nil || !called {
+			t.Errorf("%s: called back: %t, %v", name, called, err)
+		}
+		if n, err := c.Write(b); n != 1 || err != nil {
+			t.Errorf("%s: %d bytes, %v", name, n, err)
+		}
+		if n, err := c.Read(b); n != 1 || err != nil {
+			t.Errorf("%s: %d bytes, %v", name, n, err)
+		}
+	}
+	if err := sys.Control(func(uintptr) {}); err != nil {
+		t.Error(err)
+	}
+	_ = c.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
+	if err := sys.Read(func(uintptr) bool { return false }); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("past its deadline: %v", err)
 	}
 }
 
 // More than the sockets' buffers hold, to a peer that takes it in pieces and rests.
 func TestADirectConnectionMovesAllOfWhatItsPeerTakesSlowly(t *testing.T) {
 	ours, peer := pair(t)
-	c := direct(ours)
+	c := Conn(ours)
 	sent := make([]byte, 16<<20)
 	for i := range sent {
 		sent[i] = byte(rand.Uint32())
@@ -147,7 +188,7 @@ func TestADirectConnectionMovesAllOfWhatItsPeerTakesSlowly(t *testing.T) {
 // Several writers and readers, as net.Conn allows: what one writes stays together.
 func TestADirectConnectionIsForSeveralAtOnce(t *testing.T) {
 	ours, peer := pair(t)
-	c := direct(ours)
+	c := Conn(ours)
 	const writers, each = 8, 200
 	var all sync.WaitGroup
 	for w := range writers {
