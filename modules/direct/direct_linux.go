@@ -3,9 +3,8 @@
 // The scheduler is told of a system call because that may block, and takes away the processor of
 // one that lasts some twenty microseconds. A socket's never blocks; but whom the bytes wake, a
 // Redis or a client on the same machine, often runs at once, in the writer's place. Then each
-// write was followed by a change of threads, there and back, for nothing. And a deadline that is
-// moved with each request costs a timer each time, and now and then a thread is woken to look at
-// it: docs/decisions/0024.
+// write was followed by a change of threads, there and back, for nothing: docs/decisions/0024.
+// And a deadline that is moved with each request costs a timer each time: docs/decisions/0020.
 package direct
 
 import (

@@ -19,8 +19,17 @@ func dialer(timeout time.Duration) func(ctx context.Context, network, addr strin
 		if err != nil {
 			return nil, err
 		}
-		return &conn{Conn: direct.Conn(c)}, nil
+		s, ok := direct.Conn(c).(socket)
+		if !ok {
+			return c, nil // and go-redis does not look at it either
+		}
+		return &conn{socket: s}, nil
 	}
+}
+
+type socket interface {
+	net.Conn
+	syscall.Conn
 }
 
 // fresh is how long after an answer a connection counts as alive without a look.
@@ -28,15 +37,14 @@ const fresh = time.Second
 
 // conn is a connection whose answers are direct. Before each command go-redis looks by a system
 // call of its own whether the server has hung up, so that what it left in the pool is not found
-// out by commands that fail. One that answered a moment ago is spared that: it was 4 % of what a
-// collector does, docs/decisions/0024.
+// out by commands that fail. One that answered a moment ago is spared that: docs/decisions/0024.
 type conn struct {
-	net.Conn
+	socket
 	answered time.Time
 }
 
 func (c *conn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
+	n, err := c.socket.Read(p)
 	if n > 0 {
 		c.answered = time.Now()
 	}
@@ -45,17 +53,14 @@ func (c *conn) Read(p []byte) (int, error) {
 
 // SyscallConn is what go-redis looks by.
 func (c *conn) SyscallConn() (syscall.RawConn, error) {
-	if time.Since(c.answered) < fresh {
-		return unseen{}, nil
+	raw, err := c.socket.SyscallConn()
+	if err == nil && time.Since(c.answered) < fresh {
+		raw = unseen{raw}
 	}
-	s, ok := c.Conn.(syscall.Conn)
-	if !ok {
-		return unseen{}, nil
-	}
-	return s.SyscallConn()
+	return raw, err
 }
 
-// unseen has nobody look.
+// unseen has nobody look: who is not called back finds nothing wrong.
 type unseen struct{ syscall.RawConn }
 
 func (unseen) Read(func(fd uintptr) bool) error { return nil }
