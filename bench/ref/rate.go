@@ -19,13 +19,14 @@ import (
 // before was answered or not, and its latency counts from then. So it sees the
 // wait for a target that is too slow, which wrk's closed loop hides.
 //
-// It shares two cores with what it measures, so it is one thread that sleeps in
-// epoll until an answer comes or the next request is due, and costs as little as
-// wrk does; for the same reason it looks every half millisecond what is due (wrk2, which
-// is made for this, every millisecond). It stands for clients that are elsewhere and have processors of their own,
-// so that thread comes before all others, where it may: see first. What it cost a request
-// is printed, how late it was itself, as lag, and how long it was ready and had no
-// processor: where lag is as large as the latencies, they are the machine's.
+// It shares two cores with what it measures, and stands for clients that are elsewhere and
+// have processors of their own. So it is one thread that comes before all others, where it
+// may (see first), but disturbs them as little as can be: it looks every half millisecond what
+// is due and what was answered (wrk2, which is made for this, every millisecond), and sleeps
+// in between. Were it woken by each answer, whoever wrote that would have to stand aside
+// for it at once. What it cost a request is printed, how late it was itself, as lag, and how
+// long it was ready and had no processor: where lag is as large as the latencies, they are
+// the machine's.
 func constantRate(target, format, header string, rate, batch, conns int, d time.Duration) error {
 	u, err := url.Parse(target)
 	if err != nil {
@@ -111,8 +112,8 @@ type pace struct {
 // lastAnswer is how long after the last request its answer is waited for.
 const lastAnswer = 30 * time.Second
 
-// tick is how often it is looked what is due: a timer for each request costs as much as the
-// request. What waits for the next tick is late, and counts as latency and as lag.
+// tick is how often it is looked what is due, and what was answered. What waits for the
+// next tick is late, and counts as latency: up to two ticks of it are the tool's.
 const tick = 500 * time.Microsecond
 
 func (p *pace) due(n int) time.Duration { return time.Duration(float64(n) * p.every) }
@@ -124,14 +125,6 @@ func (p *pace) run(conns int) (time.Duration, error) {
 		return 0, err
 	}
 	defer unix.Close(poll)
-	timer, err := unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_NONBLOCK|unix.TFD_CLOEXEC)
-	if err != nil {
-		return 0, err
-	}
-	defer unix.Close(timer)
-	if err := unix.EpollCtl(poll, unix.EPOLL_CTL_ADD, timer, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: -1}); err != nil {
-		return 0, err
-	}
 	for i := range conns {
 		l := &line{number: int32(i), fd: -1, poll: poll}
 		defer l.close()
@@ -140,47 +133,35 @@ func (p *pace) run(conns int) (time.Duration, error) {
 		}
 		p.lines, p.free = append(p.lines, l), append(p.free, l)
 	}
-	events := make([]unix.EpollEvent, conns+1)
+	events := make([]unix.EpollEvent, conns)
 	p.start = time.Now()
-	for armed := -1; p.answered < p.total; {
+	for p.answered < p.total {
+		n, err := unix.EpollWait(poll, events, 0)
+		if err != nil && err != unix.EINTR {
+			return 0, err
+		}
+		full := len(p.free) == 0
+		for _, e := range events[:max(0, n)] {
+			p.receive(p.lines[e.Fd])
+		}
 		for p.sent < p.total && len(p.free) > 0 && time.Since(p.start) >= p.due(p.sent) {
-			p.send()
+			p.send(!full)
 		}
 		now := time.Since(p.start)
 		if now > p.due(p.total)+lastAnswer {
 			p.broken += p.total - p.answered
 			break
 		}
-		// Where no line is free, or nothing more is due, only an answer helps; but
-		// one that never comes must not keep us.
-		next, at := p.sent, (p.due(p.sent)+tick-1)/tick*tick
-		if p.sent == p.total || len(p.free) == 0 {
-			next, at = p.total+1, p.due(p.total)+lastAnswer+time.Second
-		}
-		if next != armed {
-			in := unix.NsecToTimespec(max(1, int64(at-now)))
-			if err := unix.TimerfdSettime(timer, 0, &unix.ItimerSpec{Value: in}, nil); err != nil {
-				return 0, err
-			}
-			armed = next
-		}
-		n, err := unix.EpollWait(poll, events, -1)
-		if err != nil && err != unix.EINTR {
+		rest := unix.NsecToTimespec(int64(tick - now%tick))
+		if err := unix.Nanosleep(&rest, nil); err != nil && err != unix.EINTR {
 			return 0, err
-		}
-		for _, e := range events[:max(0, n)] {
-			if e.Fd < 0 {
-				armed = -1 // setting it anew clears it
-				continue
-			}
-			p.receive(p.lines[e.Fd])
 		}
 	}
 	return time.Since(p.start), nil
 }
 
-// send sends the request that is due.
-func (p *pace) send() {
+// send sends the request that is due; ours says that it could have been sent before.
+func (p *pace) send(ours bool) {
 	l := p.free[len(p.free)-1]
 	p.free = p.free[:len(p.free)-1]
 	l.due = p.start.Add(p.due(p.sent))
@@ -190,7 +171,7 @@ func (p *pace) send() {
 		p.made++
 		strconv.AppendUint(g.request[at:at], 1<<44|p.made, 16) // twelve digits, as the hole has
 	}
-	if len(p.free) > 0 { // else it may be late since the target is
+	if ours { // else it may be late since the target is
 		p.lags = append(p.lags, time.Since(l.due))
 	}
 	if err := l.write(g.request, p.host); err != nil {
