@@ -23,6 +23,7 @@ import (
 
 	"github.com/miq/pixel/modules/httpserver"
 	"github.com/miq/pixel/modules/queue"
+	"github.com/miq/pixel/modules/state"
 )
 
 type failingReader struct{}
@@ -40,6 +41,7 @@ func TestErrorsBecomeProblems(t *testing.T) {
 		return fmt.Errorf("look at the queues: %w", &net.OpError{Op: "dial", Err: errors.New("connection refused")})
 	})
 	e.GET("/late", func(*echo.Context) error { return fmt.Errorf("ask: %w", context.DeadlineExceeded) })
+	e.GET("/refused", func(*echo.Context) error { return fmt.Errorf("get keys: %w", state.ErrUnavailable) })
 	e.GET("/full", func(*echo.Context) error { return fmt.Errorf("push: %w", queue.ErrUnavailable) })
 	e.GET("/echo", func(*echo.Context) error { return echo.NewHTTPError(http.StatusTeapot, "tea only") })
 	e.GET("/ours", func(*echo.Context) error { return errors.New("password is hunter2") })
@@ -70,6 +72,7 @@ func TestErrorsBecomeProblems(t *testing.T) {
 		"an error of ours":          {"GET", "/ours", nil, 500, `"code":"internal"`},
 		"a store that is away":      {"GET", "/away", nil, 503, `"code":"unavailable"`},
 		"a store that hangs":        {"GET", "/late", nil, 503, `"code":"unavailable"`},
+		"a store that refuses us":   {"GET", "/refused", nil, 503, `"code":"unavailable"`},
 		"a store that is full":      {"GET", "/full", nil, 503, `"code":"unavailable"`},
 		"a panic":                   {"GET", "/panic", nil, 500, `"code":"internal"`},
 		"a panic with a status":     {"GET", "/panics-with-status", nil, 500, `"code":"internal"`},

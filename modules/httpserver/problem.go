@@ -19,6 +19,7 @@ import (
 	"github.com/labstack/echo/v5/middleware"
 
 	"github.com/miq/pixel/modules/queue"
+	"github.com/miq/pixel/modules/state"
 )
 
 // Problem is an error that the client is told as application/problem+json
@@ -148,7 +149,7 @@ func problem(err error) *Problem {
 // Away is what to say of an error of something behind us that cannot be reached, or that takes
 // too long; nil: it is another error.
 func Away(err error) *Problem {
-	if _, ok := errors.AsType[net.Error](err); !ok && !errors.Is(err, queue.ErrUnavailable) {
+	if _, ok := errors.AsType[net.Error](err); !ok && !errors.Is(err, queue.ErrUnavailable) && !errors.Is(err, state.ErrUnavailable) {
 		return nil
 	}
 	return &Problem{

@@ -4,7 +4,8 @@
 //
 // What every backend promises, and statetest checks: a write that returned nil
 // is seen by every later read on every replica; each write is atomic per key;
-// batches cost one round trip; an expired key is as absent as one never set.
+// batches cost one round trip; an expired key is as absent as one never set; a store that
+// cannot be reached, refuses us or takes no writes for now is an ErrUnavailable.
 package state
 
 import (
@@ -50,6 +51,9 @@ type Keys interface {
 	// Delete removes keys; absent ones are no error.
 	Delete(ctx context.Context, keys ...string) error
 }
+
+// ErrUnavailable says that the store cannot be reached, or does nothing for us for now.
+var ErrUnavailable = errors.New("the state's store is unavailable")
 
 // ErrConflict says that a document changed since it was read.
 var ErrConflict = errors.New("the document was changed by somebody else in the meantime")

@@ -5,12 +5,11 @@ import (
 	_ "embed" // for the scripts
 	"errors"
 	"fmt"
-	"net"
-	"strings"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/miq/pixel/modules/queue"
+	"github.com/miq/pixel/modules/redisclient"
 )
 
 var (
@@ -55,9 +54,6 @@ func (q *Queue) run(ctx context.Context, p *partition, s *redis.Script, h hours,
 	return cmd, q.unavailable(ctx, cmd.Err())
 }
 
-// notNow are answers of a Redis that takes no writes for now.
-var notNow = []string{"OOM ", "READONLY ", "LOADING ", "MASTERDOWN ", "CLUSTERDOWN ", "TRYAGAIN ", "MISCONF ", "NOREPLICAS ", "MOVED ", "ASK ", "BUSY "}
-
 // unavailable marks errors that say that Redis cannot be reached, or takes no
 // writes for now. That the caller's own context ended says nothing of the kind.
 func (q *Queue) unavailable(ctx context.Context, err error) error {
@@ -67,17 +63,8 @@ func (q *Queue) unavailable(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("%w: %w", ctx.Err(), err)
 	}
-	var reply redis.Error
-	var network net.Error
-	// Nor does one that knows another password or fewer rights, or has clients enough.
-	if !errors.As(err, &reply) || errors.As(err, &network) || redis.IsAuthError(err) || redis.IsPermissionError(err) || redis.IsMaxClientsError(err) {
+	if redisclient.Unavailable(err) {
 		return fmt.Errorf("%w: %w", queue.ErrUnavailable, err)
-	}
-	for _, prefix := range notNow {
-		// An error of a command in a script bears its name in front.
-		if strings.HasPrefix(reply.Error(), prefix) {
-			return fmt.Errorf("%w: %w", queue.ErrUnavailable, err)
-		}
 	}
 	return err
 }

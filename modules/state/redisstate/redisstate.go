@@ -24,6 +24,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/miq/pixel/modules/redisclient"
 	"github.com/miq/pixel/modules/state"
 )
 
@@ -38,7 +39,7 @@ func New(client redis.UniversalClient) *Store { return &Store{redis: client} }
 // Check reports whether Redis answers.
 func (s *Store) Check(ctx context.Context) error {
 	if err := s.redis.Ping(ctx).Err(); err != nil {
-		return fmt.Errorf("redis does not answer: %w", err)
+		return failed("ask Redis for an answer", err)
 	}
 	return nil
 }
@@ -60,7 +61,7 @@ func (s *Store) Get(ctx context.Context, keys ...string) ([][]byte, error) {
 		cmds[i] = pipe.Get(ctx, packKey(k))
 	}
 	if err := exec(ctx, pipe); err != nil {
-		return nil, fmt.Errorf("get keys: %w", err)
+		return nil, failed("get keys", err)
 	}
 	out := make([][]byte, len(keys))
 	for i, c := range cmds {
@@ -82,7 +83,7 @@ func (s *Store) getMany(ctx context.Context, keys []string) ([][]byte, error) {
 		cmds = append(cmds, pipe.MGet(ctx, packed...))
 	}
 	if err := exec(ctx, pipe); err != nil {
-		return nil, fmt.Errorf("get keys: %w", err)
+		return nil, failed("get keys", err)
 	}
 	out := make([][]byte, 0, len(keys))
 	for _, c := range cmds {
@@ -107,7 +108,7 @@ func (s *Store) Set(ctx context.Context, entries ...state.Entry) error {
 		pipe.Do(ctx, command(e)...)
 	}
 	if err := exec(ctx, pipe); err != nil {
-		return fmt.Errorf("set keys: %w", err)
+		return failed("set keys", err)
 	}
 	return nil
 }
@@ -123,7 +124,7 @@ func (s *Store) Claim(ctx context.Context, entries ...state.Entry) ([][]byte, er
 		cmds[i] = pipe.Do(ctx, append(command(e), "NX", "GET")...)
 	}
 	if err := exec(ctx, pipe); err != nil {
-		return nil, fmt.Errorf("claim keys: %w", err)
+		return nil, failed("claim keys", err)
 	}
 	out := make([][]byte, len(entries))
 	for i, c := range cmds {
@@ -179,7 +180,7 @@ func (s *Store) Swap(ctx context.Context, old []byte, e state.Entry) (swapped bo
 		swapped, err = swapScript.Run(ctx, s.redis, []string{packKey(e.Key)}, old, string(e.Value), ms).Bool()
 	}
 	if err != nil {
-		return false, fmt.Errorf("swap a key: %w", err)
+		return false, failed("swap a key", err)
 	}
 	return swapped, nil
 }
@@ -215,7 +216,7 @@ func (s *Store) SwapAll(ctx context.Context, changes ...state.Change) ([][]byte,
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("swap keys: %w", err)
+		return nil, failed("swap keys", err)
 	}
 	return out, nil
 }
@@ -276,7 +277,7 @@ func (s *Store) Delete(ctx context.Context, keys ...string) error {
 		pipe.Unlink(ctx, packKey(k))
 	}
 	if err := exec(ctx, pipe); err != nil {
-		return fmt.Errorf("delete keys: %w", err)
+		return failed("delete keys", err)
 	}
 	return nil
 }
@@ -302,19 +303,36 @@ func exec(ctx context.Context, pipe redis.Pipeliner) error {
 	return err
 }
 
+// failed says what could not be done, and whether Redis is why.
+func failed(what string, err error) error {
+	if !errors.Is(err, context.Canceled) && redisclient.Unavailable(err) {
+		return fmt.Errorf("%s: %w: %w", what, state.ErrUnavailable, err)
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}
+
 func docs(collection string) string    { return "docs:{" + collection + "}" }
 func version(collection string) string { return "docs:{" + collection + "}:version" }
 
-// List reads the documents and the version in one transaction.
+// listScript reads the documents and the version in one moment. It says that it writes
+// nothing, so that a server whose memory is full runs it too, which refuses a transaction.
+//
+//	KEYS  1 documents  2 version
+//	→     {version, {id, revision:body, id, …}}
+var listScript = redis.NewScript(`#!lua flags=no-writes
+return {redis.call('GET', KEYS[2]) or '0', redis.call('HGETALL', KEYS[1])}
+`)
+
+// List is a script.
 func (s *Store) List(ctx context.Context, collection string) ([]state.Document, int64, error) {
-	pipe := s.redis.TxPipeline()
-	all, v := pipe.HGetAll(ctx, docs(collection)), pipe.Get(ctx, version(collection))
-	if err := exec(ctx, pipe); err != nil {
-		return nil, 0, fmt.Errorf("list %s: %w", collection, err)
+	read, err := listScript.Run(ctx, s.redis, []string{docs(collection), version(collection)}).Slice()
+	if err != nil {
+		return nil, 0, failed("list "+collection, err)
 	}
 	var out []state.Document
-	for id, stored := range all.Val() {
-		revision, body, _ := bytes.Cut([]byte(stored), []byte(":"))
+	for pair := range slices.Chunk(read[1].([]any), 2) {
+		id := pair[0].(string)
+		revision, body, _ := bytes.Cut([]byte(pair[1].(string)), []byte(":"))
 		n, err := strconv.ParseInt(string(revision), 10, 64)
 		if err != nil {
 			return nil, 0, fmt.Errorf("list %s: document %s has no revision", collection, id)
@@ -322,7 +340,10 @@ func (s *Store) List(ctx context.Context, collection string) ([]state.Document, 
 		out = append(out, state.Document{ID: id, Body: body, Revision: n})
 	}
 	slices.SortFunc(out, func(a, b state.Document) int { return strings.Compare(a.ID, b.ID) })
-	n, _ := v.Int64() // absent: 0
+	n, err := strconv.ParseInt(read[0].(string), 10, 64)
+	if err != nil {
+		return nil, 0, fmt.Errorf("list %s: %w", collection, err)
+	}
 	return out, n, nil
 }
 
@@ -330,7 +351,7 @@ func (s *Store) List(ctx context.Context, collection string) ([]state.Document, 
 func (s *Store) Version(ctx context.Context, collection string) (int64, error) {
 	n, err := s.redis.Get(ctx, version(collection)).Int64()
 	if err != nil && !errors.Is(err, redis.Nil) {
-		return 0, fmt.Errorf("read the version of %s: %w", collection, err)
+		return 0, failed("read the version of "+collection, err)
 	}
 	return n, nil
 }
@@ -354,11 +375,11 @@ return next
 // Put is a script.
 func (s *Store) Put(ctx context.Context, collection string, doc state.Document) (int64, error) {
 	revision, err := putScript.Run(ctx, s.redis, []string{docs(collection), version(collection)}, doc.ID, doc.Revision, string(doc.Body)).Int64()
-	if err == nil && revision == 0 {
-		err = state.ErrConflict
-	}
 	if err != nil {
-		return 0, fmt.Errorf("put %s in %s: %w", doc.ID, collection, err)
+		return 0, failed("put "+doc.ID+" in "+collection, err)
+	}
+	if revision == 0 {
+		return 0, fmt.Errorf("put %s in %s: %w", doc.ID, collection, state.ErrConflict)
 	}
 	return revision, nil
 }
@@ -377,7 +398,7 @@ return 1
 // Remove is a script.
 func (s *Store) Remove(ctx context.Context, collection, id string) error {
 	if err := removeScript.Run(ctx, s.redis, []string{docs(collection), version(collection)}, id).Err(); err != nil {
-		return fmt.Errorf("remove %s from %s: %w", id, collection, err)
+		return failed("remove "+id+" from "+collection, err)
 	}
 	return nil
 }

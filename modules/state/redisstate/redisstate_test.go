@@ -2,6 +2,7 @@ package redisstate_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"testing"
@@ -85,6 +86,65 @@ func TestContractOnARealServer(t *testing.T) {
 		}
 		return b
 	})
+}
+
+func TestARedisThatDoesNothingForUsIsUnavailable(t *testing.T) {
+	for name, c := range map[string]struct {
+		happens func(*testing.T, *redistest.Server)
+		reads   bool // and what makes room goes on too
+	}{
+		"it is gone": {happens: func(_ *testing.T, s *redistest.Server) { s.Kill() }},
+		"it knows another password": {happens: func(t *testing.T, s *redistest.Server) {
+			do(t, s, "CONFIG", "SET", "requirepass", "another")
+		}},
+		"our user may do less": {happens: func(t *testing.T, s *redistest.Server) {
+			do(t, s, "ACL", "SETUSER", "default", "-@all", "+ping", "+hello")
+		}},
+		"it is full": {reads: true, happens: func(t *testing.T, s *redistest.Server) {
+			do(t, s, "CONFIG", "SET", "maxmemory", "1")
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := redistest.Start(t)
+			c.happens(t, server)
+			s := redisstate.New(server.Client(t))
+			entry := state.Entry{Key: "k", Value: []byte("v")}
+			for what, do := range map[string]func(context.Context) error{
+				"set":     func(ctx context.Context) error { return s.Set(ctx, entry) },
+				"claim":   func(ctx context.Context) error { _, err := s.Claim(ctx, entry); return err },
+				"swap":    func(ctx context.Context) error { _, err := s.Swap(ctx, nil, entry); return err },
+				"swapAll": func(ctx context.Context) error { _, err := s.SwapAll(ctx, state.Change{Entry: entry}); return err },
+				"put":     func(ctx context.Context) error { _, err := s.Put(ctx, "pixels", state.Document{ID: "d"}); return err },
+			} {
+				if err := do(t.Context()); !errors.Is(err, state.ErrUnavailable) {
+					t.Errorf("%s: %v", what, err)
+				}
+			}
+			for what, do := range map[string]func(context.Context) error{
+				"get":     func(ctx context.Context) error { _, err := s.Get(ctx, "k"); return err },
+				"list":    func(ctx context.Context) error { _, _, err := s.List(ctx, "pixels"); return err },
+				"version": func(ctx context.Context) error { _, err := s.Version(ctx, "pixels"); return err },
+				"delete":  func(ctx context.Context) error { return s.Delete(ctx, "k") },
+				"check":   s.Check,
+			} {
+				if err := do(t.Context()); c.reads && err != nil || !c.reads && what != "check" && !errors.Is(err, state.ErrUnavailable) {
+					t.Errorf("%s: %v", what, err)
+				}
+			}
+			canceled, cancel := context.WithCancel(t.Context())
+			cancel()
+			if _, err := s.Get(canceled, "k"); errors.Is(err, state.ErrUnavailable) {
+				t.Errorf("who gave up is told %v", err)
+			}
+		})
+	}
+}
+
+func do(t *testing.T, s *redistest.Server, args ...any) {
+	t.Helper()
+	if err := s.Client(t).Do(t.Context(), args...).Err(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func backend(connect func() redis.UniversalClient) statetest.Backend {

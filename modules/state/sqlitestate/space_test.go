@@ -1,10 +1,12 @@
 package sqlitestate_test
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -80,5 +82,27 @@ func TestTheSpaceOfExpiredKeysIsUsedAgainAndGivenBack(t *testing.T) {
 			t.Fatalf("the file still has %d bytes, had %d when it was full", size(), full)
 		}
 		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+func TestAFullDiskMakesTheStoreUnavailable(t *testing.T) {
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=2m"); err != nil {
+		t.Skipf("SKIPPED: no file system of its own can be mounted (%v), so a full disk was not tried", err)
+	}
+	t.Cleanup(func() { syscall.Unmount(dir, syscall.MNT_DETACH) })
+	s, _ := open(t, filepath.Join(dir, "state.db"))
+	var err error
+	for i := 0; err == nil && i < 1000; i++ {
+		err = s.Set(t.Context(), state.Entry{Key: fmt.Sprint(i), Value: make([]byte, 10_000)})
+	}
+	if !errors.Is(err, state.ErrUnavailable) {
+		t.Errorf("set: %v", err)
+	}
+	if _, err := s.Put(t.Context(), "pixels", state.Document{ID: "d", Body: make([]byte, 10_000)}); !errors.Is(err, state.ErrUnavailable) {
+		t.Errorf("put: %v", err)
+	}
+	if got, err := s.Get(t.Context(), "0"); err != nil || len(got[0]) != 10_000 {
+		t.Errorf("what was written before is %d bytes, %v", len(got[0]), err)
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"sync"
 
 	"github.com/miq/pixel/modules/sqlitedb"
+	"github.com/miq/pixel/modules/state"
 )
 
 const schema = `
@@ -184,5 +185,9 @@ func (s *Store) commit(ctx context.Context, d sqlitedb.Durability, fn func() err
 	if s.closed {
 		return errClosed
 	}
-	return s.db.Run(d, fn)
+	err := s.db.Run(d, fn)
+	if sqlitedb.Unavailable(err) {
+		return fmt.Errorf("%w: %w", state.ErrUnavailable, err)
+	}
+	return err
 }
