@@ -74,7 +74,7 @@ type push struct {
 // stay together even if they are more.
 func NewGroup(q Pusher, maxItems int) *Group {
 	g := &Group{
-		MaxWaiting: 64 << 20, Timeout: 10 * time.Second, MaxLinger: 1500 * time.Microsecond, MaxCommits: 2,
+		MaxWaiting: 64 << 20, Timeout: 10 * time.Second, MaxLinger: time.Millisecond, MaxCommits: 2,
 		q: q, maxItems: maxItems, enough: make(chan struct{}, 1),
 	}
 	g.idle.L = &g.mu

@@ -8,7 +8,7 @@ const (
 	// fewPushers is what it is not worth to wait for. With enoughPushers a commit
 	// is so cheap for each that more are better left to the next: where clients wait
 	// for their answers, somebody has work to do while it is under way.
-	fewPushers, enoughPushers = 4, 32
+	fewPushers, enoughPushers = 3, 32
 )
 
 // pace is how much was pushed lately.
