@@ -153,7 +153,7 @@ func TestTheSlowerTheStoreTheLessAnybodyLingers(t *testing.T) {
 			most  int           // commits at once
 		}{
 			{200 * time.Microsecond, 100 * time.Microsecond, 1},
-			{900 * time.Microsecond, 100 * time.Microsecond, 1},
+			{500 * time.Microsecond, 100 * time.Microsecond, 1},
 			{3 * time.Millisecond, 100 * time.Microsecond, 2},
 			{3 * time.Millisecond, time.Millisecond, 1}, // too few to be worth it
 			{8 * time.Millisecond, 100 * time.Microsecond, 2},
