@@ -89,7 +89,7 @@ func collect(ctx context.Context, rounds, seconds int) (err error) {
 
 // measure takes one figure of one side.
 func (b *bench) measure(ctx context.Context, s *side, batch, seconds int, run int64) error {
-	syscall.Sync() // what the side before has written is not this one's to wait for
+	syscall.Sync() // what was written before is not this figure's to wait for
 	before := spent(s.paid)
 	l, err := saturate(ctx, b.wrk, s.url, batch, seconds, run)
 	if err != nil {

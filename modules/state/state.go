@@ -4,8 +4,7 @@
 //
 // What every backend promises, and statetest checks: a write that returned nil
 // is seen by every later read on every replica; each write is atomic per key;
-// batches cost one round trip; an expired key is as absent as one never set; a store that
-// cannot be reached, refuses us or takes no writes for now is an ErrUnavailable.
+// batches cost one round trip; an expired key is as absent as one never set.
 package state
 
 import (
@@ -52,7 +51,7 @@ type Keys interface {
 	Delete(ctx context.Context, keys ...string) error
 }
 
-// ErrUnavailable says that the store cannot be reached, or does nothing for us for now.
+// ErrUnavailable says that the store cannot be reached, refuses us, or has no room to write.
 var ErrUnavailable = errors.New("the state's store is unavailable")
 
 // ErrConflict says that a document changed since it was read.
